@@ -1,0 +1,78 @@
+"""The base of every spec: frozen, strict about names, and rich in what a form needs.
+
+A field's bounds, unit and help live in the field itself (`knob`), so that the form, the command
+line's messages and the documentation cannot part.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.specs.errors import Problem
+
+Shape = tuple[int, ...]  # without the batch axis: (C, H, W) for images, (D,) for vectors
+
+
+class Spec(BaseModel):
+    """A frozen choice of the user. Unknown names are refused, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+def knob(default: Any, help: str, *, unit: str = "", advanced: bool = False, **bounds: Any) -> Any:
+    """A field with its help text, unit and bounds (`ge=`, `le=`, `gt=`, `lt=`) in one place.
+
+    `advanced` fields are folded away in forms until asked for.
+    """
+    extra: dict[str, Any] = {"unit": unit, "advanced": advanced}
+    if isinstance(default, list | dict):
+        return Field(
+            default_factory=lambda: type(default)(default),
+            description=help,
+            json_schema_extra=extra,
+            **bounds,
+        )
+    return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`Did you mean `x`?` for a near miss, else the list of what is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(names)}."
+
+
+def problems_of(error: Any, root: str = "") -> tuple[Problem, ...]:
+    """A pydantic ValidationError as located problems (where, rule, fact, repair), all at once."""
+    found = []
+    for item in error.errors(include_url=False):
+        # Discriminator tags appear in the location; the user did not write them.
+        path = ".".join(str(p) for p in item["loc"])
+        where = f"{root}.{path}".strip(".") or "spec"
+        value = item.get("input")
+        kind = item["type"]
+        if kind == "extra_forbidden":
+            rule, fact = "only known names may appear", f"`{item['loc'][-1]}` is not one"
+            repair = "Remove it or correct its name."
+        elif kind == "missing":
+            rule, fact, repair = "this field must be given", "it is missing", "Add it."
+        elif kind.startswith("union_tag"):
+            rule = "the kind must be a known one"
+            fact = f"it is {_short(value)}"
+            expected = str(item.get("ctx", {}).get("expected_tags", "")).replace("'", "")
+            tag = str(item.get("ctx", {}).get("tag", ""))
+            repair = did_you_mean(tag, [t.strip() for t in expected.split(",")]) if tag else ""
+        else:
+            rule = item["msg"][0].lower() + item["msg"][1:]
+            fact, repair = f"it is {_short(value)}", "Change the value."
+        found.append(Problem(where=where, rule=rule, fact=fact, repair=repair))
+    return tuple(found)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

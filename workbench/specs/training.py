@@ -1,0 +1,230 @@
+"""How a model is trained: optimizer, schedule, length, stopping, precision, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workbench.specs.base import Spec, knob
+
+# ---------------------------------------------------------------- optimizers
+
+
+class Optimizer(Spec):
+    """What all optimizers share."""
+
+    lr: float = knob(1e-3, "Learning rate: the size of a step at the schedule's peak", gt=0, le=10)
+    weight_decay: float = knob(0.0, "Pulls the weights towards zero at every step", ge=0, le=1)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: float = knob(0.05, "Learning rate: the size of a step at the schedule's peak", gt=0, le=10)
+    momentum: float = knob(0.9, "Share of the last step that is kept", ge=0, lt=1)
+    nesterov: bool = knob(False, "Look ahead along the momentum before taking the gradient", advanced=True)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum above 0; set momentum to 0.9 or turn nesterov off")
+        return self
+
+
+class Adam(Optimizer):
+    """Steps scaled per weight by running moments of the gradient."""
+
+    kind: Literal["adam"] = "adam"
+    beta1: float = knob(0.9, "Decay of the running mean of the gradient", ge=0, lt=1, advanced=True)
+    beta2: float = knob(0.999, "Decay of the running mean of its square", ge=0, lt=1, advanced=True)
+    eps: float = knob(1e-8, "Added to the divisor, against division by zero", gt=0, le=1, advanced=True)
+
+
+class AdamW(Adam):
+    """Adam with weight decay kept apart from the gradient."""
+
+    kind: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    weight_decay: float = knob(0.01, "Pulls the weights towards zero at every step", ge=0, le=1)
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by a running mean of the squared gradient."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    alpha: float = knob(0.99, "Decay of the running mean of the squared gradient", ge=0, lt=1, advanced=True)
+    momentum: float = knob(0.0, "Share of the last step that is kept", ge=0, lt=1, advanced=True)
+    eps: float = knob(1e-8, "Added to the divisor, against division by zero", gt=0, le=1, advanced=True)
+
+
+AnyOptimizer = Annotated[SGD | Adam | AdamW | RMSprop, Field(discriminator="kind")]
+
+# ---------------------------------------------------------------- schedules
+
+
+class Schedule(Spec):
+    """A learning rate as a factor on the optimizer's `lr`, after a linear warm-up."""
+
+    warmup: float = knob(0.0, "Share of all steps over which the rate climbs from zero", ge=0, le=0.5)
+
+    def factor(self, step: int, total: int, steps_per_epoch: int) -> float:
+        """Factor for update number `step` (0-based) of `total`."""
+        warm = round(self.warmup * total)
+        if step < warm:
+            return (step + 1) / warm
+        return self.after_warmup(step, warm, total, steps_per_epoch)
+
+    def after_warmup(self, step: int, warm: int, total: int, steps_per_epoch: int) -> float:
+        return 1.0
+
+
+class Constant(Schedule):
+    """The same rate throughout."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class Step(Schedule):
+    """Multiplies the rate by gamma every so many epochs."""
+
+    kind: Literal["step"] = "step"
+    every: float = knob(5.0, "Epochs between two drops", unit="epochs", gt=0, le=10_000)
+    gamma: float = knob(0.5, "Factor of each drop", gt=0, le=1)
+
+    def after_warmup(self, step: int, warm: int, total: int, steps_per_epoch: int) -> float:
+        return self.gamma ** int(step / steps_per_epoch / self.every)
+
+
+class Cosine(Schedule):
+    """Falls along half a cosine to a final fraction of the rate."""
+
+    kind: Literal["cosine"] = "cosine"
+    final: float = knob(0.0, "Rate at the end, as a fraction of the peak", ge=0, le=1)
+
+    def after_warmup(self, step: int, warm: int, total: int, steps_per_epoch: int) -> float:
+        done = (step - warm) / max(1, total - warm - 1)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class OneCycle(Schedule):
+    """Climbs from a low rate to the peak, then falls to almost nothing (Smith 2018)."""
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    rise: float = knob(0.3, "Share of all steps spent climbing", gt=0, lt=1)
+    start: float = knob(0.04, "Rate at the start, as a fraction of the peak", gt=0, le=1, advanced=True)
+    final: float = knob(0.0004, "Rate at the end, as a fraction of the peak", ge=0, le=1, advanced=True)
+
+    def after_warmup(self, step: int, warm: int, total: int, steps_per_epoch: int) -> float:
+        done = (step - warm) / max(1, total - warm - 1)
+        if done < self.rise:
+            low, high, part = self.start, 1.0, done / self.rise
+        else:
+            low, high, part = 1.0, self.final, (done - self.rise) / (1 - self.rise)
+        return low + (high - low) * 0.5 * (1 - math.cos(math.pi * min(1.0, part)))
+
+
+class Plateau(Schedule):
+    """Multiplies the rate by gamma when the validation loss stops improving."""
+
+    kind: Literal["plateau"] = "plateau"
+    patience: int = knob(
+        2, "Validations without improvement before a drop", unit="validations", ge=0, le=1000
+    )
+    gamma: float = knob(0.3, "Factor of each drop", gt=0, lt=1)
+    # The drops depend on what is measured, so the engine holds them; `factor` gives the warm-up only.
+
+
+AnySchedule = Annotated[Constant | Step | Cosine | OneCycle | Plateau, Field(discriminator="kind")]
+
+
+class EarlyStopping(Spec):
+    """Ends the run when validation stops improving; the best checkpoint is kept either way."""
+
+    metric: Literal["val/loss", "val/accuracy"] = knob("val/loss", "What must keep improving")
+    patience: int = knob(
+        5, "Validations without improvement before stopping", unit="validations", ge=1, le=1000
+    )
+    min_delta: float = knob(0.0, "Smallest change that counts as improvement", ge=0, le=10, advanced=True)
+
+
+# ---------------------------------------------------------------- the whole
+
+
+class TrainingSpec(Spec):
+    """Everything about training but the data and the model."""
+
+    optimizer: AnyOptimizer = Field(default_factory=AdamW, description="How weights are updated")
+    schedule: AnySchedule = Field(
+        default_factory=Constant, description="How the learning rate changes over the run"
+    )
+    batch_size: int = knob(128, "Images per update", unit="images", ge=1, le=65_536)
+    epochs: float | None = knob(
+        5.0, "Passes over the training images; empty when steps is given", unit="epochs", gt=0, le=100_000
+    )
+    steps: int | None = knob(
+        None, "Updates in all; takes the place of epochs", unit="steps", ge=1, le=100_000_000, advanced=True
+    )
+    stop_at_loss: float | None = knob(
+        None,
+        "Stop as soon as the validation loss is at or below this; empty never",
+        ge=0,
+        le=1e6,
+        advanced=True,
+    )
+    early_stopping: EarlyStopping | None = Field(None, description="Stop when validation no longer improves")
+    validate_every: float = knob(
+        1.0, "Epochs between two validations", unit="epochs", gt=0, le=1000, advanced=True
+    )
+    clip_norm: float | None = knob(
+        None, "Gradients are scaled down to at most this norm; empty never", gt=0, le=1e6, advanced=True
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = knob(
+        "fp32", "Number format of the forward pass; bf16 and fp16 are faster on recent GPUs", advanced=True
+    )
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = knob(
+        "auto", "auto takes a GPU when there is one; or cpu, cuda, cuda:1, mps", advanced=True
+    )
+    threads: int | None = knob(
+        None, "CPU threads of the run; empty takes all cores", unit="threads", ge=1, le=256, advanced=True
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingSpec:
+        if self.epochs is None and self.steps is None:
+            raise ValueError("give epochs or steps; one of the two says how long the run lasts")
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Updates of the whole run; `steps` wins over `epochs` when both are given."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round((self.epochs or 0) * steps_per_epoch))
+
+
+class TaskSpec(Spec):
+    """What the model's scores mean, and the loss that follows."""
+
+    kind: Literal["classification"] = "classification"
+    label_smoothing: float = knob(
+        0.0, "Share of the target spread over all classes, against overconfidence", ge=0, lt=1
+    )
+
+
+class WatchSpec(Spec):
+    """What is looked at while the model learns, and what that may cost."""
+
+    budget: float = knob(
+        0.03,
+        "Share of the run's time that looking inside may take; pictures come less often when they cost more",
+        gt=0,
+        le=0.5,
+    )
+    probe_images: int = knob(6, "Fixed images whose feature maps are followed", unit="images", ge=1, le=16)
+    filters: bool = knob(True, "Follow the filters of every convolution")
+    feature_maps: bool = knob(True, "Follow what every convolution sees in the probe images")
+    samples: int = knob(24, "Predictions shown per validation", unit="images", ge=0, le=200, advanced=True)
+    interval: float = knob(
+        0.5, "Shortest time between two looks inside", unit="seconds", ge=0.05, le=3600, advanced=True
+    )

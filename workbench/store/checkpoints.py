@@ -1,0 +1,94 @@
+"""Checkpoints: bytes under a name, atomic, with a checksum; the old one stays until the new is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, select
+
+from workbench.specs.base import did_you_mean
+from workbench.specs.errors import RunError, StoreError
+from workbench.store.files import write_whole
+from workbench.store.schema import checkpoints
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What is known of a checkpoint without opening it."""
+
+    name: str  # "last", "best" or "step-N"
+    step: int
+    epoch: float
+    time: float
+    bytes: int
+    metrics: Mapping[str, float]
+
+
+class Checkpoints:
+    """Write, list and read with verification."""
+
+    def __init__(self, engine: Engine, folder_of: Callable[[str], Path]) -> None:
+        self._engine = engine
+        self._folder_of = folder_of
+
+    def write(
+        self, run_id: str, name: str, blob: bytes, *, step: int, epoch: float, metrics: Mapping[str, float]
+    ) -> None:
+        """Keep `blob` as checkpoint `name`.
+
+        The file's name carries the step, so that the row names the old file until the new one is
+        whole and the row is changed; only then is the old file removed.
+        """
+        file = f"checkpoints/{name}-{step:010d}-{time.time_ns():x}.safetensors"
+        write_whole(self._folder_of(run_id) / file, blob)
+        values = {
+            "file": file, "sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob), "step": step,
+            "epoch": epoch, "time": time.time(), "metrics": json.dumps(dict(metrics)),
+        }  # fmt: skip
+        this = (checkpoints.c.run_id == run_id) & (checkpoints.c.name == name)
+        with self._engine.begin() as connection:
+            old = connection.execute(select(checkpoints.c.file).where(this)).scalar()
+            connection.execute(delete(checkpoints).where(this))
+            connection.execute(checkpoints.insert().values(run_id=run_id, name=name, **values))
+        if old and old != file:
+            (self._folder_of(run_id) / old).unlink(missing_ok=True)
+
+    def read(self, run_id: str, name: str = "best") -> bytes:
+        """The bytes of a checkpoint, verified. Raises RunError (no such one) or StoreError (damaged)."""
+        this = (checkpoints.c.run_id == run_id) & (checkpoints.c.name == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(select(checkpoints).where(this)).first()
+        if row is None:
+            names = [info.name for info in self.list(run_id)]
+            hint = did_you_mean(name, names) if names else "The run has not saved one yet."
+            raise RunError.of("checkpoint", "the checkpoint must exist", f"`{name}` does not", hint)
+        path = self._folder_of(run_id) / row.file
+        try:
+            blob: bytes = path.read_bytes()
+        except OSError as error:
+            raise StoreError.of(
+                f"checkpoint {name}",
+                "its file must be readable",
+                str(error.strerror),
+                "Use another checkpoint.",
+            ) from None
+        if hashlib.sha256(blob).hexdigest() != row.sha256:
+            raise StoreError.of(
+                f"checkpoint {name}",
+                "its checksum must match",
+                "the file is damaged",
+                "Use another checkpoint.",
+            )
+        return blob
+
+    def list(self, run_id: str) -> list[CheckpointInfo]:
+        """Checkpoints of a run, newest first."""
+        wanted = select(checkpoints).where(checkpoints.c.run_id == run_id).order_by(checkpoints.c.step.desc())
+        with self._engine.connect() as connection:
+            rows = connection.execute(wanted).all()
+        return [CheckpointInfo(r.name, r.step, r.epoch, r.time, r.bytes, json.loads(r.metrics)) for r in rows]

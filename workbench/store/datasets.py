@@ -1,0 +1,117 @@
+"""Registered data sets: a row each, and a folder in the prepared format below the artifact root."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, Row, delete, select, update
+
+from workbench.specs.base import did_you_mean
+from workbench.specs.data import DataSchema
+from workbench.specs.errors import DataError
+from workbench.store.schema import datasets
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A registered data set; `path` is its folder in the prepared format."""
+
+    name: str
+    version: int
+    path: Path
+    schema: DataSchema
+    splits: Mapping[str, int]  # images per split, as the source brought them
+    report: Sequence[Mapping[str, Any]]
+    fingerprint: str
+    added: float
+
+    @property
+    def rows(self) -> int:
+        return sum(self.splits.values())
+
+
+class Datasets:
+    """Put, get, list, rename, delete."""
+
+    def __init__(self, engine: Engine, artifacts: Path) -> None:
+        self._engine = engine
+        self._artifacts = artifacts
+
+    def put(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        schema: DataSchema,
+        rows: Mapping[str, int],
+        report: Sequence[Mapping[str, Any]],
+        fingerprint: str,
+    ) -> DatasetRow:
+        """Move `folder` into the store and register it; the same name again makes a new version."""
+        with self._engine.connect() as connection:
+            old = connection.execute(select(datasets.c.version).where(datasets.c.name == name)).scalar()
+        version = (old or 0) + 1
+        place = f"datasets/{fingerprint[:16]}-{time.time_ns():x}"
+        target = self._artifacts / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(os.fspath(folder), target)
+        values = {
+            "version": version, "folder": place, "schema": schema.model_dump_json(),
+            "splits": json.dumps(dict(rows)), "report": json.dumps([dict(row) for row in report]),
+            "fingerprint": fingerprint, "added": time.time(),
+        }  # fmt: skip
+        with self._engine.begin() as connection:
+            connection.execute(delete(datasets).where(datasets.c.name == name))
+            connection.execute(datasets.insert().values(name=name, **values))
+        return self.get(name)
+
+    def get(self, name: str) -> DatasetRow:
+        """The data set of that name. Raises DataError with the nearest name."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(datasets).where(datasets.c.name == name)).first()
+            if row is None:
+                known = list(connection.execute(select(datasets.c.name)).scalars())
+                raise DataError.of(
+                    f"data set `{name}`", "the data set must be registered", "it is not",
+                    did_you_mean(name, known) if known else "Add it with `workbench data add`.",
+                )  # fmt: skip
+        return self._frozen(row)
+
+    def list(self) -> list[DatasetRow]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(datasets).order_by(datasets.c.name)).all()
+        return [self._frozen(row) for row in rows]
+
+    def rename(self, old: str, new: str) -> None:
+        self.get(old)
+        with self._engine.begin() as connection:
+            if connection.execute(select(datasets.c.name).where(datasets.c.name == new)).scalar():
+                raise DataError.of(
+                    "name", "a data set's name must be free", f"`{new}` is taken", "Choose another."
+                )
+            connection.execute(update(datasets).where(datasets.c.name == old).values(name=new))
+
+    def delete(self, name: str) -> None:
+        row = self.get(name)
+        with self._engine.begin() as connection:
+            connection.execute(delete(datasets).where(datasets.c.name == name))
+        shutil.rmtree(row.path, ignore_errors=True)
+
+    def _frozen(self, row: Row[Any]) -> DatasetRow:
+        return DatasetRow(
+            name=row.name,
+            version=row.version,
+            path=self._artifacts / row.folder,
+            schema=DataSchema.model_validate_json(row.schema),
+            splits=json.loads(row.splits),
+            report=json.loads(row.report),
+            fingerprint=row.fingerprint,
+            added=row.added,
+        )

@@ -1,0 +1,158 @@
+"""Small rows between processes: commands to a run, events of a run, drafts of a form, leases."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from workbench.records import Event
+from workbench.store.schema import commands, drafts, events, leases, runs
+
+
+@dataclass(frozen=True)
+class Command:
+    """What somebody asked of a run: "pause", "resume", "stop"."""
+
+    id: int
+    verb: str
+    payload: Mapping[str, Any]
+    time: float
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds a name (the supervisor's, say) until `expires` (Unix s)."""
+
+    name: str
+    holder: str
+    pid: int
+    pid_started: float
+    host: str
+    expires: float
+
+
+class Commands:
+    """A mailbox per run; each command is handed out once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def post(self, run_id: str, verb: str, payload: Mapping[str, Any] | None = None) -> None:
+        row = {
+            "run_id": run_id,
+            "verb": verb,
+            "payload": json.dumps(dict(payload or {})),
+            "time": time.time(),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(commands.insert().values(**row, taken=False))
+
+    def take(self, run_id: str) -> list[Command]:
+        """Commands not yet taken, in order; taking marks them."""
+        fresh = and_(commands.c.run_id == run_id, commands.c.taken.is_(False))
+        with self._engine.connect() as connection:  # most polls find nothing: no write lock for those
+            rows = connection.execute(select(commands).where(fresh).order_by(commands.c.id)).all()
+        if not rows:
+            return []
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(commands).where(commands.c.id.in_([r.id for r in rows])).values(taken=True)
+            )
+        return [Command(r.id, r.verb, json.loads(r.payload), r.time) for r in rows]
+
+    def clear(self, run_id: str) -> None:
+        """Forget what a former process of the run never took."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(commands).where(commands.c.run_id == run_id))
+
+
+class Events:
+    """What happened to a run, append-only."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(self, connection: Connection, run_id: str, batch: Sequence[Event]) -> None:
+        rows = [
+            {
+                "run_id": run_id, "kind": e.kind, "text": e.text, "step": e.step, "epoch": e.epoch,
+                "time": e.time, "data": json.dumps(dict(e.data)),
+            }
+            for e in batch
+        ]  # fmt: skip
+        if rows:
+            connection.execute(events.insert(), rows)
+
+    def add(self, run_id: str, event: Event) -> None:
+        """Append one event by itself; counts as a revision of the run."""
+        with self._engine.begin() as connection:
+            self.append(connection, run_id, [event])
+            connection.execute(update(runs).where(runs.c.id == run_id).values(revision=runs.c.revision + 1))
+
+    def since(self, run_id: str, cursor: int = 0) -> tuple[list[Event], int]:
+        newer = select(events).where(events.c.run_id == run_id, events.c.id > cursor).order_by(events.c.id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(newer).all()
+        found = [Event(r.kind, r.text, r.step, r.epoch, r.time, json.loads(r.data)) for r in rows]
+        return found, (rows[-1].id if rows else cursor)
+
+
+class Drafts:
+    """Texts of half-filled forms, so that a reload loses nothing."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, draft_id: str, text: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(drafts).where(drafts.c.id == draft_id))
+            connection.execute(drafts.insert().values(id=draft_id, text=text, time=time.time()))
+
+    def get(self, draft_id: str) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(drafts.c.text).where(drafts.c.id == draft_id)).scalar()
+
+
+class Leases:
+    """Names that one process at a time may hold, for a while."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def acquire(self, name: str, holder: str, pid: int, pid_started: float, host: str, ttl_s: float) -> bool:
+        """Take `name` when it is free, lapsed or already ours."""
+        now = time.time()
+        values = {
+            "holder": holder, "pid": pid, "pid_started": pid_started, "host": host, "expires": now + ttl_s
+        }  # fmt: skip
+        free = and_(leases.c.name == name, or_(leases.c.expires < now, leases.c.holder == holder))
+        try:
+            with self._engine.begin() as connection:
+                if connection.execute(update(leases).where(free).values(**values)).rowcount:
+                    return True
+                connection.execute(leases.insert().values(name=name, **values))
+                return True
+        except IntegrityError:
+            return False
+
+    def renew(self, name: str, holder: str, ttl_s: float) -> bool:
+        """Hold on for `ttl_s` more seconds; False when somebody else holds it now."""
+        ours = and_(leases.c.name == name, leases.c.holder == holder)
+        with self._engine.begin() as connection:
+            done = connection.execute(update(leases).where(ours).values(expires=time.time() + ttl_s))
+        return bool(done.rowcount)
+
+    def release(self, name: str, holder: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+    def read(self, name: str) -> Lease | None:
+        with self._engine.connect() as connection:
+            r = connection.execute(select(leases).where(leases.c.name == name)).first()
+        return Lease(r.name, r.holder, r.pid, r.pid_started, r.host, r.expires) if r else None
