@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.specs.errors import Problem
 
@@ -46,13 +46,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(names)}."
 
 
-def problems_of(error: Any, root: str = "") -> tuple[Problem, ...]:
-    """A pydantic ValidationError as located problems (where, rule, fact, repair), all at once."""
+def problems_of(error: ValidationError, tree: Any = None) -> tuple[Problem, ...]:
+    """A pydantic error as located problems (where, rule, fact, repair), all at once.
+
+    tree: the plain data that was validated, to tell names the user wrote from pydantic's own.
+    """
     found = []
     for item in error.errors(include_url=False):
-        # Discriminator tags appear in the location; the user did not write them.
-        path = ".".join(str(p) for p in item["loc"])
-        where = f"{root}.{path}".strip(".") or "spec"
+        where = _place(item["loc"], tree) or "spec"
         value = item.get("input")
         kind = item["type"]
         if kind == "extra_forbidden":
@@ -65,12 +66,28 @@ def problems_of(error: Any, root: str = "") -> tuple[Problem, ...]:
             fact = f"it is {_short(value)}"
             expected = str(item.get("ctx", {}).get("expected_tags", "")).replace("'", "")
             tag = str(item.get("ctx", {}).get("tag", ""))
-            repair = did_you_mean(tag, [t.strip() for t in expected.split(",")]) if tag else ""
+            repair = did_you_mean(tag, [t.strip() for t in expected.split(",")]) if tag else "Add `kind`."
+        elif kind == "value_error":  # our own validators write "rule; repair"
+            rule, _, repair = str(item["ctx"]["error"]).partition("; ")
+            fact, repair = "it does not hold here", repair[:1].upper() + repair[1:] + "."
         else:
             rule = item["msg"][0].lower() + item["msg"][1:]
             fact, repair = f"it is {_short(value)}", "Change the value."
         found.append(Problem(where=where, rule=rule, fact=fact, repair=repair))
     return tuple(found)
+
+
+def _place(path: tuple[int | str, ...], tree: Any) -> str:
+    """`model.layers[0].out_channels`, without the kinds that pydantic adds for tagged unions."""
+    text, node = "", tree
+    for part in path:
+        if isinstance(node, dict) and part not in node and node.get("kind") == part:
+            continue
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        inside = isinstance(node, dict) and part in node
+        inside = inside or (isinstance(node, list) and isinstance(part, int) and part < len(node))
+        node = node[part] if inside else None
+    return text.strip(".")
 
 
 def _short(value: Any) -> str:

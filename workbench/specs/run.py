@@ -79,7 +79,7 @@ def from_dict(tree: dict[str, Any]) -> RunSpec:
     try:
         return RunSpec.model_validate(migrate(tree))
     except ValidationError as error:
-        raise SpecError(*problems_of(error)) from None
+        raise SpecError(*problems_of(error, tree)) from None
 
 
 def migrate(tree: dict[str, Any]) -> dict[str, Any]:
