@@ -57,20 +57,27 @@ def test_a_cursor_sees_each_chunk_once(store: Store, run: str) -> None:
 
 def test_progress_and_metrics_move_with_the_flush(store: Store, run: str) -> None:
     nan = float("nan")
-    store.flush(run, [scalars("val/loss", 0, [2.0, 0.5, nan]), scalars("val/accuracy", 0, [0.1, 0.9, 0.8])], step=3)
+    store.flush(
+        run, [scalars("val/loss", 0, [2.0, 0.5, nan]), scalars("val/accuracy", 0, [0.1, 0.9, 0.8])], step=3
+    )
     row = store.runs.get(run)
     assert row.step == 3
     assert row.metrics["val/loss"]["best"] == 0.5
     assert row.metrics["val/loss"]["best_step"] == 1
-    assert row.metrics["val/loss"]["last"] != row.metrics["val/loss"]["last"], "the last value is NaN and says so"
+    assert row.metrics["val/loss"]["last"] != row.metrics["val/loss"]["last"], (
+        "the last value is NaN and says so"
+    )
     assert row.metrics["val/accuracy"]["best"] == 0.9
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
-    st.lists(st.lists(st.floats(allow_nan=True), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(0, 30)
+    st.lists(st.lists(st.floats(allow_nan=True), min_size=1, max_size=5), min_size=1, max_size=6),
+    st.integers(0, 30),
 )
-def test_truncation_leaves_exactly_the_steps_before(store: Store, pieces: list[list[float]], step: int) -> None:
+def test_truncation_leaves_exactly_the_steps_before(
+    store: Store, pieces: list[list[float]], step: int
+) -> None:
     run = store.runs.create(SPEC).id
     first = 0
     for piece in pieces:
@@ -80,7 +87,9 @@ def test_truncation_leaves_exactly_the_steps_before(store: Store, pieces: list[l
     kept = store.scalars.read(run).get("train/loss")
     whole = [value for piece in pieces for value in piece]
     np.testing.assert_array_equal(kept.values if kept else [], whole[: step + 1])
-    expected = merge_metrics({}, [("train/loss", np.arange(len(whole))[: step + 1], np.array(whole[: step + 1]))])
+    expected = merge_metrics(
+        {}, [("train/loss", np.arange(len(whole))[: step + 1], np.array(whole[: step + 1]))]
+    )
     np.testing.assert_equal(dict(store.runs.get(run).metrics), expected)
 
 
@@ -145,14 +154,17 @@ def test_a_missing_checkpoint_names_those_there_are(store: Store, run: str) -> N
     with pytest.raises(RunError, match="has not saved one yet"):
         store.checkpoints.read(run, "best")
     store.checkpoints.write(run, "last", b"x", step=1, epoch=0.0, metrics={})
-    with pytest.raises(RunError, match="Known: last|Did you mean `last`"):
+    with pytest.raises(RunError, match=r"Known: last|Did you mean `last`"):
         store.checkpoints.read(run, "best")
 
 
 def test_commands_are_handed_out_once(store: Store, run: str) -> None:
     store.commands.post(run, "pause")
     store.commands.post(run, "stop", {"why": "enough"})
-    assert [(c.verb, dict(c.payload)) for c in store.commands.take(run)] == [("pause", {}), ("stop", {"why": "enough"})]
+    assert [(c.verb, dict(c.payload)) for c in store.commands.take(run)] == [
+        ("pause", {}),
+        ("stop", {"why": "enough"}),
+    ]
     assert store.commands.take(run) == []
 
 

@@ -22,6 +22,10 @@ from workbench.store import schema
 from workbench.store.states import derive
 
 runs = schema.runs
+RUN_TABLES = (
+    schema.scalar_chunks, schema.scalar_folds, schema.events,
+    schema.snapshots, schema.commands, schema.checkpoints,
+)  # fmt: skip
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that reads as something else
 
 
@@ -153,13 +157,7 @@ class Runs:
             )
         folder: Path = self._folder_of(row.id)
         with self._engine.begin() as connection:
-            for table in (
-                schema.scalar_chunks,
-                schema.events,
-                schema.snapshots,
-                schema.commands,
-                schema.checkpoints,
-            ):
+            for table in RUN_TABLES:
                 connection.execute(delete(table).where(table.c.run_id == row.id))
             connection.execute(delete(runs).where(runs.c.id == row.id))
         shutil.rmtree(folder, ignore_errors=True)

@@ -83,7 +83,19 @@ scalar_chunks = Table(
     Column("n", Integer, nullable=False),
     Column("points", LargeBinary, nullable=False),  # steps i8[n], epochs f8[n], times f8[n], values f8[n]
     Index("scalar_chunks_run", "run_id", "id"),
+    Index("scalar_chunks_key", "run_id", "key", "first_step"),
     sqlite_autoincrement=True,  # a cursor must never meet a number twice
+)
+
+scalar_folds = Table(  # summaries of folds.FOLD points each; the points themselves stay in the chunks
+    "scalar_folds",
+    META,
+    Column("run_id", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("first_step", BigInteger, primary_key=True),
+    Column("last_step", BigInteger, nullable=False),
+    Column("coarse", LargeBinary, nullable=False),
+    Column("fine", LargeBinary, nullable=False),
 )
 
 events = Table(
