@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -218,3 +220,13 @@ def test_an_unknown_kind_of_store_is_refused(home: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("WORKBENCH_STORE", "papyrus://alexandria")
     with pytest.raises(StoreError, match="Use sqlite"):
         open_store()
+
+
+def test_processes_that_open_a_fresh_home_together_share_it(home: Path) -> None:
+    code = (
+        "from workbench.store import open_store; from workbench.specs.presets import preset;"
+        "open_store().runs.create(preset('mlp-tiny').spec)"
+    )
+    together = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
+    assert [process.wait(timeout=60) for process in together] == [0] * 6
+    assert len(open_store().runs.list()) == 6

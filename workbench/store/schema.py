@@ -28,7 +28,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from workbench.specs.errors import StoreError
 
@@ -232,16 +232,14 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _bring_up_to_date(connection: Connection) -> None:
-    if not inspect(connection).has_table("about"):
-        try:
-            META.create_all(connection)
-            connection.execute(about.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
-        except (OperationalError, SQLAlchemyError):
-            if not inspect(connection).has_table("about"):  # another process was faster: fine
-                raise
+    if _version(connection) == SCHEMA_VERSION:
         return
-    found = connection.execute(select(about.c.value).where(about.c.key == "schema_version")).scalar()
-    version = int(found or 0)
+    _lock(connection)  # processes start together: one makes or migrates the tables, the others wait
+    version = _version(connection)
+    if version is None:
+        META.create_all(connection)
+        connection.execute(about.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
+        return
     if version > SCHEMA_VERSION:
         raise StoreError.of(
             "the database",
@@ -253,6 +251,22 @@ def _bring_up_to_date(connection: Connection) -> None:
         MIGRATIONS[version](connection)
         version += 1
         connection.execute(about.update().where(about.c.key == "schema_version").values(value=str(version)))
+
+
+def _version(connection: Connection) -> int | None:
+    """The database's schema version; None when it is empty."""
+    if not inspect(connection).has_table("about"):
+        return None
+    found = connection.execute(select(about.c.value).where(about.c.key == "schema_version")).scalar()
+    return None if found is None else int(found)
+
+
+def _lock(connection: Connection) -> None:
+    """Hold back every other process until the caller's transaction ends."""
+    if connection.dialect.name == "sqlite":  # the driver would begin only at the first insert
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7305)")
 
 
 def _repair(fact: str) -> str:
