@@ -1,0 +1,166 @@
+"""Import of images in class folders, whatever source they come from."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.data.layout import arrange
+from workbench.data.limits import Limits
+from workbench.data.pictures import Glance, Unusable, decode, glance, to_array
+from workbench.data.prepared import Prepared, Writer, refuse_set, room_for
+from workbench.data.report import Report, shown
+from workbench.data.sources import Member, Source, read_all
+from workbench.data.splits import SPLITS
+from workbench.specs.base import Shape
+from workbench.specs.data import DataSchema
+from workbench.specs.errors import WorkbenchError
+
+BATCH_BYTES = 4 << 20  # pixels written at once
+
+
+class Candidate(NamedTuple):
+    """A file that is or claims to be an image, and what its first bytes tell of it."""
+
+    member: Member
+    seen: Glance | None
+
+
+def candidate(member: Member, head: bytes) -> Candidate:
+    """A look at the first bytes."""
+    return Candidate(member, glance(head))
+
+
+def import_folders(
+    source: Source,
+    found: Sequence[Candidate],
+    folder: Path,
+    *,
+    size: int | None,
+    channels: int | None,
+    schema: DataSchema,
+    limits: Limits,
+    report: Report,
+    tick: Callable[[str, float], None],
+) -> Prepared:
+    """Decode every image, bring all to one shape, and write the set into `folder`.
+
+    Raises DataError; files that cannot be used are reported instead.
+    """
+    layout = arrange([c.member.path for c in found], source.where, limits, report)
+    used = [found[place.at] for place in layout.places]
+    shape = target_shape(used, size, channels, limits, report)
+    if any(c.seen is not None for c in used):  # else decoding says what is wrong
+        room_for(len(used), shape, limits, source.where)
+    by_key = {id(c.member): place for c, place in zip(used, layout.places, strict=True)}
+    writer = Writer(folder, shape, limits, source.where)
+    per_batch = max(1, BATCH_BYTES // math.prod(shape))
+    batch: list[np.ndarray] = []
+    labels: list[int] = []
+    split = 0
+    kept: Counter[tuple[int, int]] = Counter()
+    try:
+        for done, (member, stream) in enumerate(source.read([c.member for c in used])):
+            place = by_key[id(member)]
+            if len(batch) == per_batch or (batch and place.split != split):
+                writer.append(np.stack(batch), np.array(labels), split)
+                batch, labels = [], []
+                tick(f"Reading images: {done:,} of {len(used):,}", done / len(used))
+            try:
+                suffix = PurePosixPath(member.path).suffix.lower()
+                blob = read_all(stream, limits.file_bytes)
+                picture = decode(blob, limits, suffix, (shape[1], shape[2]))
+            except Unusable as reason:
+                report.refused(shown(member.path), str(reason))
+                continue
+            except WorkbenchError:
+                raise
+            except Exception as error:  # zipfile, zlib, tarfile and the disk each have their own
+                report.refused(
+                    shown(member.path), f"it cannot be read: {shown(str(error)) or 'no reason given'}"
+                )
+                continue
+            if picture.repairs:
+                report.repaired(shown(member.path), "; ".join(picture.repairs))
+            split = place.split
+            batch.append(to_array(picture.image, shape[1], shape[2], shape[0]))
+            labels.append(place.label)
+            kept[place.split, place.label] += 1
+        if batch:
+            writer.append(np.stack(batch), np.array(labels), split)
+        _summary(kept, layout.classes, layout.has_splits, report)
+        return writer.finish(schema.model_copy(update={"classes": layout.classes}), report)
+    finally:
+        writer.close()
+
+
+def target_shape(
+    found: Sequence[Candidate], size: int | None, channels: int | None, limits: Limits, report: Report
+) -> Shape:
+    """(C, H, W) for all images: theirs where they agree, else a square of the median side.
+
+    Sides above `limits.default_side` are shrunk unless `size` says otherwise; the choice is reported.
+    """
+    seen = [c.seen for c in found if c.seen is not None]
+    sizes = Counter((g.height, g.width) for g in seen)
+    colour = any(g.is_colour for g in seen) if seen else True
+    n_channels = channels or (3 if colour else 1)
+    if size is not None:
+        height = width = size
+        why = "as asked for"
+    elif not sizes:
+        height = width = 28
+        why = "no size could be read"
+    elif len(sizes) == 1:
+        height, width = next(iter(sizes))
+        why = "the size of every image"
+        if max(height, width) > limits.default_side:
+            why = f"shrunk from {width} × {height}, the size of every image; give a size to keep more"
+            height, width = shrunk(height, width, limits.default_side)
+    else:
+        side = int(statistics.median_low([s for g in seen for s in (g.height, g.width)]))
+        height = width = max(4, min(side, limits.default_side))
+        why = f"{len(sizes)} different sizes, median side {side}; images are stretched to a square"
+        if side > limits.default_side:
+            why += "; give a size to keep more"
+    kinds = "colour" if n_channels == 3 else "grey"
+    report.kept("all images", f"{width} × {height} pixels, {kinds}: {why}")
+    return (n_channels, height, width)
+
+
+def refuse_without_images(where: str, report: Report) -> None:
+    """No file was an image. Raises DataError."""
+    refuse_set(
+        where,
+        report,
+        "a data set needs images (PNG, JPEG, GIF, BMP, TIFF, WebP) in class folders, or idx files",
+        "it holds neither",
+        "Pack one folder of images per class.",
+    )
+
+
+def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) with the longer one brought to `side`, at least 4 pixels each."""
+    scale = side / max(height, width)
+    return max(4, round(height * scale)), max(4, round(width * scale))
+
+
+def _summary(
+    kept: Counter[tuple[int, int]], classes: Sequence[str], has_splits: bool, report: Report
+) -> None:
+    """One row per class folder."""
+    for label, name in enumerate(classes):
+        parts = [(SPLITS[code], kept[code, label]) for code in range(len(SPLITS)) if kept[code, label]]
+        total = sum(n for _, n in parts)
+        if not total:
+            continue  # Writer.finish says so
+        text = "1 image, too few to be split" if total == 1 else f"{total:,} images"
+        if has_splits:
+            text += f" ({', '.join(f'{n:,} {split}' for split, n in parts)})"
+        report.kept(f"{name}/", text)

@@ -1,0 +1,171 @@
+"""Which class and which split a file belongs to, read from the folders it lies in.
+
+Known layouts: class/image, split/class/image, and either of them below one or more single folders.
+A class folder's own subfolders belong to the class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from workbench.data.limits import Limits
+from workbench.data.report import Report, shown
+from workbench.data.sources import natural
+from workbench.data.splits import SPLITS, TEST, TRAIN, VALIDATION
+from workbench.specs.errors import DataError
+
+_WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "trainset": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+    "testset": TEST,
+    "eval": TEST,
+    "evaluation": TEST,
+}
+
+
+class Place(NamedTuple):
+    """Where an image goes; at: its position in the list of paths."""
+
+    at: int
+    split: int
+    label: int
+
+
+class Layout(NamedTuple):
+    """classes by label, in natural order; places in the order of the paths."""
+
+    classes: tuple[str, ...]
+    places: list[Place]
+    has_splits: bool
+
+
+def split_of(name: str) -> int | None:
+    """The split a folder or file name speaks of: `train`, `Valid`, `seg_test`, `training_set`."""
+    found = {_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def arrange(paths: Sequence[str], where: str, limits: Limits, report: Report) -> Layout:
+    """Class and split of every image path. Files that lie outside of the layout are reported.
+
+    Raises DataError where no class folders can be made out, or only one.
+    """
+    parts = [tuple(path.split("/")) for path in paths]
+    everything = list(range(len(parts)))
+    depth, inside = _descend(parts, everything, 0, paths, report)
+    splits = _split_folders(parts, inside, depth)
+    if splits:
+        return _arrange_splits(parts, paths, inside, depth, splits, where, limits, report)
+    names = {i: parts[i][depth] for i in inside}
+    classes = _classes(names.values(), where, limits)
+    label = {name: k for k, name in enumerate(classes)}
+    return Layout(tuple(map(shown, classes)), [Place(i, TRAIN, label[names[i]]) for i in inside], False)
+
+
+def _descend(
+    parts: Sequence[tuple[str, ...]], members: list[int], depth: int, paths: Sequence[str], report: Report
+) -> tuple[int, list[int]]:
+    """Down through folders that stand alone, to the level where class or split folders lie side by side."""
+    while True:
+        inside = [i for i in members if len(parts[i]) > depth + 1]
+        if not inside:
+            return depth, []
+        if len(inside) < len(members):
+            kept = set(inside)
+            for i in members:
+                if i not in kept:
+                    report.refused(shown(paths[i]), "it lies outside of any class folder")
+        names = {parts[i][depth] for i in inside}
+        if len(names) > 1 or all(len(parts[i]) == depth + 2 for i in inside):
+            return depth, inside
+        members, depth = inside, depth + 1
+
+
+def _split_folders(parts: Sequence[tuple[str, ...]], inside: list[int], depth: int) -> dict[str, int]:
+    """Folder name → split, where this level holds split folders; else empty."""
+    names = {parts[i][depth] for i in inside}
+    splits = {name: code for name in names if (code := split_of(name)) is not None}
+    # `train` beside `bus` and `car` is a vehicle: a train split has folders of its own.
+    nested = {parts[i][depth] for i in inside if len(parts[i]) > depth + 2}
+    has_train = any(code == TRAIN and name in nested for name, code in splits.items())
+    if len(splits) == len(names) and len(set(splits.values())) == len(splits):
+        return splits
+    return splits if has_train and len(set(splits.values())) == len(splits) > 1 else {}
+
+
+def _arrange_splits(
+    parts: Sequence[tuple[str, ...]],
+    paths: Sequence[str],
+    inside: list[int],
+    depth: int,
+    splits: dict[str, int],
+    where: str,
+    limits: Limits,
+    report: Report,
+) -> Layout:
+    found: dict[int, tuple[int, str]] = {}  # index → split, class
+    for name, code in splits.items():
+        members = [i for i in inside if parts[i][depth] == name]
+        below, members = _descend(parts, members, depth + 1, paths, report)
+        found |= {i: (code, parts[i][below]) for i in members}
+    for i in inside:
+        if parts[i][depth] not in splits:
+            report.refused(
+                shown(paths[i]), f"`{shown(parts[i][depth])}` is neither train, validation nor test"
+            )
+    if TRAIN not in {code for code, _ in found.values()}:
+        raise DataError.of(
+            where,
+            "a set with split folders needs class folders below `train`",
+            f"it has {', '.join(sorted(map(shown, splits)))} and no images in class folders for training",
+            "Lay the images out as train/<class>/<image>.",
+        )
+    classes = _classes((name for code, name in found.values() if code == TRAIN), where, limits)
+    label = {name: k for k, name in enumerate(classes)}
+    places = []
+    for i in inside:
+        if i not in found:
+            continue
+        code, name = found[i]
+        if name in label:
+            places.append(Place(i, code, label[name]))
+        else:
+            report.refused(shown(paths[i]), f"class `{shown(name)}` has no images in {SPLITS[TRAIN]}")
+    return Layout(tuple(map(shown, classes)), places, True)
+
+
+def _classes(names: object, where: str, limits: Limits) -> list[str]:
+    counts = Counter(names)  # type: ignore[call-overload]
+    if not counts:
+        raise DataError.of(
+            where,
+            "each class needs a folder of its own",
+            "all images lie in one folder, without classes",
+            "Make one folder per class, named after it, and put its images in.",
+        )
+    if len(counts) == 1:
+        only = shown(next(iter(counts)))
+        raise DataError.of(
+            where,
+            "a classifier needs at least two classes",
+            f"there is one class folder, `{only}`",
+            "Add a folder with images of another class.",
+        )
+    if len(counts) > limits.classes:
+        raise DataError.of(
+            where,
+            f"a set may have {limits.classes:,} classes",
+            f"it has {len(counts):,} class folders",
+            "Check that the folders are named after classes, not after images.",
+        )
+    return sorted(counts, key=natural)

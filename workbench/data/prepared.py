@@ -1,0 +1,216 @@
+"""The folder format of a prepared set, written in one stream and read by memory map.
+
+images.npy (N, C, H, W) uint8; labels.npy (N,) int64; splits.npy (N,) int8 (0 train, 1 validation,
+2 test; only what the source brought); schema.json (DataSchema); fingerprint.txt (sha256 of it all).
+Images are never all in memory: rows are appended, and the header is written at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.data.limits import Limits, human
+from workbench.data.report import Report
+from workbench.data.splits import SPLITS
+from workbench.specs.base import Shape
+from workbench.specs.data import DataSchema
+from workbench.specs.errors import DataError, Problem
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an import gave. `rows`: images per split, only splits that have any."""
+
+    schema: DataSchema
+    rows: Mapping[str, int]
+    report: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A prepared set: images (N, C, H, W) uint8 memory-mapped, labels (N,) int64, splits (N,) int8."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    splits: np.ndarray
+
+
+class Writer:
+    """Appends images to a set. Rows arrive in any amount; labels and splits are kept until the end."""
+
+    def __init__(self, folder: Path, shape: Shape, limits: Limits, where: str) -> None:
+        self.folder, self.shape, self.limits, self.where = folder, shape, limits, where
+        self._labels: list[np.ndarray] = []
+        self._splits: list[np.ndarray] = []
+        self._hash = hashlib.sha256()
+        self.n = 0
+        self._file = open(folder / "images.npy", "wb")  # noqa: SIM115 - closed by finish() or close()
+        self._file.write(_header(0, shape))
+
+    def append(self, images: np.ndarray, labels: np.ndarray, split: int) -> None:
+        """images (n, C, H, W) uint8, labels (n,) integers, all of one split. Raises DataError when full."""
+        assert images.dtype == np.uint8
+        assert images.shape[1:] == self.shape
+        room_for(self.n + len(images), self.shape, self.limits, self.where)
+        data = np.ascontiguousarray(images).data
+        self._file.write(data)
+        self._hash.update(data)
+        self._labels.append(np.asarray(labels, dtype=np.int64))
+        self._splits.append(np.full(len(images), split, dtype=np.int8))
+        self.n += len(images)
+
+    def renumber(self, new: np.ndarray) -> None:
+        """Label k becomes new[k]; new (K,) int64 is a permutation."""
+        self._labels = [new[labels] for labels in self._labels]
+
+    def finish(self, schema: DataSchema, report: Report) -> Prepared:
+        """Write what remains. Classes without any image are dropped, labels renumbered to match.
+
+        Raises DataError where fewer than two classes have images.
+        """
+        labels = np.concatenate(self._labels) if self._labels else np.zeros(0, np.int64)
+        splits = np.concatenate(self._splits) if self._splits else np.zeros(0, np.int8)
+        if not self.n:
+            refuse_set(self.where, report, "a data set needs images", "not one could be read")
+        present = np.unique(labels)
+        classes = tuple(schema.classes[k] for k in present)
+        for k in sorted(set(range(len(schema.classes))) - set(present.tolist())):
+            report.refused(schema.classes[k], "no image of this class could be read; the class is dropped")
+        if len(classes) < 2:
+            refuse_set(
+                self.where,
+                report,
+                "a classifier needs at least two classes",
+                f"only `{classes[0]}` has images",
+                "Add images of another class, each class in a folder of its own.",
+            )
+        labels = np.searchsorted(present, labels).astype(np.int64)
+        schema = schema.model_copy(update={"classes": classes, "shape": self.shape})
+        self._file.seek(0)
+        self._file.write(_header(self.n, self.shape))
+        self._file.close()
+        np.save(self.folder / "labels.npy", labels)
+        np.save(self.folder / "splits.npy", splits)
+        (self.folder / "schema.json").write_text(schema.model_dump_json(indent=1), encoding="utf-8")
+        for part in (labels.tobytes(), splits.tobytes(), repr((self.shape, classes)).encode()):
+            self._hash.update(part)
+        fingerprint = self._hash.hexdigest()
+        (self.folder / "fingerprint.txt").write_text(fingerprint, encoding="ascii")
+        counts = np.bincount(splits, minlength=len(SPLITS))
+        rows = {name: int(n) for name, n in zip(SPLITS, counts, strict=True) if n}
+        return Prepared(schema, rows, report.rows(), fingerprint)
+
+    def close(self) -> None:
+        """Let go of the file; the folder is the caller's to remove."""
+        self._file.close()
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, where: str) -> Iterator[Path]:
+    """A folder beside `out` that becomes `out` when all went well, and vanishes otherwise.
+
+    Raises DataError when `out` exists already or the disk is full.
+    """
+    if out.exists():
+        raise DataError.of(
+            str(out), "a set is prepared in a new folder", "this one exists", "Choose another."
+        )
+    draft = out.with_name(f"{out.name}.part-{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process of the same number that was killed
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        os.replace(draft, out)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError.of(
+                where, "the prepared set must fit on the disk", "the disk is full", "Free some space."
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def open_arrays(folder: Path) -> Arrays:
+    """The three arrays of a prepared set, images memory-mapped. Raises DataError."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        labels, splits = (np.load(folder / f"{n}.npy", allow_pickle=False) for n in ("labels", "splits"))
+    except (OSError, ValueError, EOFError) as error:
+        raise _broken(folder, str(error)) from None
+    fits = images.ndim == 4 and labels.shape == splits.shape == (len(images),)
+    if not fits or (images.dtype, labels.dtype, splits.dtype) != (np.uint8, np.int64, np.int8):
+        raise _broken(folder, f"their shapes are {images.shape}, {labels.shape}, {splits.shape}")
+    return Arrays(images, labels, splits)
+
+
+def read_schema(folder: Path) -> DataSchema:
+    """The schema of a prepared set. Raises DataError."""
+    try:
+        return DataSchema.model_validate_json((folder / "schema.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _broken(folder, str(error).splitlines()[0]) from None
+
+
+def read_fingerprint(folder: Path) -> str:
+    """The fingerprint written at import, or "" for a folder that has none."""
+    try:
+        return (folder / "fingerprint.txt").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def room_for(n: int, shape: Shape, limits: Limits, where: str) -> None:
+    """Raises DataError when `n` images of `shape` are more than a set may hold."""
+    size = n * shape[0] * shape[1] * shape[2]
+    if n > limits.images:
+        raise DataError.of(
+            where,
+            f"a data set may hold {limits.images:,} images",
+            f"this one has {n:,} or more",
+            "Take fewer.",
+        )
+    if size > limits.bytes:
+        raise DataError.of(
+            where,
+            f"a prepared set may take {human(limits.bytes)}",
+            f"{n:,} images of {shape[0]}×{shape[1]}×{shape[2]} take {human(size)}",
+            "Choose a smaller `size`.",
+        )
+
+
+def refuse_set(where: str, report: Report, rule: str, fact: str, repair: str = "") -> None:
+    """Raise a DataError that also names the first files that were refused."""
+    details = [
+        Problem(where=f"{where}: {file}", rule="a file must be usable", fact=reason, severity="warning")
+        for file, reason in report.first_refused(5)
+    ]
+    raise DataError(Problem(where=where, rule=rule, fact=fact, repair=repair), *details)
+
+
+def _broken(folder: Path, fact: str) -> DataError:
+    return DataError.of(
+        str(folder),
+        "a prepared set needs images.npy, labels.npy, splits.npy and schema.json that fit",
+        fact,
+        "Add the data set again.",
+    )
+
+
+def _header(n: int, shape: Shape) -> bytes:
+    # NumPy pads the header so that the first axis may grow: its length is the same for every n.
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)})
+    return out.getvalue()
