@@ -223,6 +223,12 @@ class GroupNorm(Layer):
                 f"num_groups={self.num_groups} with {shape[0]} channels",
                 f"Set num_groups to {fit}.",
             )
+        if math.prod(shape) == self.num_groups:
+            raise refuse(
+                "group_norm needs more than one value per group",
+                f"num_groups={self.num_groups} on {show(shape)} leaves one",
+                "Use fewer groups, or layer_norm.",
+            )
         return shape
 
     def n_params(self, shape: Shape) -> int:

@@ -118,7 +118,7 @@ _ALL = [
     Preset(
         "cnn-fashion",
         "Three convolutions under 100,000 parameters",
-        "Batch norm, one-cycle schedule and global pooling: small and accurate on Fashion-MNIST.",
+        "Batch norm, dropout and a one-cycle schedule: 83,050 parameters, accurate on Fashion-MNIST.",
         {
             "model": {
                 "family": "cnn",
@@ -159,8 +159,8 @@ _ALL = [
     ),
     Preset(
         "mlp-tiny",
-        "A three-layer network of 6,000 parameters",
-        "Trains on 8×8 handwritten digits in seconds; for trying things out.",
+        "A tiny dense network",
+        "Three layers, under 6,000 parameters on 8×8 handwritten digits; trains in seconds, for trying things out.",
         {
             "data": {"name": "digits"},
             "model": {"family": "mlp", "layers": [FLAT, linear(56), RELU, linear(32), RELU, linear(10)]},

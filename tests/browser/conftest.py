@@ -1,0 +1,133 @@
+"""The real server on a free port with a home of its own, and a real Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from workbench.store import Store, open_store
+
+REPO = Path(__file__).resolve().parents[2]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+START_S = 60
+
+
+@dataclass(frozen=True)
+class App:
+    """A running workbench: where it answers, where its runs live, and its server process."""
+
+    url: str
+    home: Path
+    server: subprocess.Popen[str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(self.home)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("WORKBENCH_STORE", "WORKBENCH_ARTIFACTS")}
+    return {**kept, "WORKBENCH_HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    """One server a module; everything it started is gone afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="workbench-test-"))
+    server = subprocess.Popen(
+        [sys.executable, "-m", "workbench.live.serve", "0"],
+        cwd=REPO,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        assert server.stdout is not None
+        for line in server.stdout:
+            lines.append(line)
+            if "http://" in line:
+                ready.set()
+        ready.set()  # it ended
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    ready.wait(START_S)
+    url = next((word for line in lines for word in line.split() if word.startswith("http://")), None)
+    if url is None:
+        server.kill()
+        pytest.fail(f"the server did not start:\n{''.join(lines)}")
+    try:
+        yield App(url, home, server)
+    finally:
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+        if server.poll() is None:
+            server.kill()
+            server.wait()
+        reader.join(5)
+        assert server.stdout is not None
+        server.stdout.close()
+        end_everything_of(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def end_everything_of(home: Path) -> None:
+    """Kill the supervisor and the runs of this home, and nothing else."""
+    ours = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("WORKBENCH_HOME") == str(home) and process.pid != os.getpid():
+                ours.append(process)
+    for process in ours:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(ours, timeout=5)
+
+
+@pytest.fixture
+def store(app: App) -> Iterator[Store]:
+    """The store that the server reads."""
+    opened = open_store(app.home)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh visitor. Errors that our scripts throw fail the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    fresh = context.new_page()
+    fresh.set_default_timeout(20_000)
+    errors: list[str] = []
+    fresh.on("pageerror", lambda error: errors.append(str(error)))
+    yield fresh
+    context.close()
+    assert not errors, errors

@@ -1,0 +1,58 @@
+"""The Python face of the layer editor: a component in a fragment, so that typing reruns little.
+
+The browser sends {nonce, seq, rev, layers}; the answer carries the same nonce and seq, so that an
+older answer never touches newer typing. `rev` names the stack that Python last put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from workbench.specs.base import Shape
+from workbench.ui import stack
+
+_ASSETS = Path(__file__).parent / "assets"
+_component = st.components.v2.component(
+    "workbench.layer_editor",
+    html='<div class="wb-editor"></div>',
+    css=(_ASSETS / "editor.css").read_text(),
+    js=(_ASSETS / "editor.js").read_text(),
+)
+
+
+def layer_editor(
+    layers: list[stack.Raw],
+    shape: Shape,
+    n_classes: int,
+    *,
+    rev: str,
+    on_edit: Callable[[list[stack.Raw]], None],
+    key: str = "editor",
+) -> dict[str, Any]:
+    """Draw the editor and return the report on the stack (`stack.report`).
+
+    layers: the stack as kept; rev: changes when it was put there by anything but this editor;
+    on_edit: called with the new stack before the page or fragment reruns.
+    """
+
+    def edited() -> None:
+        sent = st.session_state[key].get("edit")
+        if not isinstance(sent, dict) or sent.get("rev") != rev:
+            return  # typed into a stack that has been replaced meanwhile
+        st.session_state[f"{key}_echo"] = {"nonce": sent.get("nonce"), "seq": sent.get("seq")}
+        on_edit(stack.clean(sent.get("layers")))
+
+    report = stack.report(layers, shape, n_classes)
+    data = {
+        "rev": rev,
+        "echo": st.session_state.get(f"{key}_echo"),
+        "layers": layers,
+        "report": report,
+        "menu": stack.menu(),
+    }
+    _component(key=key, data=data, on_edit_change=edited)
+    return report

@@ -1,0 +1,63 @@
+"""What stands around every page: colours, brand, the training service, the runs at work.
+
+Called by the entry script before the page. The run list refreshes itself in a fragment of its own
+(one short query every few seconds), so that it is true on whatever page one is.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from workbench.figures.theme import GOOD, MUTED, STATES, css_variables
+from workbench.jobs.launch import supervisor
+from workbench.store import RunRow
+from workbench.ui import nav
+from workbench.ui.errors import guard
+from workbench.ui.marks import duration, pill, plain
+from workbench.ui.state import store
+
+_ASSETS = Path(__file__).parent / "assets"
+_VARIABLES = "".join(f"{name}:{colour};" for name, colour in css_variables().items())
+_RULES = (_ASSETS / "pages.css").read_text()
+_STYLE = f"<style>.stApp{{{_VARIABLES}--wb-ink:light-dark(#10141d,#f4f6fb)}}\n{_RULES}</style>"
+_SHOWN = 5  # runs at work listed in the sidebar
+
+
+def frame() -> None:
+    """Draw the frame. Cheap: a style, a logo, one query."""
+    st.html(_STYLE)
+    st.logo(_ASSETS / "logo.svg", size="large")
+    with st.sidebar:
+        _service()
+
+
+@st.fragment(run_every=3)
+def _service() -> None:
+    with guard():
+        active = [run for run in store().runs.active() if not run.state.is_over]
+        alive = supervisor(store()) is not None
+        colour = GOOD if alive else MUTED
+        text = "Training service ready" if alive else "Training service starts with the next run"
+        st.html(f'<div class="wb-status"><i style="--c:{colour}"></i>{text}</div>')
+        if not active:
+            return
+        st.caption("At work" if len(active) == 1 else f"At work · {len(active)}")
+        for run in active[:_SHOWN]:
+            nav.link("live", plain(run.name, 40), run=run.id)
+            st.html(run_line(run))
+        if len(active) > _SHOWN:
+            nav.link("runs", f"and {len(active) - _SHOWN} more")
+
+
+def run_line(run: RunRow) -> str:
+    """HTML of a run's state, what is left of it, and its progress bar. Holds no text of a user."""
+    left = f"{duration(run.eta_s)} left" if run.eta_s and run.state.is_active else ""
+    return (
+        f'<div class="wb-run" title="{escape(f"{run.progress:.0%} of {run.total_steps or 0:,} steps")}">'
+        f'<span>{pill(run.state)}</span><span style="opacity:.7">{left}</span></div>'
+        f'<span class="wb-bar" style="--c:{STATES[run.state]};margin-top:.35rem">'
+        f'<i style="width:{100 * run.progress:.1f}%"></i></span>'
+    )

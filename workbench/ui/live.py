@@ -1,0 +1,61 @@
+"""The Python face of the live views. No data passes through here: the browser opens one socket per run.
+
+Each view is a small custom element whose script is a loader of a few lines; the modules themselves
+are served by our own route and cached. A rerun of the page re-sends the loader and the names only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+from workbench.live.routes import VERSION
+
+Kind = Literal["tabs", "status", "curves", "filters", "maps", "predictions", "log"]
+Verb = Literal["pause", "resume", "stop"]
+VERBS: tuple[Verb, ...] = ("pause", "resume", "stop")
+
+# An inline script without a line break would be taken for a file's path.
+_LOADER = f"""const at = (base) => new URL(`${{base}}live-assets/{VERSION}/main.js`, location.origin).href;
+export default async (call) => (await import(at(call.data.base))).default(call);
+"""
+_view = st.components.v2.component(
+    "workbench.live", html="<div class='wbl'></div>", js=_LOADER, isolate_styles=False
+)
+
+
+def view(kind: Kind, run_id: str, *, key: str, name: str = "", readonly: bool = False) -> Verb | None:
+    """Mount one live view of a run; the verb of a button that was pressed, once, else None.
+
+    kind: "tabs" holds all others but "status". name: shown until the stream has said it.
+    readonly: without controls.
+    """
+    data = {"kind": kind, "run": run_id, "base": _base(), "name": name, "readonly": readonly}
+    result = _view(key=key, data=data, on_act_change=_nothing)
+    asked = result.get("act")
+    return next((verb for verb in VERBS if verb == asked), None)
+
+
+def status(run_id: str, *, name: str = "", readonly: bool = False) -> Verb | None:
+    """The strip: state, progress, metrics, and the buttons; answers which one was pressed."""
+    return view("status", run_id, key=f"live-status-{run_id}", name=name, readonly=readonly)
+
+
+def tabs(run_id: str) -> None:
+    """Curves, filters, feature maps, predictions and log, one at a time; the URL says which."""
+    view("tabs", run_id, key=f"live-tabs-{run_id}")
+
+
+def curves(run_id: str) -> None:
+    """The curves alone, for other pages."""
+    view("curves", run_id, key=f"live-curves-{run_id}")
+
+
+def _base() -> str:
+    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}/" if path else "/"
+
+
+def _nothing() -> None:
+    """A trigger needs a callback to exist; the page reads the value instead."""

@@ -1,0 +1,202 @@
+"""Pieces of the predict page: which model, which picture, and what the model says."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from workbench import catalog
+from workbench.data.dataset import split_rows
+from workbench.data.prepared import Arrays, open_arrays
+from workbench.figures.theme import ACCENT, BAD, GOOD
+from workbench.jobs import answers
+from workbench.store import RunRow
+from workbench.ui import nav
+from workbench.ui.datasets import enlarged
+from workbench.ui.marks import metric_text, plain, share
+from workbench.ui.state import store
+
+CHECKPOINT_WORDS = {"best": "Best on validation", "last": "Newest"}
+TOP = 10  # classes shown as bars
+MAX_UPLOAD_MB = 20
+WAIT_S = 60.0
+
+
+class Input(NamedTuple):
+    """A picture to judge: a PNG of ours or what was uploaded, and its true class where it is known."""
+
+    blob: bytes
+    name: str
+    truth: str | None = None
+
+
+# ---------------------------------------------------------------- the model
+
+
+def ready_runs() -> list[RunRow]:
+    """Runs that have a checkpoint, newest first."""
+    return [run for run in store().runs.list(limit=200) if store().checkpoints.list(run.id)]
+
+
+def choose_run(rows: list[RunRow]) -> tuple[RunRow, str]:
+    """A run and a checkpoint of it; the URL carries both."""
+    by_id = {run.id: run for run in rows}
+    asked = nav.asked("run")
+    st.session_state.setdefault("predict.run", asked if asked in by_id else rows[0].id)
+    if st.session_state["predict.run"] not in by_id:
+        st.session_state["predict.run"] = rows[0].id
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        run_id = st.selectbox(
+            "Run", list(by_id), key="predict.run", width=380, format_func=lambda i: label(by_id[i])
+        )
+        names = [info.name for info in store().checkpoints.list(run_id)]
+        names.sort(key=lambda name: (name != "best", name != "last", name))
+        asked_name = nav.asked("checkpoint")
+        key = f"predict.checkpoint.{run_id}"
+        st.session_state.setdefault(key, asked_name if asked_name in names else names[0])
+        checkpoint = st.selectbox(
+            "State",
+            names,
+            key=key,
+            width=220,
+            help="Which saved state of the model answers",
+            format_func=lambda n: CHECKPOINT_WORDS.get(n, n.replace("step-", "step ")),
+        )
+    if nav.asked("run") != run_id:
+        st.query_params["run"] = run_id
+    if nav.asked("checkpoint") != checkpoint:
+        st.query_params["checkpoint"] = checkpoint
+    return by_id[run_id], checkpoint
+
+
+def label(run: RunRow) -> str:
+    metric = run.metrics.get("val/accuracy")
+    told = f" · {metric_text('accuracy', metric.get('best'))}" if metric else ""
+    return f"{run.name[:60]}{told} · {run.state.value}"
+
+
+# ---------------------------------------------------------------- the picture
+
+
+def test_rows(run: RunRow) -> tuple[Arrays, np.ndarray, tuple[str, ...]]:
+    """The set's arrays, the rows held out from this run, and its classes. Raises DataError."""
+    row = catalog.with_shipped(store(), run.spec.data.name)
+    arrays = open_arrays(row.path)
+    rows = split_rows(arrays.labels, arrays.splits, run.spec.data)
+    return arrays, rows.test if len(rows.test) else rows.validation, row.schema.classes
+
+
+def choose_input(run: RunRow) -> Input | None:
+    """A picture of the test split, or one the person brings."""
+    way = st.segmented_control(
+        "Picture",
+        ["From the test images", "Upload"],
+        default="From the test images",
+        required=True,
+        key="predict.way",
+        bind="query-params",
+    )
+    return uploaded() if way == "Upload" else test_image(run)
+
+
+def uploaded() -> Input | None:
+    file = st.file_uploader(
+        "A picture",
+        type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"],
+        max_upload_size=MAX_UPLOAD_MB,
+        key="predict.file",
+    )
+    if file is None:
+        st.caption("The picture is resized and coloured the way the training images were.")
+        return None
+    return Input(file.getvalue(), file.name[:80])
+
+
+def test_image(run: RunRow) -> Input:
+    """One of the images that training never saw, by number, with its true class."""
+    arrays, rows, classes = test_rows(run)
+    key = f"predict.index.{run.id}"
+    st.session_state.setdefault(key, 0)
+
+    def another() -> None:
+        st.session_state[key] = int(np.random.default_rng().integers(len(rows)))
+
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        index = int(
+            st.number_input("Number", min_value=0, max_value=len(rows) - 1, step=1, key=key, width=160)
+        )
+        st.button("Another", icon=":material/shuffle:", on_click=another, key="predict.another")
+    return Input(
+        png(arrays.images[rows[index]]), f"test-{index}.png", classes[int(arrays.labels[rows[index]])]
+    )
+
+
+def png(x: np.ndarray) -> bytes:
+    """(C, H, W) uint8 as a PNG."""
+    out = io.BytesIO()
+    Image.fromarray(x[0] if x.shape[0] == 1 else np.moveaxis(x, 0, -1)).save(out, "PNG")
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def ask(run: RunRow, checkpoint: str, given: Input) -> Mapping[str, Any]:
+    """What the model says. Raises the error of the answering side."""
+    image = {"name": given.name, "content": base64.b64encode(given.blob).decode("ascii")}
+    payload = {"run": run.id, "checkpoint": checkpoint, "images": [image]}
+    answer: Mapping[str, Any] = answers.ask(store(), "predict", payload, timeout_s=WAIT_S)[0]
+    return answer
+
+
+def show_answer(answer: Mapping[str, Any], truth: str | None) -> None:
+    """The verdict, and the likeliest classes as bars."""
+    probabilities: Mapping[str, float] = answer["probabilities"]
+    name = str(answer["prediction"])
+    st.subheader(plain(name), anchor=False)
+    sure = share(probabilities.get(name, 0.0))
+    if truth is None:
+        st.caption(f"The model gives it {sure}.")
+    elif truth == name:
+        st.caption(f":green[Right.] The model gives it {sure}.")
+    else:
+        st.caption(f":red[Wrong:] it is {plain(truth)}. The model gives its own answer {sure}.")
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])[:TOP]
+    rows = "".join(_bar(n, p, _colour(n, name, truth)) for n, p in ranked)
+    st.html(f'<div class="wb-probabilities">{rows}</div>')
+    if len(probabilities) > TOP:
+        st.caption(f"The {TOP} likeliest of {len(probabilities)} classes")
+
+
+def _colour(name: str, prediction: str, truth: str | None) -> str:
+    if name == truth:
+        return GOOD
+    return BAD if name == prediction and truth is not None else ACCENT
+
+
+def _bar(name: str, probability: float, colour: str) -> str:
+    width = max(0.0, min(100.0, 100 * probability))
+    return (
+        f"<span title='{escape(name, quote=True)}'>{escape(name[:40])}</span>"
+        f"<span class='wb-bar' style='--c:{colour}'><i style='width:{width:.2f}%'></i></span>"
+        f"<b>{share(probability)}</b>"
+    )
+
+
+def show_picture(given: Input, answer: Mapping[str, Any]) -> None:
+    """The picture as it came, and as the model saw it."""
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["image"]))))
+    size = f"{seen.shape[1]}×{seen.shape[0]} pixels"
+    with st.container(horizontal=True, gap="small"):
+        if given.truth is None:
+            st.image(given.blob, caption="As uploaded", width=180)
+        st.image(enlarged(seen, 180), caption=f"As the model sees it, {size}", width=180)
+    for repair in answer.get("repairs", ()):
+        st.caption(plain(str(repair), 200))

@@ -1,0 +1,49 @@
+"""Cards of presets: what each is, and two ways on: train it now, or open it in the editor."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench.jobs import runs
+from workbench.specs.presets import PRESETS, Preset
+from workbench.specs.run import RunSpec
+from workbench.ui import nav
+from workbench.ui.state import begin, store
+
+QUICK = "cnn-mnist"
+QUICK_LABEL = "Train a CNN on Fashion-MNIST"
+
+
+def launch(spec: RunSpec) -> None:
+    """Put the run in the queue and go and watch it. Raises SpecError."""
+    nav.go("live", run=runs.submit(store(), spec))
+
+
+def quick_start(*, primary: bool = True) -> None:
+    """The one click: a small convolutional network on pictures of clothes."""
+    if st.button(
+        QUICK_LABEL, type="primary" if primary else "secondary", key="quick", icon=":material/play_arrow:"
+    ):
+        launch(PRESETS[QUICK].spec.model_copy(update={"name": "CNN on Fashion-MNIST"}))
+
+
+def preset_cards() -> None:
+    """Every preset as a card."""
+    with st.grid(min_column_width=290, gap="small", key="presets") as grid:
+        for preset in PRESETS.values():
+            with (
+                grid.cell(),
+                st.container(border=True, height="stretch", gap="xsmall", key=f"card-{preset.name}"),
+            ):
+                _card(preset)
+
+
+def _card(preset: Preset) -> None:
+    st.markdown(f"**{preset.title}**")
+    st.caption(preset.about)
+    spec = preset.spec
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if st.button("Edit", key=f"edit-{preset.name}", help="Open its layers in the editor"):
+            nav.go("model", draft=begin(spec).id)
+        if st.button("Train now", key=f"train-{preset.name}", help=f"Starts at once on {spec.data.name}"):
+            launch(spec)

@@ -1,0 +1,154 @@
+"""Pieces of the train page: the forms, the schedule's curve, the checklist and the launch."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from workbench import catalog
+from workbench.figures.schedule import schedule_figure, schedule_info
+from workbench.figures.theme import BAD, GOOD, PLAIN, WARN
+from workbench.jobs.check import CheckReport, check, gpu_count
+from workbench.specs.data import DataSpec
+from workbench.specs.errors import Problem, SpecError, WorkbenchError
+from workbench.specs.presets import PRESETS
+from workbench.specs.run import RunSpec
+from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
+from workbench.ui import datasets
+from workbench.ui.errors import problem_boxes
+from workbench.ui.forms import fill
+from workbench.ui.marks import plain, section
+from workbench.ui.plan import Plan, checklist, device_words, plan
+from workbench.ui.presets import launch
+from workbench.ui.state import Draft, save, store
+
+FIRST = ("batch_size", "epochs")
+DEFAULT_NAMES = {"run", *PRESETS}
+
+
+def forms(now: Draft) -> tuple[Draft, list[Problem]]:
+    """All forms of the page; the draft with what they say now, and what is wrong in them."""
+    key = f"{now.id}.{now.rev}"
+    problems: list[Problem] = []
+    with st.container(border=True, key="box-training"):
+        section("Training")
+        training, found = fill(
+            now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training"
+        )
+        problems += found
+    with st.container(border=True, key="box-data"):
+        section("Data")
+        spec = now.section("data", DataSpec)
+        names = datasets.names()
+        options = names if spec.name in names else [spec.name, *names]
+        st.session_state.setdefault(f"data.name.{key}", spec.name)
+        name = st.selectbox("Data set", options, key=f"data.name.{key}", width=300)
+        data, found = fill(
+            spec.model_copy(update={"name": name}), key=f"data.{key}", skip={"name"}, where="data"
+        )
+        problems += found
+    with st.container(border=True, key="box-task"):
+        section("Targets", help="What the model's scores are compared with")
+        task, found = fill(now.section("task", TaskSpec), key=f"task.{key}", where="task")
+        problems += found
+    with st.container(border=True, key="box-watch"):
+        section("Watching", help="What is looked at inside the model while it learns, and what that may cost")
+        watch, found = fill(now.section("watch", WatchSpec), key=f"watch.{key}", where="watch")
+        problems += found
+    changed = now.with_(training=training, data=data, task=task, watch=watch)
+    if changed != now:
+        save(changed)
+    return changed, problems
+
+
+def identity(now: Draft) -> Draft:
+    """Name and seed of the run."""
+    key = f"{now.id}.{now.rev}"
+    name_key, seed_key = f"name.{key}", f"seed.{key}"
+    kept = str(now.tree.get("name", "run"))
+    st.session_state.setdefault(name_key, "" if kept in DEFAULT_NAMES else kept)
+    st.session_state.setdefault(seed_key, int(now.tree.get("seed", 0)))
+    suggestion = f"{now.section('data', DataSpec).name}, {len(now.layers)} layers"
+    left, right = st.columns([2, 1], gap="small")
+    name = left.text_input(
+        "Name", key=name_key, max_chars=200, placeholder=suggestion, help="Shown in lists; any text"
+    )
+    seed = right.number_input(
+        "Seed",
+        min_value=0,
+        max_value=2**31 - 1,
+        step=1,
+        key=seed_key,
+        help="Of weights, order and dropout: the same seed gives the same run",
+    )
+    changed = now.with_(name=name.strip() or suggestion, seed=int(seed))
+    return changed if changed == now else save(changed)
+
+
+def planned(spec: RunSpec) -> Plan | None:
+    """Counts of the run, or None while its data set cannot serve; the check says why."""
+    try:
+        return plan(
+            spec.training, datasets.split_sizes(catalog.with_shipped(store(), spec.data.name), spec.data)
+        )
+    except WorkbenchError:
+        return None
+
+
+def schedule_view(training: TrainingSpec, steps_per_epoch: int) -> None:
+    """The learning rate over the run."""
+    info = schedule_info(training, steps_per_epoch)
+    st.plotly_chart(schedule_figure(info), key="schedule", config=PLAIN)
+    if info.waits:
+        st.caption(
+            "Each drop waits for the validation loss to stall, so only the rate before the first is known."
+        )
+
+
+def verdict(
+    spec: RunSpec, report: CheckReport, counts: Plan | None, form_problems: list[Problem]
+) -> list[str]:
+    """The checklist and the problems; returns the reasons that stand against launching."""
+    problems = [*form_problems, *report.problems]
+    errors = [p for p in problems if p.severity == "error"]
+    if counts is not None:
+        device = device_words(spec.training.device, gpu_count())
+        lines = checklist(spec, counts, report.parameters, report.memory_bytes, device)
+        colour = BAD if errors else WARN if problems else GOOD
+        items = "".join(f"<div><b>{escape(head)}</b> {escape(text)}</div>" for head, text in lines)
+        st.html(f'<div class="wb-list" style="--c:{colour}">{items}</div>')
+    problem_boxes(problems)
+    return [f"{p.where}: {p.rule}" for p in errors]
+
+
+def checked(now: Draft) -> tuple[RunSpec | None, CheckReport | None]:
+    """The spec and what is known about it; tells what keeps it from being one."""
+    try:
+        spec = now.spec()
+    except SpecError:
+        problem_boxes(now.problems())
+        return None, None
+    return spec, check(store(), spec)
+
+
+def launch_button(spec: RunSpec | None, reasons: list[str]) -> None:
+    """Start the run, or say why not."""
+    blocked = spec is None or bool(reasons)
+    why = f"Not yet: {plain(reasons[0], 200)}" if reasons else "Mend the problems first" if blocked else None
+    pressed = st.button(
+        "Launch",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=blocked,
+        help=why,
+        key="launch",
+        width="stretch",
+    )
+    if blocked:
+        st.caption(why or "")
+    if pressed and spec is not None:
+        try:
+            launch(spec)
+        except WorkbenchError as error:
+            problem_boxes(error.problems)
