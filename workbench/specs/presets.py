@@ -160,7 +160,7 @@ _ALL = [
     Preset(
         "mlp-tiny",
         "A tiny dense network",
-        "Three layers, under 6,000 parameters on 8×8 handwritten digits; trains in seconds, for trying things out.",
+        "Under 6,000 parameters on 8×8 handwritten digits; trains in seconds, for trying things out.",
         {
             "data": {"name": "digits"},
             "model": {"family": "mlp", "layers": [FLAT, linear(56), RELU, linear(32), RELU, linear(10)]},

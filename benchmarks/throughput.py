@@ -1,0 +1,188 @@
+"""Training throughput of the engine with every telemetry, probe, validation and checkpoint on, beside
+a bare PyTorch loop and other trainers on the same model, data and threads, taking turns.
+
+    python -m benchmarks.throughput [--rounds 7] [--threads 1] [--seconds 4] [--only mlp-tiny]
+
+The bare loop validates after each epoch too, and keeps nothing; two more bare loops say what
+validation and a fused optimizer are worth. The engine's records and checkpoints are taken and dropped
+here; through worker and store: `benchmarks.launch`, `benchmarks.live_latency`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, process_time
+
+import numpy as np
+import torch
+
+from benchmarks import peers
+from benchmarks.report import Figure, median, report
+from workbench.engine.batches import normalised
+from workbench.engine.fit import fit
+from workbench.models.build import build
+from workbench.probes.watch import Watcher
+from workbench.specs.presets import preset
+from workbench.specs.run import RunSpec
+from workbench.tasks.classification import task_for
+
+# preset -> (images, shape, batch size, target share of the bare loop's samples per second)
+WORKS = {
+    "cnn-mnist": (4096, (1, 28, 28), 128, 0.95),
+    "mlp-tiny": (1437, (1, 8, 8), 32, 0.85),
+}
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Noise in ten classes: what is learned does not matter here, only how fast."""
+
+    train: Part
+    validation: Part
+    classes: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def images(n: int, shape: tuple[int, int, int]) -> Images:
+    rng = np.random.default_rng(SEED)
+
+    def part(size: int) -> Part:
+        x = rng.integers(0, 256, (size, *shape), dtype=np.uint8)
+        return Part(x, rng.integers(0, 10, size), np.arange(size))
+
+    half = np.full(shape[0], 0.5, dtype=np.float32)
+    return Images(part(n), part(n // 10), tuple("0123456789"), half, half / 2)
+
+
+def engine(spec: RunSpec, data: Images) -> tuple[float, float]:
+    """(seconds from the first step to the end, measured telemetry share) of a run with everything on."""
+    shape = data.train.x.shape[1:]
+    model, task = build(spec.model, shape, seed=spec.seed), task_for(spec.task, 10)
+    watch = Watcher.over(spec.model, spec.watch, data, normalised)
+    run = fit(model, data, task, spec, watch=watch)
+    next(run)  # launch: first pictures, before training
+    began, share = perf_counter(), 0.0
+    for flush in run:
+        share = flush.telemetry_share
+    return perf_counter() - began, share
+
+
+def measure(name: str, rounds: int, threads: int, seconds: float) -> list[Figure]:
+    n, shape, batch, target = WORKS[name]
+    data = images(n, shape)
+    base = preset(name).spec
+
+    def work(epochs: int) -> peers.Work:
+        x, x_val = (normalised(p.x, data.mean, data.std) for p in (data.train, data.validation))
+        y, y_val = torch.from_numpy(data.train.y), torch.from_numpy(data.validation.y)
+        return peers.Work(lambda: build(base.model, shape, seed=SEED), x, y, x_val, y_val, batch, epochs)
+
+    peers.bare(work(1))
+    epochs = max(1, round(seconds / peers.bare(work(1))))
+    job = work(epochs)
+    spec = base.with_changes(
+        f"training.epochs={epochs}",
+        f"training.batch_size={batch}",
+        f"training.threads={threads}",
+        "training.device=cpu",
+    )
+    shares: list[float] = []
+
+    def ours() -> float:
+        took, share = engine(spec, data)
+        shares.append(share)
+        return took
+
+    contestants: dict[str, Callable[[], float | None]] = {
+        "engine": ours,
+        "bare": lambda: peers.bare(job),
+        "bare, fused optimizer": lambda: peers.bare(job, fused=True),
+        "bare, no validation": lambda: peers.bare(job, validate=False),
+        "Lightning": lambda: peers.lightning(job),
+        "Keras": lambda: peers.keras(job),
+    }
+    times: dict[str, list[float]] = {who: [] for who in contestants}
+    busy: dict[str, list[float]] = {who: [] for who in contestants}  # processor seconds
+    order = random.Random(SEED)
+    for _ in range(rounds):
+        for who in order.sample(sorted(contestants), len(contestants)):
+            began = process_time()
+            took = contestants[who]()
+            if took is not None:
+                times[who].append(took)
+                busy[who].append(process_time() - began)
+    found = figures(name, target, job.samples, times, shares, epochs)
+    return [*found, processor_figure(name, busy)]
+
+
+def processor_figure(name: str, busy: dict[str, list[float]]) -> Figure:
+    """The same ratio in processor seconds, which other programs on the machine disturb less."""
+    ratios = [bare / mine for mine, bare in zip(busy["engine"], busy["bare"], strict=True)]
+    note = "launch included; less disturbed by other programs"
+    return Figure(
+        f"{name}: engine over bare, in processor time", median(ratios), "", n=len(ratios), note=note
+    )
+
+
+def figures(
+    name: str, target: float, samples: int, times: dict[str, list[float]], shares: list[float], epochs: int
+) -> list[Figure]:
+    n = len(times["engine"])
+    note = f"{epochs} epochs a round"
+    found = []
+    for who, took in times.items():
+        if not took:
+            found.append(Figure(f"{name}: {who}", float("nan"), "samples/s", n=0, note="not installed"))
+            continue
+        found.append(Figure(f"{name}: {who}", samples / median(took), "samples/s", n=len(took), note=note))
+        if who == "engine":
+            continue
+        ratio = median([other / mine for mine, other in zip(times["engine"], took, strict=True)])
+        asked = who == "bare"
+        found.append(
+            Figure(
+                f"{name}: engine over {who}",
+                ratio,
+                "",
+                f"≥ {target}" if asked else "",
+                ratio >= target if asked else None,
+                n,
+                "median of the rounds' ratios",
+            )
+        )
+    found.append(Figure(f"{name}: telemetry share as shown", 100 * median(shares), "%", n=n))
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=7)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--seconds", type=float, default=4.0)
+    arguments.add_argument("--only", choices=sorted(WORKS))
+    chosen = arguments.parse_args()
+    torch.set_num_threads(chosen.threads)
+    found: list[Figure] = []
+    for name in [chosen.only] if chosen.only else WORKS:
+        found += measure(name, chosen.rounds, chosen.threads, chosen.seconds)
+    about = (
+        f"Samples per second on {chosen.threads} thread(s), Adam, float32; the engine with loss, accuracy "
+        "and gradient norm of every step, filters, feature maps, validation, panels and checkpoints."
+    )
+    report("throughput", about, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Small data, small specs and small consumers for tests of the loop: no store, no worker, no mocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from workbench.engine import fit as loop
+from workbench.engine.checkpoint import Checkpoint, from_bytes
+from workbench.engine.control import Request
+from workbench.engine.flush import Flush
+from workbench.models.build import build
+from workbench.records import Event, Panel, Scalars
+from workbench.specs.run import RunSpec, from_dict
+from workbench.tasks.classification import task_for
+
+SHAPE = (1, 6, 6)
+K = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Images:
+    train: Part
+    validation: Part
+    classes: tuple[str, ...] = ("bars", "dots", "rings")
+    mean: np.ndarray = field(default_factory=lambda: np.array([0.5], dtype=np.float32))
+    std: np.ndarray = field(default_factory=lambda: np.array([0.25], dtype=np.float32))
+
+
+def images(n: int = 70, n_validation: int = 20, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Images:
+    """Noise with a brighter third per class: learnable, but not at once."""
+    rng = np.random.default_rng(seed)
+
+    def part(size: int, start: int) -> Part:
+        y = rng.integers(0, K, size)
+        x = rng.integers(0, 160, (size, *shape))
+        third = shape[1] // K
+        for k in range(K):
+            x[y == k, :, k * third : (k + 1) * third] += 60
+        return Part(x.astype(np.uint8), y.astype(np.int64), np.arange(start, start + size))
+
+    channels = shape[0]
+    return Images(
+        part(n, 0),
+        part(n_validation, n),
+        mean=np.full(channels, 0.4, dtype=np.float32),
+        std=np.full(channels, 0.25, dtype=np.float32),
+    )
+
+
+MLP = [
+    {"kind": "flatten"},
+    {"kind": "linear", "out_features": 12},
+    {"kind": "batch_norm"},
+    {"kind": "relu"},
+    {"kind": "dropout", "p": 0.3},
+    {"kind": "linear", "out_features": K},
+]
+CNN = [
+    {"kind": "conv2d", "out_channels": 4, "padding": 1},
+    {"kind": "relu"},
+    {"kind": "max_pool2d"},
+    {"kind": "flatten"},
+    {"kind": "linear", "out_features": K},
+]
+
+
+def spec_of(
+    layers: Any = None, *, seed: int = 0, task: Any = None, watch: Any = None, **training: Any
+) -> RunSpec:
+    """A RunSpec with small defaults: batch 16, one thread, CPU."""
+    tree = {
+        "name": "tiny",
+        "seed": seed,
+        "model": {"family": "cnn", "layers": MLP if layers is None else layers},
+        "task": task or {},
+        "training": {"batch_size": 16, "device": "cpu", "threads": 1, **training},
+        "watch": watch or {},
+    }
+    return from_dict(tree)
+
+
+@dataclass
+class Seen:
+    """All that a run handed over, in order."""
+
+    flushes: list[Flush] = field(default_factory=list)
+    model: nn.Module | None = None
+
+    def values(self, key: str) -> np.ndarray:
+        parts = [r.values for r in self._records(Scalars) if r.key == key]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def steps(self, key: str) -> np.ndarray:
+        parts = [r.steps for r in self._records(Scalars) if r.key == key]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def events(self, *kinds: str) -> list[Event]:
+        return [r for r in self._records(Event) if not kinds or r.kind in kinds]
+
+    def panels(self, topic: str) -> list[Panel]:
+        return [r for r in self._records(Panel) if r.topic == topic]
+
+    def _records(self, kind: type) -> list[Any]:
+        return [r for flush in self.flushes for r in flush.records if isinstance(r, kind)]
+
+    def checkpoint(self, name: str = "last") -> Checkpoint:
+        """The newest of that name."""
+        saved = [s for flush in self.flushes for s in flush.checkpoints if s.name == name]
+        return from_bytes(saved[-1].blob)
+
+    @property
+    def outcome(self) -> str | None:
+        return self.flushes[-1].outcome
+
+
+class Asking:
+    """A control that asks when a step is reached: {step: verb}. Needs a flush at every step."""
+
+    def __init__(self, at: dict[int, str], then: Iterable[str] = ()) -> None:
+        self.at = dict(at)
+        self.then = list(then)  # asked one by one while paused
+        self.step = 0
+        self.waits = 0
+
+    def take(self) -> list[Request]:
+        if self.waits:
+            self.waits = 0
+            return [Request(self.then.pop(0))] if self.then else []
+        due = [step for step in self.at if step <= self.step]
+        return [Request(self.at.pop(step)) for step in due]
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
+def run(
+    spec: RunSpec,
+    data: Images | None = None,
+    *,
+    control: Any = None,
+    resume: Checkpoint | None = None,
+    watch: Any = None,
+    model: nn.Module | None = None,
+    each: Callable[[Flush], None] | None = None,
+) -> Seen:
+    """Trains to the end and keeps everything."""
+    data = data or images()
+    shape = data.train.x.shape[1:]
+    model = model or build(spec.model, shape, seed=spec.seed)
+    seen = Seen(model=model)
+    task = task_for(spec.task, len(data.classes))
+    for flush in loop.fit(model, data, task, spec, watch=watch, control=control, resume=resume):
+        seen.flushes.append(flush)
+        if isinstance(control, Asking):
+            control.step = flush.step
+        if each:
+            each(flush)
+    return seen

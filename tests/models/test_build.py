@@ -1,0 +1,225 @@
+"""What the specs say in plain Python must be what torch and torchinfo find by running the model."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torchinfo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.models import stacks
+from workbench.models.build import BUILDERS, build, build_layer
+from workbench.models.summary import summary
+from workbench.specs.errors import LayerError, SpecError
+from workbench.specs.layers import LAYERS
+from workbench.specs.model import ModelSpec
+from workbench.specs.presets import PRESETS, preset
+
+quick = settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), max_examples=40
+)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def counted_by_torchinfo(module: nn.Module, shape: tuple[int, ...]) -> torchinfo.ModelStatistics:
+    return torchinfo.summary(module, input_size=(1, *shape), verbose=0, device="cpu", mode="eval")
+
+
+def run(module: nn.Module, shape: tuple[int, ...], batch: int = 2) -> torch.Tensor:
+    with torch.no_grad():
+        return module.train()(torch.randn(batch, *shape))
+
+
+def test_every_layer_kind_has_a_builder():
+    assert set(BUILDERS) == set(LAYERS.values())
+
+
+@pytest.mark.parametrize("kind", sorted(LAYERS))
+def test_a_layer_has_the_shape_parameters_and_mult_adds_that_torch_finds(kind: str):
+    compared = {"taken": 0, "refused": 0}
+
+    @quick
+    @given(stacks.layer(kind), stacks.shapes)
+    def check(layer, shape):
+        try:
+            out = layer.out_shape(shape)
+        except LayerError as error:
+            compared["refused"] += 1
+            assert error.problems[0].rule, error  # noqa: PT017  (Hypothesis decides which way it goes)
+            assert torch_cannot(layer, shape)
+            return
+        compared["taken"] += 1
+        module = build_layer(layer, shape)
+        assert tuple(run(module, shape).shape[1:]) == out
+        assert parameters(module) == layer.n_params(shape)
+        found = counted_by_torchinfo(nn.Sequential(module), shape)
+        assert found.total_mult_adds == layer.mult_adds(shape)
+
+    check()
+    assert compared["taken"] >= 10, compared
+
+
+def torch_cannot(layer, shape) -> bool:
+    """Whether torch fails, warns (an error in this suite) or loses an axis for some batch size."""
+    for batch in (1, 2, 3):
+        try:
+            if layer.kind == "linear":  # one who does not know the rule counts all inputs
+                module: nn.Module = nn.Linear(math.prod(shape), layer.out_features)
+            else:
+                module = build_layer(layer, shape)
+            out = run(module, shape, batch)
+            # A linear layer takes 1×1×W images, but then gives no matrix of scores.
+            if len(out) != batch or (layer.kind == "linear" and out.ndim != 2):
+                return True
+        except (RuntimeError, ValueError, IndexError, UserWarning):
+            return True
+    return False
+
+
+def test_random_stacks_agree_with_torch_and_torchinfo_or_are_refused_where_torch_fails():
+    compared = {"taken": 0, "refused": 0}
+
+    @settings(quick, max_examples=250)
+    @given(stacks.stacks, stacks.shapes)
+    def check(rows, shape):
+        model = stacks.model_of(rows)
+        table = model.rows(shape)
+        if table[-1].out_shape is None:
+            compared["refused"] += 1
+            fault = next(row for row in table if row.problem)
+            assert fault.problem.where == f"layer {fault.index} ({rows[fault.index].kind})"
+            with pytest.raises(SpecError, match=rf"layer {fault.index} \({rows[fault.index].kind}\)"):
+                build(model, shape)
+            before = table[fault.index - 1].out_shape if fault.index else shape
+            assert torch_cannot(rows[fault.index], before)
+            return
+        compared["taken"] += 1
+        module = build(model, shape, seed=0)
+        assert [name for name, _ in module.named_children()] == [str(i) for i in range(len(rows))]
+        x = torch.randn(2, *shape)
+        for row, child in zip(table, module, strict=True):
+            x = child(x)
+            assert tuple(x.shape[1:]) == row.out_shape
+            assert parameters(child) == row.parameters
+        found = counted_by_torchinfo(module, shape)
+        assert found.total_params == model.n_params(shape)
+        assert found.total_mult_adds == sum(row.mult_adds for row in table)
+
+    check()
+    assert compared["taken"] >= 80, compared
+    assert compared["refused"] >= 50, compared
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_builds_and_gives_one_score_per_class(name: str):
+    spec = preset(name).spec
+    shape = (3, 24, 24) if name == "cnn-rgb" else (1, 8, 8) if spec.data.name == "digits" else (1, 28, 28)
+    module = build(spec.model, shape, seed=0)
+    assert parameters(module) == spec.model.n_params(shape)
+    assert module(torch.zeros(2, *shape)).shape == (2, 10)
+    assert [p for p in spec.model.problems(shape, 10) if p.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "parameters"),
+    [
+        ("cnn-mnist", (1, 28, 28), 225_034),
+        ("cnn-rgb", (3, 24, 24), 315_722),
+        ("cnn-compact", (1, 28, 28), 34_826),
+    ],
+)
+def test_presets_have_their_published_parameter_counts(name, shape, parameters):
+    assert preset(name).spec.model.n_params(shape) == parameters
+
+
+def test_the_keras_mnist_network_has_its_published_layers():
+    # keras-team/keras-io examples/vision/md/mnist_convnet.md
+    rows = preset("cnn-compact").spec.model.rows((1, 28, 28))
+    assert [(r.out_shape, r.parameters) for r in rows if r.kind not in ("relu", "dropout")] == [
+        ((32, 26, 26), 320),
+        ((32, 13, 13), 0),
+        ((64, 11, 11), 18_496),
+        ((64, 5, 5), 0),
+        ((1600,), 0),
+        ((10,), 16_010),
+    ]
+
+
+def test_torchinfos_own_example_has_its_published_counts():
+    # sksq96/pytorch-summary README; TylerYep/torchinfo tests/test_output/single_input.out
+    model = ModelSpec.model_validate(
+        {
+            "layers": [
+                {"kind": "conv2d", "out_channels": 10, "kernel_size": 5},
+                {"kind": "max_pool2d"},
+                {"kind": "relu"},
+                {"kind": "conv2d", "out_channels": 20, "kernel_size": 5},
+                {"kind": "dropout2d", "p": 0.5},
+                {"kind": "max_pool2d"},
+                {"kind": "relu"},
+                {"kind": "flatten"},
+                {"kind": "linear", "out_features": 50},
+                {"kind": "relu"},
+                {"kind": "linear", "out_features": 10},
+            ]
+        }
+    )
+    rows = model.rows((1, 28, 28))
+    assert [row.parameters for row in rows if row.parameters] == [260, 5_020, 16_050, 510]
+    assert model.n_params((1, 28, 28)) == 21_840
+    assert round(2 * sum(row.mult_adds for row in rows) / 1000, 2) == 975.20
+
+
+def test_the_first_block_of_vgg16_has_its_published_counts():
+    # sksq96/pytorch-summary README: the first five rows of VGG16 at 3x224x224
+    conv = {"kind": "conv2d", "out_channels": 64, "padding": 1}
+    model = ModelSpec.model_validate(
+        {"layers": [conv, {"kind": "relu"}, conv, {"kind": "relu"}, {"kind": "max_pool2d"}]}
+    )
+    rows = model.rows((3, 224, 224))
+    assert [(r.parameters, r.out_shape) for r in rows] == [
+        (1_792, (64, 224, 224)),
+        (0, (64, 224, 224)),
+        (36_928, (64, 224, 224)),
+        (0, (64, 224, 224)),
+        (0, (64, 112, 112)),
+    ]
+
+
+@quick
+@given(st.integers(0, 2**31 - 1))
+def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_random_state(seed: int):
+    model = preset("mlp-tiny").spec.model
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one, two = build(model, (1, 8, 8), seed=seed), build(model, (1, 8, 8), seed=seed)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_an_empty_stack_is_refused():
+    with pytest.raises(SpecError, match="a model needs at least one layer"):
+        build(ModelSpec(), (1, 8, 8))
+
+
+def test_softmax_layers_work_over_the_first_axis():
+    for shape in [(5,), (4, 3, 3)]:
+        for kind in ("softmax", "log_softmax"):
+            out = build_layer(LAYERS[kind](), shape)(torch.randn(2, *shape))
+            total = out.exp().sum(dim=1) if kind == "log_softmax" else out.sum(dim=1)
+            assert torch.allclose(total, torch.ones_like(total))
+
+
+def test_the_summary_is_torchinfos_and_agrees_with_the_layer_table():
+    model = preset("cnn-fashion").spec.model
+    found = summary(model, (1, 28, 28))
+    assert found.parameters == model.n_params((1, 28, 28))
+    assert found.mult_adds == sum(row.mult_adds for row in model.rows((1, 28, 28)))
+    assert "Conv2d" in found.text

@@ -1,0 +1,189 @@
+"""One run's training state and its single step; taken out as a Checkpoint and put back bit for bit.
+
+It knows no clock, no flush and nobody who watches: `fit` does. Notation: B samples, K classes,
+n trainable weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from workbench.engine import optim
+from workbench.engine.batches import Batches, Data, batch_sizes
+from workbench.engine.checkpoint import Checkpoint
+from workbench.engine.device import pick, place
+from workbench.engine.flat import Flat
+from workbench.engine.precision import Precision
+from workbench.engine.progress import Progress
+from workbench.engine.tally import Tally
+from workbench.engine.task import Task
+from workbench.specs.errors import DataError, RunError
+from workbench.specs.run import RunSpec
+
+SAMPLED = 16  # every so many steps the cost of keeping loss, hits and norm is measured
+
+
+class Trainer:
+    """step: updates done; progress: what validations have decided. The model is moved to the device."""
+
+    def __init__(self, model: nn.Module, data: Data, task: Task, spec: RunSpec) -> None:
+        if not len(data.train.y):
+            raise DataError.of("data", "training needs images", "the training split is empty", "Add images.")
+        training = spec.training
+        self.spec = spec
+        self.task = task
+        self.device = pick(training.device)
+        if training.threads is not None:
+            torch.set_num_threads(training.threads)
+        self.model = place(model, self.device, half=training.precision != "fp32").train()
+        self.flat = Flat(self.model)
+        self.optimizer = optim.optimizer_for(training.optimizer, self.flat)
+        self.precision = Precision(training.precision, self.device)
+        self.train = Batches(data.train, data, self.device)
+        self.validation = Batches(data.validation, data, self.device)
+        has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
+        self._sizes = batch_sizes(self.train.n, training.batch_size, join_single=has_batch_norm)
+        self.steps_per_epoch = len(self._sizes)
+        self.total_steps = training.total_steps(self.steps_per_epoch)
+        self.validate_every = max(1, round(training.validate_every * self.steps_per_epoch))
+        self.step = 0
+        self.progress = Progress()
+        self.tally = Tally(task, self.steps_per_epoch)
+        self.telemetry_s = 0.0  # what keeping loss, hits and norm costs a step, smoothed
+        self._group: dict[str, Any] = self.optimizer.param_groups[0]
+        torch.manual_seed(spec.seed)  # dropout; the order of the data does not depend on it
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training split, fractional."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        training = self.spec.training
+        factor = training.schedule.factor(self.step, self.total_steps, self.steps_per_epoch)
+        return training.optimizer.lr * factor * self.progress.factor
+
+    def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """The batches (rows (B,), labels (B,), B) from the present step to the end of its epoch."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        rows, labels = self.train.shuffled(self.spec.seed, epoch, self._sizes)
+        return iter(list(zip(rows, labels, self._sizes, strict=True))[position:])
+
+    def advance(self, rows: Tensor, y: Tensor, size: int) -> None:
+        """One update from the samples `rows` (B,) with labels y (B,). Never waits for the device."""
+        x = self.train.x_of(rows)  # (B, C, H, W)
+        grad = self.flat.grad
+        self._group["lr"] = rate = self.rate
+        grad.zero_()
+        scaler = self.precision.scaler
+        if self.precision.name == "fp32":
+            scores = self.model(x)  # (B, K)
+        else:
+            with self.precision.autocast():
+                scores = self.model(x)
+            scores = scores.float()
+        loss = self.task.loss(scores, y)
+        if scaler is None:
+            loss.backward()
+        else:
+            scaler.scale(loss).backward()
+            scaler.unscale_(self.optimizer)
+        began = perf_counter()
+        norm = torch.linalg.vector_norm(grad)
+        noted = perf_counter() - began
+        limit = self.spec.training.clip_norm
+        if limit is not None:
+            grad.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+        self.step += 1
+        began = perf_counter()
+        self.tally.add(loss, norm, scores, y, size, rate)
+        if self.step % SAMPLED == 0:
+            took = noted + perf_counter() - began
+            self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
+
+    # ------------------------------------------------------------ in and out
+
+    def capture(self, **meta: Any) -> Checkpoint:
+        """A copy of everything on the CPU, with `meta` beside what the trainer knows itself."""
+        weights = self.flat.split(_copy(self.flat.weights))
+        tensors = {f"model/{name}": part for name, part in weights.items()}
+        for name, value in self.model.state_dict().items():
+            if name not in weights:  # buffers, such as batch norm's running mean
+                tensors[f"model/{name}"] = _copy(value)
+        for slot, value in optim.slots(self.optimizer, self.flat).items():
+            if value.shape == self.flat.weights.shape:
+                parts = self.flat.split(_copy(value))
+                tensors |= {f"optimizer/{slot}/{name}": part for name, part in parts.items()}
+            else:
+                tensors[f"optimizer/{slot}"] = _copy(value)
+        tensors["rng/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["rng/cuda"] = torch.cuda.get_rng_state(self.device)
+        scaler = self.precision.scaler
+        own = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "work": self._work(),
+            "progress": self.progress.to_meta(),
+            "scaler": scaler.state_dict() if scaler else None,
+        }
+        return Checkpoint(tensors, {**own, **meta})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on from `checkpoint` as the run that wrote it would have.
+
+        Raises: RunError when it belongs to another model, optimizer, data size or batch size.
+        """
+        work, own = checkpoint.meta.get("work", {}), self._work()
+        for key, value in own.items():
+            if work.get(key) != value:
+                raise _other_work(key, work.get(key), value)
+        weights = checkpoint.part("model")
+        if {n: t.shape for n, t in weights.items()} != {
+            n: t.shape for n, t in self.model.state_dict().items()
+        }:
+            raise _other_work("layers", "others", "these")
+        self.model.load_state_dict(weights)
+        optim.restore(self.optimizer, self.flat, checkpoint.part("optimizer"))
+        self.progress = Progress(**checkpoint.meta["progress"])
+        self.step = checkpoint.step
+        if self.precision.scaler and checkpoint.meta.get("scaler"):
+            self.precision.scaler.load_state_dict(checkpoint.meta["scaler"])
+        torch.set_rng_state(checkpoint.tensors["rng/cpu"])
+        if self.device.type == "cuda" and "rng/cuda" in checkpoint.tensors:
+            torch.cuda.set_rng_state(checkpoint.tensors["rng/cuda"], self.device)
+
+    def _work(self) -> dict[str, Any]:
+        """What must be the same for a step to mean the same."""
+        return {
+            "training images": self.train.n,
+            "steps per epoch": self.steps_per_epoch,
+            "batch size": self.spec.training.batch_size,
+            "optimizer": self.spec.training.optimizer.kind,
+        }
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
+
+
+def _other_work(what: str, theirs: object, ours: object) -> RunError:
+    return RunError.of(
+        "checkpoint",
+        f"an exact continuation needs the same {what}",
+        f"the checkpoint has {theirs} and the run {ours}",
+        "Start a fork from the checkpoint's weights instead.",
+    )
