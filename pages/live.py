@@ -59,6 +59,8 @@ def no_run() -> None:
 
 def act(run: RunRow, verb: live.Verb) -> None:
     """Do what a button asked. The strip shows the new state by itself."""
+    if verb == "predict":
+        nav.go("predict", run=run.id)
     with guard():
         getattr(control, verb)(store(), run.id)
         st.toast(DONE[verb])

@@ -13,8 +13,8 @@ import streamlit as st
 from workbench.live.routes import VERSION
 
 Kind = Literal["tabs", "status", "curves", "filters", "maps", "predictions", "log"]
-Verb = Literal["pause", "resume", "stop"]
-VERBS: tuple[Verb, ...] = ("pause", "resume", "stop")
+Verb = Literal["pause", "resume", "stop", "predict"]
+VERBS: tuple[Verb, ...] = ("pause", "resume", "stop", "predict")
 
 # An inline script without a line break would be taken for a file's path.
 _LOADER = f"""const at = (base) => new URL(`${{base}}live-assets/{VERSION}/main.js`, location.origin).href;

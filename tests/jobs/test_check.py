@@ -1,0 +1,77 @@
+"""The check before a run: the numbers are torch's, and what cannot work is said with its repair."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.jobs import check as checking
+from workbench.jobs.check import check
+from workbench.specs.presets import PRESETS, preset
+from workbench.store import Store, open_store
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return open_store()
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_can_run(store: Store, name: str) -> None:
+    assert check(store, preset(name).spec).ok
+
+
+def test_the_published_parameter_counts_come_out(store: Store) -> None:
+    assert check(store, preset("cnn-mnist").spec).parameters == 225_034
+    assert check(store, preset("cnn-rgb").spec).parameters == 315_722
+    assert check(store, preset("cnn-compact").spec).parameters == 34_826
+
+
+def test_the_json_is_the_contract(store: Store) -> None:
+    report = json.loads(json.dumps(check(store, preset("cnn-mnist").spec).to_json()))
+    assert {"ok", "parameters", "layers", "problems"} <= report.keys()
+    assert report["layers"][0] == {
+        "index": 0, "kind": "conv2d", "out_shape": [32, 26, 26], "parameters": 320, "mult_adds": 216_320,
+    }  # fmt: skip
+
+
+def test_the_first_layer_that_cannot_work_is_named_and_the_rest_left_open(store: Store) -> None:
+    report = check(store, preset("cnn-digits").spec.with_changes("model.layers.0.kernel_size=31"))
+    assert not report.ok
+    assert report.problems[0].where == "layer 0 (conv2d)"
+    assert report.to_json()["layers"][0]["out_shape"] is None
+
+
+def test_a_missing_data_set_is_a_problem_and_not_a_crash(store: Store) -> None:
+    report = check(store, preset("mlp-tiny").spec.with_changes("data.name=nowhere"))
+    assert not report.ok
+    assert report.problems[0].where == "data (data set `nowhere`)"
+
+
+def test_a_gpu_that_is_not_there_is_said_before_the_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "gpu_count", lambda: 1)
+    spec = preset("mlp-tiny").spec
+    assert check(store, spec.with_changes("training.device='cuda:0'")).ok
+    report = check(store, spec.with_changes("training.device='cuda:1'"))
+    assert "this machine has 1 NVIDIA GPU" in report.problems[0].fact
+
+
+def test_what_exceeds_the_whole_memory_is_refused(store: Store) -> None:
+    spec = preset("cnn-mnist").spec.with_changes("training.batch_size=65536", "data.size=512")
+    report = check(store, spec.with_changes("training.device=cpu"))
+    assert [p.where for p in report.problems if p.severity == "error"] == ["training.batch_size"]
+
+
+def test_memory_grows_with_what_the_optimizer_keeps(store: Store) -> None:
+    # Per weight: itself and its gradient, and 0 (plain SGD), 1 (momentum) or 2 (Adam) more.
+    n = 225_034
+    sizes = [
+        check(store, preset("cnn-mnist").spec.with_changes(f"training.optimizer={{kind: {o}}}")).memory_bytes
+        for o in ("sgd, momentum: 0", "sgd, momentum: 0.9", "adam")
+    ]
+    assert sizes[1] - sizes[0] == 4 * n
+    assert sizes[2] - sizes[1] == 4 * n

@@ -1,0 +1,347 @@
+"""The hub: a snapshot, then increments; nothing twice, nothing missing, and nobody kept waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.live import trainer
+from tests.live.conftest import frames_of, of_kind, points
+from workbench.live import hub as hubs
+from workbench.live.hub import Hubs, Viewer
+from workbench.records import Scalars
+from workbench.specs.errors import RunError
+from workbench.store.states import HOST
+
+
+def scalars(first, last, key="train/loss", value=None):
+    steps = np.arange(first, last + 1)
+    values = np.full(len(steps), value, float) if value is not None else np.sin(steps)
+    return Scalars(key, steps, steps / 10, time.time() + 0.0 * steps, values)
+
+
+def test_a_viewer_gets_a_snapshot_then_only_what_is_new(store, run_id):
+    async def watch():
+        store.flush(run_id, [scalars(1, 50)], step=50)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        first = await frames_of(viewer)
+        store.flush(run_id, [scalars(51, 60)], step=60)
+        later = await frames_of(viewer)
+        hub.leave(viewer)
+        return first, later
+
+    first, later = asyncio.run(watch())
+    snapshot = of_kind(first, "scalars")[0]
+    assert snapshot[0]["snap"] is True
+    assert points(*snapshot)["train/loss"][0].tolist() == list(range(1, 51))
+    increment = of_kind(later, "scalars")
+    assert len(increment) == 1
+    assert increment[0][0]["snap"] is False
+    assert points(*increment[0])["train/loss"][0].tolist() == list(range(51, 61))
+    assert increment[0][0]["series"][0]["total"] == 60
+
+
+def test_a_viewer_who_was_away_shortly_gets_only_the_rest(store, run_id):
+    async def watch():
+        store.flush(run_id, [scalars(1, 50)], step=50)
+        registry, stayer, leaver, back = Hubs(lambda: store), Viewer(), Viewer(), Viewer()
+        hub = await registry.join(run_id, stayer)
+        await registry.join(run_id, leaver)
+        cursor = of_kind(await frames_of(leaver), "scalars")[0][0]["cursor"]
+        hub.leave(leaver)
+        store.flush(run_id, [scalars(51, 70)], step=70)
+        await frames_of(stayer)
+        await registry.join(run_id, back, cursor)
+        found = of_kind(await frames_of(back), "scalars")[0]
+        hub.leave(back)
+        hub.leave(stayer)
+        return found
+
+    found = asyncio.run(watch())
+    assert found[0]["snap"] is False
+    assert points(*found)["train/loss"][0].tolist() == list(range(51, 71))
+
+
+def test_an_unknown_cursor_is_answered_with_everything(store, run_id):
+    async def watch():
+        store.flush(run_id, [scalars(1, 5)], step=5)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer, "cafe.17")
+        found = of_kind(await frames_of(viewer), "scalars")[0]
+        hub.leave(viewer)
+        return found
+
+    assert asyncio.run(watch())[0]["snap"] is True
+
+
+def test_steps_walked_again_after_a_resume_replace_the_old_ones(store, run_id):
+    async def watch():
+        store.flush(run_id, [scalars(1, 100, value=1.0)], step=100)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        store.truncate_after(run_id, 40)
+        store.flush(run_id, [scalars(41, 60, value=2.0)], step=60)
+        found = of_kind(await frames_of(viewer), "scalars")
+        hub.leave(viewer)
+        return found
+
+    head, payload = asyncio.run(watch())[-1]
+    assert head["snap"] is True
+    loss = points(head, payload)["train/loss"]
+    assert loss[0].tolist() == list(range(1, 61))
+    assert loss[3].tolist() == [1.0] * 40 + [2.0] * 20
+
+
+def test_pictures_reach_only_those_who_look_at_them(store, run_id):
+    async def watch():
+        store.flush(run_id, [trainer.filters(0, 10), trainer.maps(3, 10), trainer.probe()], step=10)
+        registry, looks, other = Hubs(lambda: store), Viewer(), Viewer()
+        hub = await registry.join(run_id, looks)
+        await registry.join(run_id, other)
+        await hub.answer(looks, {"op": "sub", "topics": ["tiles:filters/0", "tiles:maps/3@2", "panel:probe"]})
+        first = await frames_of(looks)
+        store.flush(run_id, [trainer.filters(0, 20), trainer.filters(3, 20)], step=20)
+        later, unasked = await frames_of(looks), await frames_of(other)
+        hub.leave(looks)
+        hub.leave(other)
+        return first, later, unasked
+
+    first, later, unasked = asyncio.run(watch())
+    tiles = {head["topic"]: head for head, _ in of_kind(first, "tiles")}
+    assert set(tiles) == {"tiles:filters/0", "tiles:maps/3@2"}
+    assert tiles["tiles:maps/3@2"]["n"] == 64
+    assert of_kind(first, "panel")[0][0]["topic"] == "panel:probe"
+    assert next(head["steps"] for head, _ in of_kind(first, "steps")) == [10]
+    assert [(head["topic"], head["step"]) for head, _ in of_kind(later, "tiles")] == [("tiles:filters/0", 20)]
+    assert not of_kind(unasked, "tiles")
+
+
+def test_the_past_is_answered_to_the_one_who_asked(store, run_id):
+    async def watch():
+        for step in (10, 20, 30):
+            store.flush(run_id, [trainer.filters(0, step)], step=step)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        await hub.answer(viewer, {"op": "at", "topic": "tiles:filters/0", "step": 25})
+        found = await frames_of(viewer)
+        hub.leave(viewer)
+        return of_kind(found, "tiles")
+
+    ((head, _),) = asyncio.run(watch())
+    assert (head["step"], head["at"]) == (20, 25)
+
+
+def test_a_range_is_answered_exactly(store, run_id):
+    async def watch():
+        part = scalars(1, 50_000)
+        part.values[20_000] = 77.0
+        store.flush(run_id, [part], step=50_000)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        await hub.answer(
+            viewer, {"op": "range", "key": "train/loss", "x": "step", "lo": 10_000, "hi": 30_000, "px": 300}
+        )
+        found = await frames_of(viewer)
+        hub.leave(viewer)
+        return of_kind(found, "range")[0]
+
+    head, payload = asyncio.run(watch())
+    values = np.frombuffer(payload, "<f8").reshape(4, -1)
+    assert head["total"] == 20_001
+    assert values.shape[1] < 2000
+    assert values[3].max() == 77.0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "range", "key": "train/loss", "x": "step", "lo": 5, "hi": 5, "px": 100},
+        {"op": "range", "key": "train/loss", "x": "step", "lo": 0, "hi": 5, "px": 10**9},
+        {"op": "range", "key": "nothing", "x": "step", "lo": 0, "hi": 5, "px": 100},
+        {"op": "sub", "topics": ["tiles:../../etc", 7, None, "x" * 500]},
+        {"op": "at", "topic": "tiles:nothing/1", "step": 1},
+        {"op": "delete"},
+        {},
+    ],
+)
+def test_requests_that_make_no_sense_are_passed_over(store, run_id, request_):
+    async def watch():
+        store.flush(run_id, [scalars(1, 9)], step=9)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer, 0.1)
+        await hub.answer(viewer, request_)
+        found = await frames_of(viewer, 0.1)
+        hub.leave(viewer)
+        return found, viewer.topics
+
+    found, topics = asyncio.run(watch())
+    assert not [head for head, _ in found if head["k"] != "status"]
+    assert not topics
+
+
+def test_a_slow_viewer_is_cut_and_the_others_are_not(store, run_id, monkeypatch):
+    monkeypatch.setattr(hubs, "MAX_BYTES", 20_000)
+
+    async def watch():
+        registry, slow, quick = Hubs(lambda: store), Viewer(), Viewer()
+        hub = await registry.join(run_id, slow)
+        await registry.join(run_id, quick)
+        seen = []
+        for i in range(8):
+            store.flush(run_id, [scalars(1 + 100 * i, 100 + 100 * i)], step=100 * (i + 1))
+            seen += of_kind(await frames_of(quick, 0.25), "scalars")
+        slow_end = [await slow.next()] if slow.is_cut else []
+        hub.leave(slow)
+        hub.leave(quick)
+        return (
+            slow.is_cut,
+            slow_end,
+            sum(points(*frame)["train/loss"].shape[1] for frame in seen if frame[0]["series"]),
+        )
+
+    is_cut, end, quick_points = asyncio.run(watch())
+    assert is_cut
+    assert end == [None]
+    assert quick_points == 800
+
+
+def test_newer_pictures_replace_those_that_were_not_fetched():
+    async def watch():
+        viewer = Viewer()
+        for i in range(5):
+            viewer.put(b"picture %d" % i, "tiles:filters/0")
+        viewer.put(b"points")
+        return [await viewer.next(), await viewer.next()]
+
+    assert asyncio.run(watch()) == [b"picture 4", b"points"]
+
+
+def test_a_hub_goes_with_its_last_viewer(store, run_id):
+    async def watch():
+        registry, viewer = Hubs(lambda: store), Viewer()
+        hub = await registry.join(run_id, viewer)
+        during = registry.facts()
+        hub.leave(viewer)
+        await asyncio.sleep(0.3)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        return during, registry.facts(), left
+
+    during, after, left = asyncio.run(watch())
+    assert during[run_id]["viewers"] == 1
+    assert after == {}
+    assert left == []
+
+
+def test_a_run_that_does_not_exist_has_no_hub(store):
+    async def watch():
+        registry = Hubs(lambda: store)
+        with pytest.raises(RunError, match="the run must exist"):
+            await registry.join("nothing", Viewer())
+        return registry.facts()
+
+    assert asyncio.run(watch()) == {}
+
+
+def test_deleting_a_watched_run_is_told(store, run_id):
+    async def watch():
+        store.runs.exit(run_id, "finished")
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        store.runs.delete(run_id)
+        found = await frames_of(viewer, 1.2)
+        hub.leave(viewer)
+        return found
+
+    assert [head["k"] for head, _ in asyncio.run(watch())] == ["gone"]
+
+
+def test_a_killed_process_shows_as_lost_within_five_seconds(store):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    run = trainer.new_run(store)
+    store.runs.claim(run, process.pid, psutil.Process(process.pid).create_time(), HOST)
+    store.flush(run, [scalars(1, 5)], phase="running", step=5)
+
+    async def watch():
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run, viewer)
+        before = of_kind(await frames_of(viewer), "status")[-1][0]["state"]
+        process.kill()
+        process.wait()
+        killed = time.monotonic()
+        while time.monotonic() - killed < 6:
+            states = [head["state"] for head, _ in of_kind(await frames_of(viewer, 0.1), "status")]
+            if "lost" in states:
+                break
+        hub.leave(viewer)
+        return before, time.monotonic() - killed
+
+    before, seconds = asyncio.run(watch())
+    assert before == "running"
+    assert seconds < 5
+
+
+def test_the_log_is_sent_from_its_end_and_then_as_it_grows(store, run_id):
+    path = store.log_path(run_id)
+    path.write_text("".join(f"line {i}\n" for i in range(30_000)))
+
+    async def watch():
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await hub.answer(viewer, {"op": "sub", "topics": ["log"]})
+        first = of_kind(await frames_of(viewer), "log")[0][0]
+        with path.open("a") as file:
+            file.write("the end: ü\n")
+        later = of_kind(await frames_of(viewer), "log")
+        await hub.answer(viewer, {"op": "log", "before": first["offset"]})
+        earlier = of_kind(await frames_of(viewer), "log")[0][0]
+        hub.leave(viewer)
+        return first, later, earlier
+
+    first, later, earlier = asyncio.run(watch())
+    assert first["snap"]
+    assert first["more"]
+    assert first["text"].startswith("line ")
+    assert first["text"].endswith("line 29999\n")
+    assert "".join(head["text"] for head, _ in later) == "the end: ü\n"
+    assert earlier["end"] == first["offset"]
+    assert earlier["text"].endswith("\n")
+
+
+def test_fifty_viewers_share_one_poller(store, run_id):
+    async def watch():
+        store.flush(run_id, [scalars(1, 100)], step=100)
+        registry, viewers = Hubs(lambda: store), [Viewer() for _ in range(50)]
+        for viewer in viewers:
+            hub = await registry.join(run_id, viewer)
+        polls = 0
+        poll = hub.reader.poll
+
+        def counted():
+            nonlocal polls
+            polls += 1
+            return poll()
+
+        hub.reader.poll = counted
+        store.flush(run_id, [scalars(101, 110)], step=110)
+        await asyncio.sleep(1.0)
+        in_a_second = polls
+        got = [of_kind(await frames_of(viewer, 0.01), "scalars")[-1][0]["cursor"] for viewer in viewers]
+        for viewer in viewers:
+            hub.leave(viewer)
+        return in_a_second, got
+
+    polls, got = asyncio.run(watch())
+    assert polls <= 12
+    assert len(set(got)) == 1

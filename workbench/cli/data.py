@@ -1,0 +1,121 @@
+"""Verbs about data: `data add`, `data list`, `data show`, `data delete`, `data rename`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.terminal import Json, console, note, print_json, progress, table, the_store
+from workbench.specs.layers import show as shape_text
+
+app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
+
+
+@app.command()
+def add(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH", help="A folder or archive of class folders, idx files, or hf:owner/name."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="What to call it; its file name when none.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="images", help="What it holds; found out when left away.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=4, max=512, help="Side of all images, in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for colour.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Import pictures as a data set."""
+    from rich.progress import BarColumn, TextColumn
+
+    from workbench import catalog
+    from workbench.specs.errors import DataError
+
+    if kind not in (None, "images"):
+        raise DataError.of(
+            "--kind", "the kind of a data set is `images`", f"it is `{kind}`", "Leave --kind away."
+        )
+    store = the_store()
+    with progress(BarColumn(), TextColumn("{task.description}")) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def tick(text: str, share: float) -> None:
+            bar.update(task, description=text, completed=share)
+
+        row = catalog.add(store, path, name=name, size=size, channels=channels, progress=tick)
+    _print(catalog.show(store, row.name), as_json)
+
+
+@app.command("list")
+def list_sets(as_json: Json = False) -> None:
+    """The registered data sets, the shipped ones included."""
+    from workbench import catalog
+
+    found = catalog.list(the_store())
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": row.name, "kind": row.schema.kind, "task": row.schema.task, "rows": row.rows,
+                    "classes": list(row.schema.classes), "splits": dict(row.splits),
+                }
+                for row in found
+            ]
+        )  # fmt: skip
+        return
+    rows = table("name", "images>", "shape", "classes>", "splits")
+    for row in found:
+        splits = ", ".join(f"{n:,} {split}" for split, n in row.splits.items())
+        shape = shape_text(row.schema.shape)
+        rows.add_row(row.name, f"{row.rows:,}", shape, str(len(row.schema.classes)), splits)
+    console().print(rows)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Schema, counts and the import's report of a data set."""
+    from workbench import catalog
+
+    _print(catalog.show(the_store(), name), as_json)
+
+
+@app.command()
+def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Remove a data set. Runs trained on it keep their results."""
+    from workbench import catalog
+
+    store = the_store()
+    row = catalog.with_shipped(store, name)
+    if not yes and not typer.confirm(f"Delete data set {row.name} ({row.rows:,} images)?", err=True):
+        note("Nothing was deleted.")
+        raise typer.Exit(1)
+    catalog.delete(store, name)
+    note(f"Deleted {name}.")
+
+
+@app.command()
+def rename(name: Name, new: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+    """Give a data set another name."""
+    from workbench import catalog
+
+    catalog.rename(the_store(), name, new)
+    note(f"{name} is now called {new}.")
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    what = f"{facts['rows']:,} {facts['kind']}, {len(facts['classes'])} classes, {facts['task']}"
+    print(f"{facts['name']}: {what}")
+    print("splits: " + ", ".join(f"{n:,} {split}" for split, n in facts["splits"].items()))
+    print("classes: " + ", ".join(facts["classes"]))
+    worth = [item for item in facts["report"] if item["action"] != "kept"]
+    for item in worth[:50]:
+        print(f"{item['action']}: {item['file']}: {item['reason']}")
+    if len(worth) > 50:
+        print(f"… and {len(worth) - 50} more; see --json")

@@ -1,0 +1,108 @@
+"""`workbench train`: submit a run, print its id, and wait for it with a progress bar."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.terminal import (
+    Changes,
+    Json,
+    SpecPath,
+    note,
+    outcome_text,
+    print_json,
+    progress,
+    read_spec,
+    run_json,
+    the_store,
+)
+
+if TYPE_CHECKING:
+    from workbench.store import RunRow, Store
+
+POLL_S = 0.2
+
+
+def train(
+    spec: SpecPath,
+    changes: Changes = None,
+    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Print the id and return; the run goes on.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Start a training and wait for it.
+
+    Prints the run's id first, then shows a progress bar. Ctrl-C leaves the run alone. The exit code
+    is 0 only when the run finished.
+    """
+    from workbench.jobs.runs import submit
+
+    store = the_store()
+    run_id = submit(store, read_spec(spec, changes, name))
+    print(run_id, flush=True)
+    if detach:
+        return 0
+    return wait(store, run_id, as_json=as_json)
+
+
+def wait(store: Store, run_id: str, *, as_json: bool = False) -> int:
+    """Follow a run to its end; 0 when it finished, 1 otherwise, 130 after Ctrl-C."""
+    try:
+        row = _follow(store, run_id)
+    except KeyboardInterrupt:
+        note(
+            f"\nThe run goes on in the background. Follow it: workbench log -f {run_id}. "
+            f"Stop it: workbench stop {run_id}."
+        )
+        return 130
+    if as_json:
+        print_json(run_json(row, with_spec=True))
+    note(outcome_text(row))
+    return 0 if row.state.value == "finished" else 1
+
+
+def _follow(store: Store, run_id: str) -> RunRow:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+
+    from workbench.jobs.launch import ensure_supervisor
+    from workbench.jobs.runs import why_waiting
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with progress(*columns) as bar:
+        task = bar.add_task("queued", total=None, facts="")
+        looked = time.monotonic()
+        while True:
+            row = store.runs.get(run_id)
+            if row.state.is_over:
+                return row
+            facts = why_waiting(store, row) or _facts(row)
+            bar.update(
+                task, description=row.state.value, total=row.total_steps, completed=row.step, facts=facts
+            )
+            time.sleep(POLL_S)
+            if time.monotonic() - looked > 2.0:  # a supervisor that was killed must not stop the queue
+                looked = time.monotonic()
+                ensure_supervisor(store)
+
+
+def _facts(row: RunRow) -> str:
+    def last(key: str) -> Any:
+        return row.metrics.get(key, {}).get("last")
+
+    parts = [f"epoch {row.epoch:.2f}"]
+    parts += [
+        f"{key} {value:.4f}" for key in ("train/loss", "val/accuracy") if (value := last(key)) is not None
+    ]
+    if row.eta_s is not None:
+        parts.append(f"{row.eta_s:.0f} s left")
+    return "  ".join(parts)

@@ -1,0 +1,176 @@
+// The strip above everything: what the run is doing, how far it is, how good it is, and its controls.
+
+import { duration, el, group, percent, real, say, short, show } from "./dom.js";
+import { View } from "./view.js";
+import { ACTIVE, OVER, STATES } from "./words.js";
+
+const VERBS = [
+  ["pause", "Pause", "Keep it loaded and wait", (state) => state === "running"],
+  ["resume", "Resume", "Go on from where it stood", (state) => ["paused", "stopped", "failed", "lost"].includes(state)],
+  ["predict", "Try it", "Show the model a picture of your own", (state, status) => ["finished", "stopped"].includes(state) && status.step > 0],
+  ["stop", "Stop", "End it now; the model is evaluated and kept", (state) => ["queued", "starting", "running", "paused"].includes(state)],
+];
+// [key, name, how to say it]; shown where the run has them
+const METRICS = [
+  ["val/accuracy", "Validation accuracy", percent],
+  ["val/loss", "Validation loss", short],
+  ["train/accuracy", "Training accuracy", percent],
+  ["train/loss", "Training loss", short],
+];
+
+export class Status extends View {
+  constructor(...given) {
+    super(...given);
+    this.name = el("h3", { class: "wbl-run" });
+    this.pill = el("span", { class: "wbl-pill" });
+    this.link = el("span", { class: "wbl-link", role: "status" });
+    this.meta = el("span", { class: "wbl-meta" });
+    this.buttons = VERBS.map(([verb, text, title, fits]) => {
+      const button = el("button", { type: "button", class: `wbl-button wbl-${verb}`, title, "data-verb": verb, onclick: () => this.press(verb) }, text);
+      return { verb, button, fits, text };
+    });
+    this.bar = el("i");
+    this.track = el("div", { class: "wbl-track", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, this.bar);
+    this.steps = el("span");
+    this.times = el("span");
+    this.facts = el("dl", { class: "wbl-numbers" });
+    this.rows = new Map();
+    this.error = el("div", { class: "wbl-error", role: "alert", hidden: true });
+    this.host.append(
+      el("div", { class: "wbl-strip-head" }, this.name, this.pill, this.link, el("span", { class: "wbl-gap" }), this.meta,
+        el("span", { class: "wbl-buttons" }, ...this.buttons.map(({ button }) => button))),
+      this.track, el("div", { class: "wbl-under" }, this.steps, this.times), this.facts, this.error);
+  }
+
+  press(verb) {
+    if (verb === "stop" && this.armed !== verb) { // a second press within a few seconds means it
+      this.armed = verb;
+      clearTimeout(this.disarm);
+      this.disarm = setTimeout(() => { this.armed = null; this.dirty(); }, 4000);
+      this.dirty();
+      return;
+    }
+    this.armed = null;
+    if (verb !== "predict") this.asked = { verb, state: this.feed.status?.state, until: performance.now() + 8000 };
+    this.act(verb);
+    this.dirty();
+  }
+
+  render() {
+    const status = this.feed.status;
+    this.host.dataset.state = status?.state ?? "";
+    this.connection();
+    if (!status) {
+      say(this.name, this.data.name || this.feed.run);
+      show(this.track, false);
+      for (const { button } of this.buttons) show(button, false);
+      return;
+    }
+    say(this.name, status.name);
+    say(this.pill, status.state);
+    this.pill.dataset.state = status.state;
+    this.pill.title = STATES[status.state] ?? "";
+    this.pill.style.setProperty("--c", `var(--wb-state-${status.state})`);
+    say(this.meta, [status.device ? `on ${status.device}` : null, status.elapsed_s !== null && status.elapsed_s !== undefined ? duration(status.elapsed_s) : null].filter(Boolean).join(" · "));
+    this.controls(status);
+    this.progress(status);
+    this.numbers(status);
+    this.fault(status);
+    this.host.dataset.step = status.step;
+  }
+
+  connection() {
+    const words = {
+      connecting: "connecting …",
+      reconnecting: "connection lost, trying again …",
+      paused: "resting while hidden",
+      gone: "this run no longer exists",
+    }[this.feed.state];
+    // A moment's reconnecting is nobody's business.
+    const quiet = this.feed.state === "connecting" || performance.now() - this.feed.since < 600;
+    if (words && quiet && !this.peek) this.peek = setTimeout(() => { this.peek = null; this.dirty(); }, 700);
+    say(this.link, words && !quiet ? words : "");
+  }
+
+  controls(status) {
+    if (this.asked && (this.asked.state !== status.state || performance.now() > this.asked.until)) this.asked = null;
+    for (const { verb, button, fits, text } of this.buttons) {
+      show(button, fits(status.state, status) && this.feed.state !== "gone" && !this.data.readonly);
+      button.disabled = Boolean(this.asked) || this.feed.state !== "live";
+      say(button, this.asked?.verb === verb ? `${text} …` : this.armed === verb ? "Really stop?" : text);
+      button.classList.toggle("wbl-armed", this.armed === verb);
+    }
+  }
+
+  progress(status) {
+    const total = status.total_steps;
+    const share = total ? Math.min(1, status.step / total) : 0;
+    show(this.track, Boolean(total));
+    this.bar.style.width = `${(100 * share).toFixed(2)}%`;
+    this.track.style.setProperty("--c", `var(--wb-state-${status.state})`);
+    this.track.setAttribute("aria-valuenow", Math.round(100 * share));
+    const epoch = status.total_epochs ? `epoch ${status.epoch.toFixed(2)} of ${short(status.total_epochs)}` : `epoch ${status.epoch.toFixed(2)}`;
+    say(this.steps, status.step || total ? `step ${group(status.step)}${total ? ` of ${group(total)}` : ""} · ${epoch}${total ? ` · ${percent(share, 0)}` : ""}` : STATES[status.state]);
+    const left = status.eta_s !== null && ACTIVE.has(status.state) && status.state !== "paused" ? `${duration(status.eta_s)} left` : "";
+    say(this.times, left || (status.step || total ? STATES[status.state] : ""));
+  }
+
+  /** One tile: name, value, remark. */
+  number(order, id, name, value, remark, title) {
+    let row = this.rows.get(id);
+    if (!row) {
+      row = { dt: el("dt", {}, name), dd: el("dd"), small: el("small") };
+      row.node = el("div", { "data-metric": id }, row.dt, row.dd, row.small);
+      this.rows.set(id, row);
+      this.facts.append(row.node);
+    }
+    row.node.style.order = order;
+    say(row.dd, value);
+    say(row.small, remark);
+    if (title) row.node.title = title;
+  }
+
+  numbers(status) {
+    for (const [i, [key, name, format]] of METRICS.entries()) {
+      const metric = status.metrics[key] ?? {};
+      const last = real(metric.last);
+      const best = metric.best === undefined ? "" : `best ${format(real(metric.best))} at step ${group(metric.best_step)}`;
+      this.number(i, key, name, Number.isFinite(last) ? format(last) : short(last), best);
+    }
+    const speed = status.metrics["throughput/samples_per_s"];
+    this.number(8, "speed", "Throughput", speed ? `${short(speed.last, 3)} /s` : "–", "samples per second");
+    const share = status.telemetry_share;
+    this.number(9, "telemetry", "Looking inside", share === null ? "–" : percent(share), `of the time; at most ${percent(status.budget, 0)}`, "What all curves and pictures cost this run, as a share of its time");
+  }
+
+  fault(status) {
+    const lost = status.state === "lost";
+    const bad = OVER.has(status.state) && (lost || status.error);
+    show(this.error, Boolean(bad));
+    if (!bad) { this.told = null; return; }
+    const error = status.error ?? { where: "The run's process", rule: "it must end with a record", fact: "it is gone without a word", repair: "Press Resume: it goes on from its last checkpoint." };
+    const text = JSON.stringify(error);
+    if (this.told === text) return;
+    this.told = text;
+    this.error.replaceChildren(...errorParts(error));
+  }
+
+  stop() {
+    clearTimeout(this.disarm);
+    clearTimeout(this.peek);
+    super.stop();
+  }
+}
+
+const sentence = (text) => { const t = String(text ?? "").trim(); return t ? t[0].toUpperCase() + t.slice(1) : ""; };
+
+/** Where, rule, fact, repair; the traceback folded. */
+export function errorParts(error) {
+  const rule = sentence(error.rule);
+  return [
+    el("strong", {}, sentence(error.where) || "The run failed"),
+    el("p", {}, rule && error.fact ? `${rule}, but ${error.fact}`.replace(/\.?$/, ".") : sentence(error.fact || error.rule)),
+    error.repair ? el("p", { class: "wbl-repair" }, error.repair) : null,
+    error.traceback ? el("details", {}, el("summary", {}, "Traceback"), el("pre", {}, error.traceback)) : null,
+  ].filter(Boolean);
+}

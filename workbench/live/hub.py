@@ -1,0 +1,319 @@
+"""One hub per watched run: polls its reader and hands frames to all viewers. Gone when the last leaves.
+
+Frames are made once and shared. A viewer who cannot keep up is cut off and comes back with its
+cursor; pictures and states that it has not fetched yet are replaced by newer ones instead of queueing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from workbench.live import wire
+from workbench.live.history import Axis, History
+from workbench.live.reader import News, Reader, layer_names
+from workbench.records import Panel, Tiles
+from workbench.specs.errors import RunError
+from workbench.store import Store, open_store
+
+log = logging.getLogger("workbench.live")
+
+POLL_S = 0.1
+IDLE_POLL_S = 0.5  # for a run that is over: it can only be resumed or deleted
+WHOLE = 4096  # points a key that are sent as they are; more are thinned
+BUCKETS = 1024  # of a thinned snapshot
+TICK_WHOLE, TICK_BUCKETS = 128, 32  # the same for increments: a tick stays below 20 kB
+EVENTS = 500
+MAX_BYTES = 8 * 2**20  # waiting for one viewer; beyond, it is cut off
+MAX_COLUMNS = 4096
+MAX_TOPICS = 64
+TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/\d{1,4})?(@\d{1,3})?")
+
+
+class Viewer:
+    """One socket's outbox. Frames with the same key replace each other while they wait."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.is_cut = False
+        self._frames: dict[object, bytes] = {}
+        self._bytes = 0
+        self._ready = asyncio.Event()
+
+    def put(self, frame: bytes, key: str | None = None) -> None:
+        name: object = key if key is not None else object()
+        self._bytes += len(frame) - len(self._frames.get(name, b""))
+        self._frames[name] = frame
+        if self._bytes > MAX_BYTES:
+            self.cut()
+        self._ready.set()
+
+    def cut(self, *, drain: bool = False) -> None:
+        """Let this viewer go; `next` ends at once, or with `drain` after what waits."""
+        self.is_cut = True
+        if not drain:
+            self._frames.clear()
+        self._ready.set()
+
+    async def next(self) -> bytes | None:
+        """The next frame; None when the viewer was cut off."""
+        while not self._frames:
+            if self.is_cut:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        name = next(iter(self._frames))
+        frame = self._frames.pop(name)
+        self._bytes -= len(frame)
+        return frame
+
+
+class Hub:
+    """Viewers of one run."""
+
+    def __init__(self, store: Store, run_id: str, on_empty: Callable[[], None]) -> None:
+        self.reader = Reader(store, run_id)
+        self.viewers: set[Viewer] = set()
+        self._on_empty = on_empty
+        self._lock = asyncio.Lock()  # one poll at a time, and none while a viewer joins
+        self._task: asyncio.Task[None] | None = None
+        self._snapshot: tuple[str, bytes] | None = None
+        self._pictures: dict[str, bytes] = {}  # topic as subscribed → its newest frame
+        self._steps: dict[str, list[int]] = {}  # topic in the store → the steps it was seen at
+        self._log_end: int | None = None  # bytes of the log that were sent; None while nobody reads it
+
+    # ------------------------------------------------------------ viewers
+
+    async def join(self, viewer: Viewer, cursor: str = "") -> None:
+        """Bring a viewer up to date, then let it take part. Raises RunError when the run does not exist."""
+        async with self._lock:
+            news = await asyncio.to_thread(self.reader.poll)
+            if news.gone:
+                raise RunError.of(f"run `{self.reader.run_id}`", "the run must exist", "it does not")
+            await self._publish(news)
+            viewer.put(wire.pack("status", self.reader.status()), "status")
+            viewer.put(self._topics_frame(), "topics")
+            viewer.put(await asyncio.to_thread(self._catch_up, cursor), None)
+            viewer.put(wire.events(self.reader.events[-EVENTS:], snap=True))
+            self.viewers.add(viewer)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    def leave(self, viewer: Viewer) -> None:
+        self.viewers.discard(viewer)
+        if not self.viewers:
+            if self._task:
+                self._task.cancel()
+            self._on_empty()
+
+    async def answer(self, viewer: Viewer, request: dict[str, Any]) -> None:
+        """Do what a viewer asked over its socket. Unknown requests are ignored."""
+        match request:
+            case {"op": "sub", "topics": [*topics]}:
+                for topic in topics:
+                    if isinstance(topic, str) and TOPIC.fullmatch(topic) and len(viewer.topics) < MAX_TOPICS:
+                        await self._subscribe(viewer, topic)
+            case {"op": "unsub", "topics": [*topics]}:
+                viewer.topics.difference_update(t for t in topics if isinstance(t, str))
+                if not self._wanted("log"):
+                    self._log_end = None
+            case {"op": "range", "key": str(key), "x": ("step" | "epoch" | "time") as axis,
+                  "lo": int() | float() as lo, "hi": int() | float() as hi, "px": int(px)}:  # fmt: skip
+                history = self.reader.histories.get(key)
+                if history is not None and lo < hi and 1 <= px <= MAX_COLUMNS:
+                    frame = await asyncio.to_thread(_range, history, key, axis, float(lo), float(hi), px)
+                    viewer.put(frame, f"range:{key}")
+            case {"op": "at", "topic": str(topic), "step": int(step)}:
+                picture = await asyncio.to_thread(self._picture, topic, step)
+                if picture is not None:
+                    viewer.put(picture, f"at:{topic}")
+            case {"op": "log", "before": int(before)}:
+                head = await asyncio.to_thread(self.reader.log, None, before)
+                viewer.put(wire.pack("log", {**head, "snap": False, "earlier": True}))
+            case _:
+                pass
+
+    async def _subscribe(self, viewer: Viewer, topic: str) -> None:
+        async with self._lock:
+            viewer.topics.add(topic)
+            if topic == "log":
+                head = await asyncio.to_thread(self.reader.log, None, self._log_end)
+                self._log_end = head["end"]
+                viewer.put(wire.pack("log", {**head, "snap": True, "earlier": False}))
+                return
+            if topic not in self._pictures:
+                frame = await asyncio.to_thread(self._picture, topic)
+                if frame is not None:
+                    self._pictures[topic] = frame
+            if topic in self._pictures:
+                viewer.put(self._pictures[topic], topic)
+            viewer.put(await self._steps_frame(_stored(topic)))
+
+    # ------------------------------------------------------------ the loop
+
+    async def _run(self) -> None:
+        while any(not viewer.is_cut for viewer in self.viewers):
+            row = self.reader.row
+            await asyncio.sleep(IDLE_POLL_S if row is not None and row.state.is_over else POLL_S)
+            try:
+                async with self._lock:
+                    await self._publish(await asyncio.to_thread(self.reader.poll))
+            except Exception:  # a locked database, a full disk: the next poll may succeed
+                log.exception("reading run %s failed", self.reader.run_id)
+                await asyncio.sleep(1.0)
+
+    async def _publish(self, news: News) -> None:
+        if news.gone:
+            self._tell(wire.pack("gone", {"run": self.reader.run_id}))
+            for viewer in self.viewers:
+                viewer.cut(drain=True)
+            return
+        if news.starts is None:
+            self._pictures.clear()
+            self._steps.clear()
+            self._tell(await asyncio.to_thread(self._catch_up, ""))
+            for stored in {_stored(t) for v in self.viewers for t in v.topics if t != "log"}:
+                self._tell(await self._steps_frame(stored))
+        elif news.starts:
+            self._tell(await asyncio.to_thread(self._increment, news.starts))
+        if news.events:
+            self._tell(wire.events(news.events, snap=False))
+        if news.snapshots:
+            await self._show(news)
+        if news.row is not None:
+            self._tell(wire.pack("status", self.reader.status()), "status")
+        if self._wanted("log"):
+            head = await asyncio.to_thread(self.reader.log, self._log_end)
+            if head["text"]:
+                self._log_end = head["end"]
+                self._tell(wire.pack("log", {**head, "snap": False, "earlier": False}), topic="log")
+
+    async def _show(self, news: News) -> None:
+        """Send new pictures to those who look at them."""
+        self._tell(self._topics_frame(), "topics")
+        for row in news.snapshots:
+            name = f"{row.kind}:{row.topic}"
+            wanted = {t for v in self.viewers for t in v.topics if _stored(t) == row.topic}
+            for known in [t for t in self._pictures if _stored(t) == row.topic and t not in wanted]:
+                del self._pictures[known]
+            if row.topic in self._steps:
+                self._steps[row.topic].append(row.step)
+                frame = wire.pack("steps", {"topic": row.topic, "steps": [row.step], "add": True})
+                for viewer in self.viewers:
+                    if any(_stored(t) == row.topic for t in viewer.topics):
+                        viewer.put(frame)
+            for topic in wanted:
+                if topic.partition("@")[0] == name:
+                    found = await asyncio.to_thread(self._picture, topic)
+                    if found is not None:
+                        self._pictures[topic] = found
+                        self._tell(found, topic, topic=topic)
+
+    def _tell(self, frame: bytes, key: str | None = None, *, topic: str | None = None) -> None:
+        for viewer in self.viewers:
+            if topic is None or topic in viewer.topics:
+                viewer.put(frame, key)
+
+    def _wanted(self, topic: str) -> bool:
+        return any(topic in viewer.topics for viewer in self.viewers)
+
+    # ------------------------------------------------------------ frames
+
+    def _topics_frame(self) -> bytes:
+        topics = self.reader.topics
+        names = layer_names(self.reader.spec) if self.reader.spec else {}
+        layers = {t: names.get(t.partition("/")[2], "") for t in topics if "/" in t}
+        return wire.pack("topics", {"topics": topics, "layers": layers})
+
+    async def _steps_frame(self, stored: str) -> bytes:
+        """At which steps a topic was seen, for the scrub bar."""
+        if stored not in self._steps:
+            self._steps[stored] = await asyncio.to_thread(
+                self.reader.store.snapshots.steps, self.reader.run_id, stored
+            )
+        return wire.pack("steps", {"topic": stored, "steps": self._steps[stored], "add": False})
+
+    def _catch_up(self, cursor: str) -> bytes:
+        """All points, thinned; or only those after a cursor that is still known."""
+        marks = self.reader.marks_at(cursor) if cursor else None
+        if marks is not None:
+            return self._increment({key: marks.get(key, 0) for key in self.reader.histories})
+        if self._snapshot is None or self._snapshot[0] != self.reader.cursor:
+            series = [(k, h.thinned(0, WHOLE, BUCKETS), h.n) for k, h in self.reader.histories.items()]
+            frame = wire.scalars(series, snap=True, cursor=self.reader.cursor)
+            self._snapshot = (self.reader.cursor, frame)
+        return self._snapshot[1]
+
+    def _increment(self, starts: dict[str, int]) -> bytes:
+        histories = self.reader.histories
+        series = [
+            (key, histories[key].thinned(start, TICK_WHOLE, TICK_BUCKETS), histories[key].n)
+            for key, start in starts.items()
+        ]
+        return wire.scalars(series, snap=False, cursor=self.reader.cursor)
+
+    def _picture(self, topic: str, step: int | None = None) -> bytes | None:
+        """The frame for "tiles:<topic>", "tiles:<topic>@<part>" or "panel:<topic>"."""
+        part = topic.partition("@")[2]
+        record = self.reader.store.snapshots.load(self.reader.run_id, _stored(topic), step)
+        if isinstance(record, Tiles):
+            return wire.tiles(record, topic=topic, part=int(part) if part.isdigit() else None, at=step)
+        if isinstance(record, Panel):
+            return wire.panel(record, topic=topic, at=step)
+        return None
+
+
+class Hubs:
+    """The hubs of this process, by run id."""
+
+    def __init__(self, opener: Callable[[], Store] = open_store) -> None:
+        self._opener = opener
+        self._store: Store | None = None
+        self._hubs: dict[str, Hub] = {}
+
+    async def join(self, run_id: str, viewer: Viewer, cursor: str = "") -> Hub:
+        """The run's hub, with `viewer` in it. Raises RunError when the run does not exist."""
+        if self._store is None:
+            self._store = await asyncio.to_thread(self._opener)
+        hub = self._hubs.get(run_id)
+        if hub is None:
+            hub = self._hubs[run_id] = Hub(self._store, run_id, lambda: self._drop(run_id))
+        try:
+            await hub.join(viewer, cursor)
+        except BaseException:
+            if not hub.viewers:
+                self._drop(run_id)
+            raise
+        return hub
+
+    def _drop(self, run_id: str) -> None:
+        self._hubs.pop(run_id, None)
+
+    def facts(self) -> dict[str, Any]:
+        """Who watches what, for tests and the doctor."""
+        return {
+            run_id: {"viewers": len(hub.viewers), "points": sum(h.n for h in hub.reader.histories.values())}
+            for run_id, hub in self._hubs.items()
+        }
+
+    def close(self) -> None:
+        for hub in list(self._hubs.values()):
+            for viewer in list(hub.viewers):
+                viewer.cut()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _stored(topic: str) -> str:
+    """The store's name of a subscribed topic: "tiles:maps/3@2" → "maps/3"."""
+    return topic.partition(":")[2].partition("@")[0]
+
+
+def _range(history: History, key: str, axis: Axis, lo: float, hi: float, columns: int) -> bytes:
+    points, total = history.between(axis, lo, hi, columns)
+    head = {"key": key, "lo": lo, "hi": hi, "x": axis, "n": points.shape[1], "total": total, "px": columns}
+    return wire.pack("range", head, points.astype("<f8", copy=False))

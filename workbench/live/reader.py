@@ -1,0 +1,187 @@
+"""The only reader of a watched run, whatever the number of its viewers: store → buffers and news.
+
+Everything here is plain and synchronous and is called in a worker thread, one call at a time. A
+poll that finds nothing costs one indexed query (the run's revision).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.live.history import History
+from workbench.records import Event
+from workbench.specs.run import RunSpec
+from workbench.store import RunRow, Store
+from workbench.store.snapshots import SnapshotRow
+
+STATUS_S = 1.0  # a state can change by absence (a killed process), so it is looked at this often
+LOG_CHUNK = 64 * 1024  # bytes of log sent at once
+
+
+@dataclass
+class News:
+    """What a poll found. `starts`: key → index of its first new point; None after a rewind."""
+
+    row: RunRow | None = None
+    starts: dict[str, int] | None = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    snapshots: list[SnapshotRow] = field(default_factory=list)
+    gone: bool = False
+
+
+class Reader:
+    """Cursors and buffers of one run."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.histories: dict[str, History] = {}
+        self.events: list[Event] = []
+        self.topics: list[str] = []
+        self.row: RunRow | None = None
+        self.spec: RunSpec | None = None
+        self._revision = -2
+        self._looked = 0.0
+        self._cursors = {"scalars": 0, "events": 0, "snapshots": 0}
+        # Where each key stood at recent cursors, so that a viewer who was away shortly gets the rest only.
+        self._marks: deque[tuple[str, dict[str, int]]] = deque(maxlen=1200)
+        self._generation = secrets.token_hex(4)
+
+    @property
+    def cursor(self) -> str:
+        """Names a place in this reader's history; of no meaning to another reader."""
+        return f"{self._generation}.{self._cursors['scalars']}"
+
+    def poll(self) -> News:
+        """Read what was written since the last poll."""
+        now = time.monotonic()
+        revision = self.store.runs.revision(self.run_id)
+        if revision < 0:
+            return News(gone=True)
+        changed = revision != self._revision
+        if not changed and now - self._looked < STATUS_S:
+            return News()
+        self._looked = now
+        if not changed and self.row is not None and self.row.state.is_over:
+            return News()  # nothing but a new revision can change a run that is over
+        self._revision = revision
+        before, self.row = self.row, self.store.runs.get(self.run_id)
+        news = News(row=self.row)
+        self.spec = self.spec or self.row.spec  # frozen in the run: read once
+        if changed:
+            if before is not None and self.row.step < before.step:  # resumed from an earlier step
+                self._rewind(self.row.step, news)
+            self._read(news)
+        return news
+
+    def _read(self, news: News) -> None:
+        t0 = self._t0()
+        while True:
+            chunks, cursor = self.store.scalars.since(self.run_id, self._cursors["scalars"])
+            for chunk in chunks:
+                history = self.histories.setdefault(chunk.key, History())
+                if history.n and chunk.steps[0] <= history.points[0, -1]:  # these steps are walked again
+                    self._rewind(int(chunk.steps[0]) - 1, news)
+                if news.starts is not None:
+                    news.starts.setdefault(chunk.key, history.n)
+                history.append(chunk, t0)
+            done = cursor == self._cursors["scalars"]
+            self._cursors["scalars"] = cursor
+            if done:
+                break
+        self._marks.append((self.cursor, {key: h.n for key, h in self.histories.items()}))
+        news.events, self._cursors["events"] = self.store.events.since(self.run_id, self._cursors["events"])
+        self.events += news.events
+        news.snapshots, self._cursors["snapshots"] = self.store.snapshots.since(
+            self.run_id, self._cursors["snapshots"]
+        )
+        if any(row.topic not in self.topics for row in news.snapshots):
+            self.topics = self.store.snapshots.topics(self.run_id)
+
+    def _rewind(self, step: int, news: News) -> None:
+        """Forget what lies beyond `step`; every viewer then gets a snapshot."""
+        for history in self.histories.values():
+            history.cut(step)
+        self.topics = self.store.snapshots.topics(self.run_id)
+        self._marks.clear()
+        self._generation = secrets.token_hex(4)
+        news.starts = None
+
+    def _t0(self) -> float:
+        assert self.row is not None
+        return self.row.started or self.row.created
+
+    def marks_at(self, cursor: str) -> dict[str, int] | None:
+        """How many points of each key a viewer with this cursor has; None when that is not known."""
+        return next((marks for known, marks in reversed(self._marks) if known == cursor), None)
+
+    def status(self) -> dict[str, Any]:
+        """The status frame's header. Times are seconds."""
+        row, spec = self.row, self.spec
+        assert row is not None
+        assert spec is not None
+        ended = row.ended or (row.heartbeat if row.state.is_over else None)
+        elapsed = max(0.0, (ended or time.time()) - row.started) if row.started else None
+        return {
+            "run": row.id, "name": row.name, "state": row.state.value, "step": row.step, "epoch": row.epoch,
+            "total_steps": row.total_steps, "total_epochs": _total_epochs(row, spec), "eta_s": row.eta_s,
+            "elapsed_s": elapsed, "device": row.device, "telemetry_share": row.telemetry_share,
+            "metrics": row.metrics, "error": row.error, "created": row.created, "started": row.started,
+            "ended": row.ended, "budget": spec.watch.budget, "parent": row.parent,
+        }  # fmt: skip
+
+    def log(self, start: int | None = None, end: int | None = None) -> dict[str, Any]:
+        """Log text as {text, offset, end, more}; offsets are bytes, `more` says that earlier text exists.
+
+        start: read on from there; None: the last LOG_CHUNK bytes before `end` (None: of the file).
+        """
+        path = self.store.log_path(self.run_id)
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                stop = size if end is None else max(0, min(end, size))
+                tail = start is None or start > size  # a shorter file than before was begun anew
+                begin = max(0, stop - LOG_CHUNK) if tail or start is None else start
+                file.seek(begin)
+                blob = file.read(min(stop - begin, 4 * LOG_CHUNK))
+        except OSError:
+            return {"text": "", "offset": 0, "end": 0, "more": False}
+        if tail and begin:  # begin at a whole line
+            cut = blob.find(b"\n") + 1
+            begin, blob = begin + cut, blob[cut:]
+        elif not tail:  # end at a whole character: the rest comes with the next read
+            blob = _whole_characters(blob)
+        return {
+            "text": blob.decode("utf-8", "replace"),
+            "offset": begin,
+            "end": begin + len(blob),
+            "more": begin > 0,
+        }
+
+
+def _whole_characters(blob: bytes) -> bytes:
+    for cut in range(min(4, len(blob))):
+        if blob[len(blob) - cut - 1] & 0xC0 != 0x80:  # the last byte that begins a character
+            lead = blob[len(blob) - cut - 1]
+            need = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            return blob if need <= cut + 1 else blob[: len(blob) - cut - 1]
+    return blob
+
+
+def _total_epochs(row: RunRow, spec: RunSpec) -> float | None:
+    if row.total_steps and row.step and row.epoch:
+        return round(row.total_steps * row.epoch / row.step, 2)
+    return spec.training.epochs if spec.training.steps is None else None
+
+
+def layer_names(spec: RunSpec) -> dict[str, str]:
+    """Layer index → what to call it: "conv2d 32"."""
+    names = {}
+    for index, layer in enumerate(spec.model.layers):
+        size = getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)
+        names[str(index)] = f"{layer.kind} {size}" if size else layer.kind
+    return names

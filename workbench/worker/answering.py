@@ -1,0 +1,134 @@
+"""The second warm process: answers what pages and the command line ask, over a Unix socket.
+
+Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}]}; evaluate {run,
+checkpoint, data}; summary {spec}. One question is worked on at a time; the rest wait. The process
+belongs to its supervisor and leaves when that is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from workbench import catalog
+from workbench.jobs import wire
+from workbench.models.summary import summary
+from workbench.specs.errors import Problem, WorkbenchError
+from workbench.specs.run import from_dict
+from workbench.store import Store, open_store
+from workbench.worker.judge import judge
+from workbench.worker.predict import predict
+from workbench.worker.process import stamp
+from workbench.worker.trained import Shelf
+
+WAITING = 16  # connections that may queue
+
+
+class Answers:
+    """The verbs. Plain functions behind them; the command line calls `answer` without a socket."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.shelf = Shelf(store)
+        self.verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+            "ping": lambda payload: {"pid": os.getpid()},
+            "predict": self._predict,
+            "evaluate": self._evaluate,
+            "summary": self._summary,
+        }
+
+    def answer(self, verb: str, payload: Mapping[str, Any]) -> Any:
+        """The JSON-ready answer. Raises WorkbenchError for what cannot be answered."""
+        if verb not in self.verbs:
+            raise WorkbenchError.of(
+                "verb", f"the verbs are {', '.join(self.verbs)}", f"`{verb}` is none of them"
+            )
+        return self.verbs[verb](payload)
+
+    def _predict(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+        trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]
+        return [answer.to_json() for answer in predict(trained, files)]
+
+    def _evaluate(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        return judge(self.store, trained, payload.get("data"))
+
+    def _summary(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        spec = from_dict(dict(payload["spec"]))
+        shape, _ = catalog.shape_and_classes(self.store, spec.data)
+        found = summary(spec.model, shape)
+        return {"text": found.text, "parameters": found.parameters, "mult_adds": found.mult_adds}
+
+
+def main() -> int:
+    """Serve until the supervisor is gone or says so (SIGTERM)."""
+    parent = os.getppid()
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 2)))  # trainings come first
+    store = open_store()
+    answers = Answers(store)
+    turn = threading.Lock()
+    with contextlib.closing(_listen(store)) as listener:
+        while not over.is_set() and os.getppid() == parent:
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=_converse, args=(connection, answers, turn), daemon=True).start()
+    return 0
+
+
+def _listen(store: Store) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        (store.home / wire.NAME).unlink()  # a killed predecessor's; we are here because it is gone
+    before = os.umask(0o177)  # only this user may ask
+    try:
+        with wire.address(store.home) as path:
+            listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(WAITING)
+    listener.settimeout(1.0)
+    return listener
+
+
+def _converse(connection: socket.socket, answers: Answers, turn: threading.Lock) -> None:
+    with connection:
+        connection.settimeout(600.0)
+        with contextlib.suppress(OSError, ValueError):
+            while (question := wire.receive(connection)) is not None:
+                wire.send(connection, _reply(question, answers, turn))
+
+
+def _reply(question: Any, answers: Answers, turn: threading.Lock) -> dict[str, Any]:
+    began = time.monotonic()
+    verb = str(question.get("verb")) if isinstance(question, dict) else "?"
+    try:
+        with turn:
+            return {"answer": answers.answer(verb, question["payload"])}
+    except WorkbenchError as error:
+        return {"error": {"kind": type(error).__name__, "problems": [p.model_dump() for p in error.problems]}}
+    except Exception as error:
+        traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0]
+        problem = Problem(
+            where=verb, rule="the question must be answerable", fact=f"{type(error).__name__}: {first}",
+            repair="See answers.log in the home.",
+        )  # fmt: skip
+        return {"error": {"kind": "WorkbenchError", "problems": [problem.model_dump()]}}
+    finally:
+        if verb != "ping":
+            print(f"{stamp()} {verb} took {time.monotonic() - began:.2f} s", flush=True)

@@ -1,0 +1,85 @@
+"""How well a trained model does: on the test split of its own data, or on other data."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from workbench import catalog
+from workbench.data.dataset import Split
+from workbench.data.pictures import to_array
+from workbench.data.prepare import prepare
+from workbench.data.prepared import Arrays, open_arrays, read_schema
+from workbench.engine.evaluate import evaluate
+from workbench.specs.base import did_you_mean
+from workbench.specs.errors import DataError
+from workbench.store import Store
+from workbench.worker.trained import Trained
+
+
+def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, Any]:
+    """`{"metrics": {"loss", "accuracy"}, "confusion": [[…]], …}`; confusion rows are true classes.
+
+    data: None for the run's own test split (validation where there is none); a registered set's name
+    or a folder or archive for all images of that. Raises DataError.
+    """
+    name, split = _own(trained) if data is None else _other(store, trained, data)
+    found = evaluate(trained.model, split, trained.data, trained.task, device="cpu")
+    return {
+        "metrics": {"loss": float(found.loss), "accuracy": float(found.accuracy)},
+        "confusion": found.confusion.tolist(),
+        "classes": list(trained.data.classes),
+        "data": name,
+        "images": int(found.n),
+        "run": trained.row.id,
+        "checkpoint": trained.checkpoint.name,
+        "step": trained.checkpoint.step,
+    }
+
+
+def _own(trained: Trained) -> tuple[str, Split]:
+    if len(trained.data.test):
+        return f"{trained.data.name}, test", trained.data.test
+    return f"{trained.data.name}, validation", trained.data.validation
+
+
+def _other(store: Store, trained: Trained, data: str) -> tuple[str, Split]:
+    path = Path(data).expanduser()
+    if not path.exists():
+        known = {row.name: row for row in catalog.list(store)}
+        if data not in known:
+            raise DataError.of(
+                data, "data is a folder, an archive or a registered set", "it is none of them",
+                did_you_mean(data, known),
+            )  # fmt: skip
+        folder = store.datasets.get(data).path
+        return data, _shaped(trained, open_arrays(folder), read_schema(folder).classes, data)
+    channels, height, width = trained.data.shape
+    with tempfile.TemporaryDirectory(prefix="workbench-") as place:
+        folder = Path(place) / "set"
+        prepared = prepare(path, folder, size=height if height == width else None, channels=channels)
+        return path.name, _shaped(trained, open_arrays(folder), prepared.schema.classes, path.name)
+
+
+def _shaped(trained: Trained, arrays: Arrays, classes: tuple[str, ...], where: str) -> Split:
+    """All images in the model's shape, labels in the model's numbering. Raises DataError."""
+    ours = {name: k for k, name in enumerate(trained.data.classes)}
+    for name in classes:
+        if name not in ours:
+            raise DataError.of(
+                where, "every class must be one the model knows", f"`{name}` is not", did_you_mean(name, ours)
+            )
+    numbering = np.array([ours[name] for name in classes], np.int64)
+    shape = trained.data.shape
+    if arrays.images.shape[1:] == shape:
+        x = np.array(arrays.images)  # out of the memory map, which may go away
+    else:
+        x = np.empty((len(arrays.images), *shape), np.uint8)
+        for i, chw in enumerate(arrays.images):
+            image = Image.fromarray(chw[0] if len(chw) == 1 else np.ascontiguousarray(chw.transpose(1, 2, 0)))
+            x[i] = to_array(image, shape[1], shape[2], shape[0])
+    return Split(x, numbering[arrays.labels], np.arange(len(x)))

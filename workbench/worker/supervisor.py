@@ -1,0 +1,299 @@
+"""The one process a home that starts runs: `python -m workbench.worker.supervisor`.
+
+It holds the lease `supervisor` in the store, has torch loaded, forks a process for the run that has
+waited longest whenever a slot is free, and writes `lost` for one that vanished. It may die at any
+moment, by `kill -9` too: runs go on without it, and the next supervisor finds them in the store by
+pid and start time. A second supervisor on the same home leaves at once.
+
+Slots: WORKBENCH_SLOTS runs at a time (default 1). A paused run keeps its slot, because it keeps its
+memory: what was started beside it might not fit, and resuming must never have to wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from workbench.jobs.launch import LEASE, LEASE_TTL_S, WANTED
+from workbench.jobs.source import loaded_stamp
+from workbench.records import Event, RunState
+from workbench.specs.errors import WorkbenchError
+from workbench.store import RunRow, Store, open_store
+from workbench.store.states import HOST
+from workbench.worker.process import fork_off, out_of_memory_kills, stamp
+
+TICK_S = 0.05
+RENEW_EVERY_S = 1.0
+WARMING_TTL_S = 60.0  # imports may take long on a cold disk, and nothing renews meanwhile
+SUCCEED_S = 15.0  # how long a successor waits for the supervisor it replaces
+ANSWERS_PAUSE_S = 5.0  # between two starts of the answering process
+
+
+class Supervisor:
+    """The loop and what it remembers. Everything that must outlive it is in the store."""
+
+    def __init__(self, store: Store, holder: str, *, slots: int, idle_s: float) -> None:
+        self.store = store
+        self.holder = holder
+        self.slots = slots
+        self.idle_s = idle_s
+        self.leaving: str | None = None  # why, once it is decided
+        self.runs: dict[int, tuple[str, int]] = {}  # pid -> (run id, the kernel's memory kills before)
+        self.answers: int | None = None
+        self._answers_started = -1e9
+        self._home = identity(store.home)
+        self._last_called = 0  # Unix ns
+        self._renewed = time.monotonic()
+        self._needed = time.time()
+        self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    # ------------------------------------------------------------ the loop
+
+    def serve(self) -> None:
+        """Work until told to leave, replaced, idle for long, or left without a home."""
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that it wakes the select below
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told_to_leave)
+        self._keep_answers()
+        while self.leaving is None:
+            try:
+                # The queue is in the database; asking it 20 times a second took 2 % of a core.
+                look = self._reap() or self._called()
+                if time.monotonic() - self._renewed >= RENEW_EVERY_S:
+                    self._every_second()
+                    look = True
+                while look and self.leaving is None and self._start_next():
+                    pass
+            except WorkbenchError as error:
+                say(f"the store does not serve: {error}")
+                time.sleep(1.0)
+            except Exception as error:
+                # A database that is locked or gone for a moment must not end the supervisor.
+                say(f"{type(error).__name__}: {error}")
+                time.sleep(1.0)
+            select.select([self._wake], [], [], TICK_S)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake, 4096)
+        self._leave()
+
+    def _called(self) -> bool:
+        """Whether somebody has put a run into the queue, or wanted anything, since the last call."""
+        with contextlib.suppress(OSError):
+            latest = (self.store.home / WANTED).stat().st_mtime_ns
+            if latest != self._last_called:
+                self._last_called = latest
+                return True
+        return False
+
+    def _told_to_leave(self, number: int, _frame: FrameType | None) -> None:
+        self.leaving = f"got {signal.Signals(number).name}"
+
+    def _every_second(self) -> None:
+        self._renewed = time.monotonic()
+        if identity(self.store.home) != self._home:
+            self.leaving = "its home is gone"
+            return
+        if not self.store.leases.renew(LEASE, self.holder, LEASE_TTL_S):
+            # We slept past the lease (a closed laptop): somebody else may be at work by now.
+            me = psutil.Process()
+            if not self.store.leases.acquire(LEASE, self.holder, me.pid, me.create_time(), HOST, LEASE_TTL_S):
+                self.leaving = "another supervisor holds the lease"
+                return
+        self._bury()
+        self._keep_answers()
+        self._leave_when_idle()
+
+    def _leave_when_idle(self) -> None:
+        self._needed = max(self._needed, self._last_called / 1e9)
+        if self.runs or self.store.runs.active() or self.store.runs.next_queued():
+            self._needed = time.time()
+        if self.idle_s and time.time() - self._needed > self.idle_s:
+            self.leaving = f"nobody needed it for {self.idle_s:g} s"
+
+    def _leave(self) -> None:
+        say(f"leaving: {self.leaving}; {len(self.runs)} run(s) go on")
+        if self.answers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.answers, signal.SIGTERM)
+        with contextlib.suppress(Exception):
+            self.store.leases.release(LEASE, self.holder)
+
+    # ------------------------------------------------------------ starting
+
+    def _start_next(self) -> bool:
+        """Fork a process for the run that waits longest, if a slot is free; whether it did."""
+        row = self.store.runs.next_queued()
+        if row is None:
+            return False
+        if sum(other.state.is_active for other in self.store.runs.active()) >= self.slots:
+            return False
+        kills = out_of_memory_kills()
+        log = self.store.log_path(row.id)
+        self.store.close()  # database connections do not survive a fork
+        pid = fork_off(lambda: _run(row.id), log=log, title="workbench-run")
+        self.runs[pid] = (row.id, kills)
+        # Both sides claim; whoever comes first, the claim names the child. So neither a parent nor
+        # a child that dies in this very moment leaves a run that two processes work on.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.store.runs.claim(row.id, pid, psutil.Process(pid).create_time(), HOST)
+        say(f"run {row.id} ({row.name}): process {pid}")
+        return True
+
+    def _keep_answers(self) -> None:
+        if self.answers is None and time.monotonic() - self._answers_started > ANSWERS_PAUSE_S:
+            self._answers_started = time.monotonic()
+            self.store.close()
+            log = self.store.home / "answers.log"
+            with contextlib.suppress(OSError):
+                if log.stat().st_size > 1_000_000:
+                    log.unlink()
+            self.answers = fork_off(_answer, log=log, title="workbench-ask")
+            say(f"answering: process {self.answers}")
+
+    # ------------------------------------------------------------ ending
+
+    def _reap(self) -> bool:
+        """Take the exit status of every child that ended: no zombie stays. Whether one had."""
+        found = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return found
+            if pid == 0:
+                return found
+            found = True
+            if pid == self.answers:
+                say(f"answering: process {pid} ended, {_ending(status)}")
+                self.answers = None
+            elif pid in self.runs:
+                run_id, kills = self.runs.pop(pid)
+                say(f"run {run_id}: process {pid} ended, {_ending(status)}")
+                self._lost(run_id, pid, _fact(status, out_of_memory_kills() > kills))
+
+    def _bury(self) -> None:
+        """Write `lost` for runs whose process is gone and was not our child: a former supervisor's."""
+        ours = {run_id for run_id, _ in self.runs.values()}
+        for row in self.store.runs.active():
+            if row.state is RunState.LOST and row.id not in ours and row.pid:
+                self._lost(row.id, row.pid, "it is gone, and no supervisor was there to see why")
+
+    def _lost(self, run_id: str, pid: int, fact: str) -> None:
+        """The exit record of a process that left none. Does nothing when there is one."""
+        try:
+            row = self.store.runs.get(run_id)
+        except WorkbenchError:
+            return  # deleted meanwhile
+        # `pid` must still be the run's: it may have been resumed under another process already.
+        if row.pid != pid or row.state is not RunState.LOST:
+            return
+        error = {
+            "where": "the run's process",
+            "rule": "it must live until it has written its exit record",
+            "fact": fact,
+            "repair": f"Resume the run: {_going_on(self.store, row)}",
+            "traceback": None,
+        }
+        if self.store.runs.exit(run_id, "lost", error):
+            text = f"Lost at step {row.step}: {fact}."
+            self.store.events.add(run_id, Event("lost", text, row.step, row.epoch, time.time()))
+            say(f"run {run_id}: lost, {fact}")
+
+
+def _going_on(store: Store, row: RunRow) -> str:
+    with contextlib.suppress(Exception):
+        for info in store.checkpoints.list(row.id):
+            if info.name == "last":
+                return f"it goes on from step {info.step}."
+    return "it starts again, as no checkpoint was saved yet."
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"status {os.WEXITSTATUS(status)}"
+
+
+def _fact(status: int, memory_kill: bool) -> str:
+    if not os.WIFSIGNALED(status):
+        return f"it ended by itself with status {os.WEXITSTATUS(status)} (see the log)"
+    number = os.WTERMSIG(status)
+    if number == signal.SIGKILL and memory_kill:
+        return "the system ran out of memory and killed it (SIGKILL)"
+    if number == signal.SIGKILL:
+        return "it was killed (SIGKILL)"
+    return f"it was ended by {signal.Signals(number).name} (see the log)"
+
+
+def _run(run_id: str) -> int:
+    from workbench.worker import train  # noqa: PLC0415  (torch: loaded only once the lease is ours)
+
+    return train.main(run_id)
+
+
+def _answer() -> int:
+    from workbench.worker import answering  # noqa: PLC0415
+
+    return answering.main()
+
+
+def say(text: str) -> None:
+    """A line of the supervisor's log."""
+    print(f"{stamp()} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder this is, whatever it is called: another one in its place is not the same."""
+    with contextlib.suppress(OSError):
+        facts = folder.stat()
+        return facts.st_dev, facts.st_ino
+    return None
+
+
+def whole_number(name: str, default: int) -> int:
+    """An environment variable as a number; the default where it is absent or nonsense."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdigit() else default
+
+
+def main(after: str = "") -> int:
+    """Take the lease, load torch, serve. after: the holder whose place it is to take."""
+    began = time.monotonic()
+    store = open_store()
+    me = psutil.Process()
+    holder = f"{loaded_stamp()}/{uuid.uuid4().hex[:12]}"
+    while not store.leases.acquire(LEASE, holder, me.pid, me.create_time(), HOST, WARMING_TTL_S):
+        lease = store.leases.read(LEASE)
+        is_taken = lease is not None and lease.holder != after
+        if is_taken or time.monotonic() - began > SUCCEED_S:
+            return 0
+        time.sleep(0.02)
+    with contextlib.suppress(OSError):  # Linux only; shows in ps and top
+        Path("/proc/self/comm").write_text("workbench-super")
+    supervisor = Supervisor(
+        store, holder,
+        slots=max(1, whole_number("WORKBENCH_SLOTS", 1)),
+        idle_s=float(whole_number("WORKBENCH_IDLE_S", 3600)),
+    )  # fmt: skip
+    from workbench.worker import warm  # noqa: PLC0415
+
+    warm.warm_up()
+    store.leases.renew(LEASE, holder, LEASE_TTL_S)
+    size = f"{me.memory_info().rss / 1e6:.0f} MB, {me.num_threads()} thread(s)"
+    say(f"ready after {time.monotonic() - began:.1f} s, {size}, {supervisor.slots} slot(s)")
+    supervisor.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

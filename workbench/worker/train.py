@@ -1,0 +1,206 @@
+"""A run from its frozen spec to its exit record: the one place where the compute rooms meet the store.
+
+Runs in a process of its own that the supervisor forked. Loads the data, builds the model, walks
+`engine.fit` and writes each flush in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import psutil
+import torch
+from sqlalchemy.exc import OperationalError
+
+from workbench import catalog
+from workbench.data.dataset import Dataset
+from workbench.engine.batches import normalised
+from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
+from workbench.engine.fit import fit
+from workbench.engine.flush import Flush
+from workbench.models.build import build
+from workbench.probes.watch import Watcher
+from workbench.records import Event
+from workbench.specs.errors import RunError, StoreError
+from workbench.store import RunRow, Store, open_store
+from workbench.store.states import HOST
+from workbench.tasks.classification import task_for
+from workbench.worker.control import StoreControl
+from workbench.worker.faults import describe
+from workbench.worker.process import sacrifice_first, stamp
+from workbench.worker.vitals import Vitals
+
+LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
+
+
+def main(run_id: str) -> int:
+    """The process's body: 0 when the run ended as it should, 1 when it failed."""
+    sacrifice_first()
+    store = open_store()
+    me = psutil.Process()
+    if not store.runs.claim(run_id, me.pid, me.create_time(), HOST) and store.runs.get(run_id).pid != me.pid:
+        return 0  # somebody else has it, or it was stopped while it waited
+    control = StoreControl(store, run_id)
+    signal.signal(signal.SIGTERM, lambda *_: control.terminate())
+    vitals = Vitals(store, run_id)
+    vitals.start()
+    session = Session(store, store.runs.get(run_id), control, vitals)
+    try:
+        outcome = session.run()
+    except BaseException as error:
+        vitals.stop()
+        session.failed(error)
+        return 1
+    vitals.stop()
+    _patiently(lambda: store.runs.exit(run_id, outcome))
+    store.close()
+    return 0
+
+
+class Session:
+    """One process's share of a run; a resumed run has several."""
+
+    def __init__(self, store: Store, row: RunRow, control: StoreControl, vitals: Vitals) -> None:
+        self.store = store
+        self.row = row
+        self.control = control
+        self.vitals = vitals
+        self.doing = "starting"  # what is being done, for the error record
+        self.step = row.step
+        self.epoch = row.epoch
+
+    def run(self) -> str:
+        """Train to the end; "finished" or "stopped"."""
+        spec, store = self.row.spec, self.store
+        _log(f"run {self.row.id} ({self.row.name}), process {os.getpid()}, seed {spec.seed}")
+        torch.set_num_threads(spec.training.threads or usable_threads())
+        self.doing = "loading the data"
+        data = catalog.load(store, spec.data)
+        self.doing = "building the model"
+        task = task_for(spec.task, len(data.classes))
+        model = build(spec.model, data.shape, seed=spec.seed)
+        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
+        self.doing = "reading the checkpoint"
+        resume = self._last_checkpoint()
+        if resume is None and self.row.parent and self.row.parent_checkpoint:
+            self._take_weights(model)
+        self._say_where_it_starts(data)
+        self.doing = "training"
+        outcome = None
+        for flush in fit(model, data, task, spec, watch=watch, control=self.control, resume=resume):
+            self._write(flush)
+            outcome = flush.outcome
+        return outcome or "finished"
+
+    # ------------------------------------------------------------ starting points
+
+    def _last_checkpoint(self) -> Checkpoint | None:
+        """Where an earlier process of this run got to; history beyond it is walked again."""
+        saved = {info.name: info for info in self.store.checkpoints.list(self.row.id)}
+        found: Checkpoint | None = None
+        problem = None
+        for name in ("last", "best"):
+            if name not in saved:
+                continue
+            try:
+                found = from_bytes(self.store.checkpoints.read(self.row.id, name))
+                break
+            except (RunError, StoreError) as error:
+                problem = f"Checkpoint {name} cannot be used: {error}"
+                self._event("warning", problem)
+        if found is None and problem:
+            raise RunError.of(
+                f"run `{self.row.name}`", "a run goes on from a checkpoint that is whole", problem,
+                "Fork it to train again from the start.",
+            )  # fmt: skip
+        history = self.store.scalars.keys(self.row.id)
+        if found is not None:
+            self.store.truncate_after(self.row.id, found.step)
+            self.step, self.epoch = found.step, found.epoch
+        elif history:
+            self.store.truncate_after(self.row.id, -1)
+            self.store.runs.update(self.row.id, step=0, epoch=0.0)
+            self.step, self.epoch = 0, 0.0
+            self._event("resumed", "No checkpoint had been saved yet: training starts again at step 0.")
+        return found
+
+    def _take_weights(self, model: torch.nn.Module) -> None:
+        parent, name = str(self.row.parent), str(self.row.parent_checkpoint)
+        model.load_state_dict(model_tensors(self.store.checkpoints.read(parent, name)))
+        self._event("started", f"Weights taken from checkpoint {name} of run {parent}.")
+
+    def _say_where_it_starts(self, data: Dataset) -> None:
+        sizes = f"{len(data.train.y)} train, {len(data.validation.y)} validation, {len(data.test.y)} test"
+        _log(f"data {data.name}: {sizes}; {'×'.join(map(str, data.shape))}, {len(data.classes)} classes")
+
+    # ------------------------------------------------------------ writing
+
+    def _write(self, flush: Flush) -> None:
+        self.vitals.use_device(flush.device)
+        records = [*flush.records, *self.vitals.take(flush.step, flush.epoch)]
+        self.step, self.epoch = flush.step, flush.epoch
+        _patiently(
+            lambda: self.store.flush(
+                self.row.id, records, step=flush.step, epoch=flush.epoch, total_steps=flush.total_steps,
+                eta_s=flush.eta_s, device=flush.device, telemetry_share=flush.telemetry_share,
+                phase=flush.phase,
+            )
+        )  # fmt: skip
+        self.vitals.flushed()
+        for record in flush.records:
+            if isinstance(record, Event):
+                _log(f"step {record.step}: {record.text}")
+        for saved in flush.checkpoints:
+            self._save(saved)
+
+    def _save(self, saved: Any) -> None:
+        _patiently(
+            lambda: self.store.checkpoints.write(
+                self.row.id, saved.name, saved.blob,
+                step=saved.step, epoch=saved.epoch, metrics=dict(saved.metrics),
+            )
+        )  # fmt: skip
+
+    def _event(self, kind: str, text: str) -> None:
+        _log(text)
+        self.store.events.add(self.row.id, Event(kind, text, self.step, self.epoch, time.time()))
+
+    def failed(self, error: BaseException) -> None:
+        """Log it and write the exit record; if even that fails, the supervisor will write `lost`."""
+        record = describe(error, self.doing)
+        print(record["traceback"], file=sys.stderr)
+        sentence = f"Failed while {self.doing}: {record['fact']}"
+        with contextlib.suppress(Exception):
+            self._event("failed", sentence)
+        with contextlib.suppress(Exception):
+            _patiently(lambda: self.store.runs.exit(self.row.id, "failed", record))
+
+
+def usable_threads() -> int:
+    """CPU threads a run takes by itself: what OMP_NUM_THREADS says, else every core it may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _patiently(write: Any) -> Any:
+    """Do a write; while the database is locked by others, try again for a minute."""
+    deadline = time.monotonic() + LOCKED_PATIENCE_S
+    while True:
+        try:
+            return write()
+        except OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            _log("the database is locked by another process; trying again")
+            time.sleep(0.5)
+
+
+def _log(text: str) -> None:
+    print(f"{stamp()} {text}", flush=True)
