@@ -24,6 +24,7 @@ from types import FrameType
 import psutil
 
 from workbench.jobs.launch import LEASE, LEASE_TTL_S, WANTED
+from workbench.jobs.launch import supervisor as living
 from workbench.jobs.source import loaded_stamp
 from workbench.records import Event, RunState
 from workbench.specs.errors import WorkbenchError
@@ -273,9 +274,8 @@ def main(after: str = "") -> int:
     me = psutil.Process()
     holder = f"{loaded_stamp()}/{uuid.uuid4().hex[:12]}"
     while not store.leases.acquire(LEASE, holder, me.pid, me.create_time(), HOST, WARMING_TTL_S):
-        lease = store.leases.read(LEASE)
-        is_taken = lease is not None and lease.holder != after
-        if is_taken or time.monotonic() - began > SUCCEED_S:
+        present = living(store)  # a dead holder's lease is released by looking
+        if (present and present.holder != after) or time.monotonic() - began > SUCCEED_S:
             return 0
         time.sleep(0.02)
     with contextlib.suppress(OSError):  # Linux only; shows in ps and top
