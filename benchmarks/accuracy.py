@@ -19,7 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.launch import leave
 from benchmarks.report import Figure, report
+from workbench.store import open_store
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", REPO.parent / "shared" / "data"))
@@ -86,8 +88,11 @@ def main() -> None:
     chosen = options.parse_args()
     figures = []
     with tempfile.TemporaryDirectory() as folder:
-        for work in [chosen.only] if chosen.only else WORKS:
-            figures += measure(work, chosen.seeds, Path(folder))
+        try:
+            for work in [chosen.only] if chosen.only else WORKS:
+                figures += measure(work, chosen.seeds, Path(folder))
+        finally:
+            leave(open_store(Path(folder)))
     report(
         "accuracy", "The presets on the whole originals, trained by `workbench train` on the CPU.", figures
     )

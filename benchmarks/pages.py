@@ -18,7 +18,9 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.launch import leave
 from benchmarks.report import Figure, median, report
+from workbench.store import open_store
 
 WORKBENCH = str(Path(sys.executable).parent / "workbench")
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -102,6 +104,7 @@ def main() -> None:
             torch = any("libtorch" in m.path for m in holder.memory_maps())
         finally:
             stop(app)
+            leave(open_store(home))
     report(
         "pages",
         "One app server, one Chromium; a switch is measured in the browser from the click to the heading.",

@@ -1,4 +1,8 @@
-"""One key's whole history in memory, and the two ways out of it: thinned, or exact in a range."""
+"""One key's history in memory, and the two ways out of it: thinned, or exact in a range.
+
+A long history is whole only near its end; what lies before is kept thinned (with every extreme), and
+a range that reaches into it is answered by the store.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,33 @@ class History:
     def __init__(self) -> None:
         self._columns = np.empty((4, 1024))
         self.n = 0
+        self.left_out = 0  # points of the run that are not here, because the early part is thinned
+        self.n_thin = 0  # how many of the points here stand for that early part
 
     @property
     def points(self) -> np.ndarray:
         """(4, n) view."""
         return self._columns[:, : self.n]
+
+    @property
+    def total(self) -> int:
+        """Points the run has."""
+        return self.n + self.left_out
+
+    def begin(self, drawn: Scalars, t0: float, total: int) -> None:
+        """Start anew from the points that draw a long history of `total` points."""
+        kept = self.points[:, self.n_thin :]
+        self._columns, self.n = np.empty((4, max(1024, len(drawn)))), 0
+        self.append(drawn, t0)
+        self.n_thin = self.n
+        kept = kept[:, kept[0] > (self.points[0, -1] if self.n else -np.inf)]
+        whole = np.concatenate([self.points, kept], axis=1)
+        self._columns, self.n = whole, whole.shape[1]
+        self.left_out = total - self.n
+
+    def is_whole(self, axis: Axis, lo: float) -> bool:
+        """Whether every point from `lo` on is here."""
+        return self.n_thin == 0 or bool(lo > self.points[ROW[axis], self.n_thin - 1])
 
     def append(self, part: Scalars, t0: float) -> None:
         """Add a chunk. Epochs and times are kept ascending, should a clock have jumped back."""
@@ -48,6 +74,7 @@ class History:
     def cut(self, step: float) -> None:
         """Forget the points beyond `step`. What readers hold stays as it was."""
         self.n = int(np.searchsorted(self.points[0], step, side="right"))
+        self.n_thin = min(self.n_thin, self.n)
         self._columns = self._columns.copy()
 
     def thinned(self, start: int, whole: int, buckets: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.live import wire
-from workbench.live.history import Axis, History
+from workbench.live.history import Axis
 from workbench.live.reader import News, Reader, layer_names
 from workbench.records import Panel, Tiles
 from workbench.specs.errors import RunError
@@ -104,9 +104,7 @@ class Hub:
 
     def leave(self, viewer: Viewer) -> None:
         self.viewers.discard(viewer)
-        if not self.viewers:
-            if self._task:
-                self._task.cancel()
+        if not self.viewers:  # the loop ends by itself: a cancelled poll would go on beside the next one
             self._on_empty()
 
     async def answer(self, viewer: Viewer, request: dict[str, Any]) -> None:
@@ -122,9 +120,8 @@ class Hub:
                     self._log_end = None
             case {"op": "range", "key": str(key), "x": ("step" | "epoch" | "time") as axis,
                   "lo": int() | float() as lo, "hi": int() | float() as hi, "px": int(px)}:  # fmt: skip
-                history = self.reader.histories.get(key)
-                if history is not None and lo < hi and 1 <= px <= MAX_COLUMNS:
-                    frame = await asyncio.to_thread(_range, history, key, axis, float(lo), float(hi), px)
+                if key in self.reader.histories and lo < hi and 1 <= px <= MAX_COLUMNS:
+                    frame = await asyncio.to_thread(_range, self.reader, key, axis, float(lo), float(hi), px)
                     viewer.put(frame, f"range:{key}")
             case {"op": "at", "topic": str(topic), "step": int(step)}:
                 picture = await asyncio.to_thread(self._picture, topic, step)
@@ -242,7 +239,7 @@ class Hub:
         if marks is not None:
             return self._increment({key: marks.get(key, 0) for key in self.reader.histories})
         if self._snapshot is None or self._snapshot[0] != self.reader.cursor:
-            series = [(k, h.thinned(0, WHOLE, BUCKETS), h.n) for k, h in self.reader.histories.items()]
+            series = [(k, h.thinned(0, WHOLE, BUCKETS), h.total) for k, h in self.reader.histories.items()]
             frame = wire.scalars(series, snap=True, cursor=self.reader.cursor)
             self._snapshot = (self.reader.cursor, frame)
         return self._snapshot[1]
@@ -250,7 +247,7 @@ class Hub:
     def _increment(self, starts: dict[str, int]) -> bytes:
         histories = self.reader.histories
         series = [
-            (key, histories[key].thinned(start, TICK_WHOLE, TICK_BUCKETS), histories[key].n)
+            (key, histories[key].thinned(start, TICK_WHOLE, TICK_BUCKETS), histories[key].total)
             for key, start in starts.items()
         ]
         return wire.scalars(series, snap=False, cursor=self.reader.cursor)
@@ -295,7 +292,10 @@ class Hubs:
     def facts(self) -> dict[str, Any]:
         """Who watches what, for tests and the doctor."""
         return {
-            run_id: {"viewers": len(hub.viewers), "points": sum(h.n for h in hub.reader.histories.values())}
+            run_id: {
+                "viewers": len(hub.viewers),
+                "points": sum(h.total for h in hub.reader.histories.values()),
+            }
             for run_id, hub in self._hubs.items()
         }
 
@@ -313,7 +313,7 @@ def _stored(topic: str) -> str:
     return topic.partition(":")[2].partition("@")[0]
 
 
-def _range(history: History, key: str, axis: Axis, lo: float, hi: float, columns: int) -> bytes:
-    points, total = history.between(axis, lo, hi, columns)
+def _range(reader: Reader, key: str, axis: Axis, lo: float, hi: float, columns: int) -> bytes:
+    points, total = reader.between(key, axis, lo, hi, columns)
     head = {"key": key, "lo": lo, "hi": hi, "x": axis, "n": points.shape[1], "total": total, "px": columns}
     return wire.pack("range", head, points.astype("<f8", copy=False))

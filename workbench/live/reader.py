@@ -12,14 +12,18 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.live.history import History
-from workbench.records import Event
+import numpy as np
+
+from workbench.live.history import Axis, History
+from workbench.records import Event, Scalars
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.snapshots import SnapshotRow
 
 STATUS_S = 1.0  # a state can change by absence (a killed process), so it is looked at this often
 LOG_CHUNK = 64 * 1024  # bytes of log sent at once
+LONG = 100_000  # points of a key; beyond twice that, all but the last so many are kept thinned
+COLUMNS = 1024  # groups that stand for the thinned part: up to four points each
 
 
 @dataclass
@@ -78,13 +82,60 @@ class Reader:
             self._read(news)
         return news
 
+    def between(self, key: str, axis: Axis, lo: float, hi: float, columns: int) -> tuple[np.ndarray, int]:
+        """Points (4, n) that draw lo..hi of `axis`, every extreme of every column among them, and how
+        many the range has in truth, as far as that is known: more than n when some are left out."""
+        history = self.histories[key]
+        if history.is_whole(axis, lo):
+            return history.between(axis, lo, hi, columns)
+        t0 = self._t0() if axis == "time" else 0.0
+        drawn = self.store.scalars.overview(
+            self.run_id, key, axis=axis, low=lo + t0, high=hi + t0, columns=columns
+        )
+        times = drawn.times - self._t0()
+        points = np.stack([drawn.steps.astype(np.float64), drawn.epochs, times, drawn.values])
+        return points, len(drawn)
+
+    def _begin(self) -> None:
+        """Long histories of a run seen for the first time come thinned; the rest is read as it is."""
+        sizes, cursor = self.store.scalars.sizes(self.run_id)
+        if max(sizes.values(), default=0) <= 2 * LONG:
+            return
+        t0 = self._t0()
+        short = [key for key, n in sizes.items() if n <= LONG]
+        for key, part in self.store.scalars.read(self.run_id, short).items():
+            self.histories.setdefault(key, History()).append(part, t0)
+        for key, n in sizes.items():
+            if n > LONG:
+                drawn = self.store.scalars.overview(self.run_id, key, columns=COLUMNS)
+                self.histories.setdefault(key, History()).begin(drawn, t0, n)
+        self._cursors["scalars"] = cursor
+
+    def _shorten(self) -> None:
+        """Thin the early part of what has grown long under our eyes, so that memory stays bounded."""
+        for key, history in self.histories.items():
+            if history.n > 2 * LONG:
+                upto = float(history.points[0, history.n - LONG])
+                drawn = self.store.scalars.overview(self.run_id, key, high=upto, columns=COLUMNS)
+                history.begin(drawn, self._t0(), history.total)
+                self._marks.clear()
+
     def _read(self, news: News) -> None:
         t0 = self._t0()
+        begun: dict[str, float] = {}
+        if not self.histories:
+            self._begin()
+            begun = {key: float(history.points[0, -1]) for key, history in self.histories.items()}
+            if news.starts is not None:
+                news.starts.update(dict.fromkeys(begun, 0))
+        self._shorten()
         while True:
             chunks, cursor = self.store.scalars.since(self.run_id, self._cursors["scalars"])
             for chunk in chunks:
                 history = self.histories.setdefault(chunk.key, History())
-                if history.n and chunk.steps[0] <= history.points[0, -1]:  # these steps are walked again
+                if chunk.steps[-1] <= begun.get(chunk.key, -1.0):
+                    continue  # written between the two looks of `_begin`
+                if history.n and _walks_again(chunk, history.points[0, -1]):
                     self._rewind(int(chunk.steps[0]) - 1, news)
                 if news.starts is not None:
                     news.starts.setdefault(chunk.key, history.n)
@@ -161,6 +212,13 @@ class Reader:
             "end": begin + len(blob),
             "more": begin > 0,
         }
+
+
+def _walks_again(chunk: Scalars, last_step: float) -> bool:
+    """Whether a resumed run comes by these steps once more. The machine is looked at several times a step,
+    as while a run is paused, so its samples do so only when they lie before the last step."""
+    first = chunk.steps[0]
+    return bool(first < last_step if chunk.key.startswith("system/") else first <= last_step)
 
 
 def _whole_characters(blob: bytes) -> bytes:

@@ -85,6 +85,7 @@ class Feed {
 
   open() {
     const url = this.cursor ? `${this.address}&cursor=${encodeURIComponent(this.cursor)}` : this.address;
+    this.socket?.close(); // one that is still being opened must not bring everything twice
     const socket = (this.socket = new WebSocket(url));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
@@ -92,7 +93,7 @@ class Feed {
       this.set("live");
       if (this.wants.size) this.send({ op: "sub", topics: [...this.wants.keys()] });
     };
-    socket.onmessage = (message) => this.read(message.data);
+    socket.onmessage = (message) => { if (this.socket === socket) this.read(message.data); };
     socket.onclose = (event) => {
       if (this.socket !== socket || this.closed || this.state === "paused" || this.state === "gone") return;
       if (event.code === 4404) { this.set("gone"); return; }
