@@ -40,6 +40,8 @@ class Figure:
 
 def number(value: float) -> str:
     """Three significant digits, thousands grouped."""
+    if value != value:
+        return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -3,17 +3,19 @@ a bare PyTorch loop and other trainers on the same model, data and threads, taki
 
     python -m benchmarks.throughput [--rounds 7] [--threads 1] [--seconds 4] [--only mlp-tiny]
 
-The bare loop validates after each epoch too, and keeps nothing; two more bare loops say what
-validation and a fused optimizer are worth. The engine's records and checkpoints are taken and dropped
-here; through worker and store: `benchmarks.launch`, `benchmarks.live_latency`.
+The engine's records and checkpoints go into a real store, and the worker's thread of vitals runs
+beside it: all that a run of the product does. The bare loop validates after each epoch too, and keeps
+nothing; two more bare loops say what validation and a fused optimizer are worth.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
@@ -23,11 +25,14 @@ from benchmarks import peers
 from benchmarks.report import Figure, median, report
 from workbench.engine.batches import normalised
 from workbench.engine.fit import fit
+from workbench.engine.flush import Flush
 from workbench.models.build import build
 from workbench.probes.watch import Watcher
 from workbench.specs.presets import preset
 from workbench.specs.run import RunSpec
+from workbench.store import Store, open_store
 from workbench.tasks.classification import task_for
+from workbench.worker.vitals import Vitals
 
 # preset -> (images, shape, batch size, target share of the bare loop's samples per second)
 WORKS = {
@@ -66,20 +71,37 @@ def images(n: int, shape: tuple[int, int, int]) -> Images:
     return Images(part(n), part(n // 10), tuple("0123456789"), half, half / 2)
 
 
-def engine(spec: RunSpec, data: Images) -> tuple[float, float]:
+def engine(store: Store, spec: RunSpec, data: Images) -> tuple[float, float]:
     """(seconds from the first step to the end, measured telemetry share) of a run with everything on."""
     shape = data.train.x.shape[1:]
     model, task = build(spec.model, shape, seed=spec.seed), task_for(spec.task, 10)
     watch = Watcher.over(spec.model, spec.watch, data, normalised)
+    run_id = store.runs.create(spec).id
+    vitals = Vitals(store, run_id)
+    vitals.start()
     run = fit(model, data, task, spec, watch=watch)
-    next(run)  # launch: first pictures, before training
+    keep(store, run_id, next(run), vitals)  # launch: first pictures, before training
     began, share = perf_counter(), 0.0
     for flush in run:
+        keep(store, run_id, flush, vitals)
         share = flush.telemetry_share
-    return perf_counter() - began, share
+    took = perf_counter() - began
+    vitals.stop()
+    return took, share
 
 
-def measure(name: str, rounds: int, threads: int, seconds: float) -> list[Figure]:
+def keep(store: Store, run_id: str, flush: Flush, vitals: Vitals) -> None:
+    """What the worker does with a flush."""
+    records = [*flush.records, *vitals.take(flush.step, flush.epoch)]
+    store.flush(run_id, records, step=flush.step, epoch=flush.epoch, telemetry_share=flush.telemetry_share)
+    vitals.flushed()
+    for saved in flush.checkpoints:
+        store.checkpoints.write(
+            run_id, saved.name, saved.blob, step=saved.step, epoch=saved.epoch, metrics=saved.metrics
+        )
+
+
+def measure(store: Store, name: str, rounds: int, threads: int, seconds: float) -> list[Figure]:
     n, shape, batch, target = WORKS[name]
     data = images(n, shape)
     base = preset(name).spec
@@ -101,7 +123,7 @@ def measure(name: str, rounds: int, threads: int, seconds: float) -> list[Figure
     shares: list[float] = []
 
     def ours() -> float:
-        took, share = engine(spec, data)
+        took, share = engine(store, spec, data)
         shares.append(share)
         return took
 
@@ -175,8 +197,11 @@ def main() -> None:
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
     found: list[Figure] = []
-    for name in [chosen.only] if chosen.only else WORKS:
-        found += measure(name, chosen.rounds, chosen.threads, chosen.seconds)
+    with tempfile.TemporaryDirectory() as home:
+        store = open_store(Path(home))
+        for name in [chosen.only] if chosen.only else WORKS:
+            found += measure(store, name, chosen.rounds, chosen.threads, chosen.seconds)
+        store.close()
     about = (
         f"Samples per second on {chosen.threads} thread(s), Adam, float32; the engine with loss, accuracy "
         "and gradient norm of every step, filters, feature maps, validation, panels and checkpoints."

@@ -18,6 +18,7 @@ with guard():
     )
     datasets.imports_panel()
     rows = catalog.list(store())
+    datasets.missing(rows)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         row = datasets.choose(rows)
         if st.button("Add data", icon=":material/add:", key="add"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from workbench.records import RunState
-from workbench.ui import controls, nav, runs
+from workbench.store import Query
+from workbench.ui import board, controls, nav
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import quick_start
@@ -13,43 +13,38 @@ from workbench.ui.state import store
 
 
 @st.fragment(run_every=2)
-def board(text: str, states: list[str], shown: int = 200) -> None:
-    """The table and the chosen run, kept true while runs go on."""
+def listing(query: Query, columns: list[str]) -> None:
+    """The table, its pages and the chosen runs."""
     with guard():
-        rows = runs.matching(store().runs.list(), text, states)
+        rows, total, pages = board.find(query)
         if not rows:
-            st.info("No run fits the search.")
-            return
-        ids, opened = runs.runs_table(rows[:shown])
-        if opened:
+            st.info("No run fits. Take a filter away, or look among the archived ones.")
+        elif opened := board.table(rows, columns):
             nav.go("live", run=opened)
-        if len(rows) > shown:
-            st.caption(f"The newest {shown} of {len(rows)} runs; search to find older ones.")
-        chosen = [run for run in rows if run.id in ids]
+        with st.container(horizontal=True, gap="medium", vertical_alignment="center", key="pages"):
+            st.caption("1 run" if total == 1 else f"{total:,} runs", width="content")
+            if pages > 1:
+                st.pagination(pages, key="page", bind="query-params")
+        chosen = board.chosen()
         if len(chosen) == 1:
             controls.panel(chosen[0])
         elif chosen:
             controls.many(chosen)
-        else:
-            st.caption("Click a run to see what can be done with it; its name opens it.")
+        elif rows:
+            st.caption(
+                "Click a run to see what can be done with it; its name opens it. Choose several to compare."
+            )
 
 
 with guard():
     heading(
         "Runs", "Every training started here. States are read from the facts: a killed process shows as lost."
     )
-    if not store().runs.list(limit=1):
+    if not store().runs.count():
         st.info("Nothing has been trained yet.")
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             quick_start()
             nav.link("model", "or build a model of your own", icon=":material/layers:")
     else:
-        with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
-            text = st.text_input(
-                "Search", key="search", placeholder="Name, id or data set", width=300, bind="query-params"
-            )
-            options = [state.value for state in RunState]
-            states = st.pills(
-                "State", options, selection_mode="multi", key="states", wrap=True, bind="query-params"
-            )
-        board(text or "", list(states))
+        asked, shown = board.filters()
+        listing(asked, shown)

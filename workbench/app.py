@@ -24,6 +24,7 @@ MENU = [
     ("train", "Train", ":material/rocket_launch:"),
     ("live", "Live", ":material/monitoring:"),
     ("runs", "Runs", ":material/table_rows:"),
+    ("compare", "Compare", ":material/stacked_line_chart:"),
     ("predict", "Predict", ":material/photo_camera:"),
 ]
 

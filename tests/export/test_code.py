@@ -44,7 +44,7 @@ def test_random_stacks_run_as_code_with_equal_outputs():
     compared = {"taken": 0, "kinds": set()}
 
     @settings(
-        deadline=None, derandomize=True, database=None, max_examples=250,
+        deadline=None, derandomize=True, database=None, max_examples=500,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(stacks.stacks, stacks.shapes)

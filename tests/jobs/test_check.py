@@ -75,3 +75,19 @@ def test_memory_grows_with_what_the_optimizer_keeps(store: Store) -> None:
     ]
     assert sizes[1] - sizes[0] == 4 * n
     assert sizes[2] - sizes[1] == 4 * n
+
+
+def test_batches_of_one_and_batch_norm_on_vectors_do_not_go_together(store: Store) -> None:
+    vectors = "model.layers=[{kind: flatten}, {kind: batch_norm}, {kind: linear, out_features: 10}]"
+    spec = preset("mlp-tiny").spec.with_changes(vectors)
+    assert check(store, spec).ok
+    report = check(store, spec.with_changes("training.batch_size=1"))
+    assert [p.where for p in report.problems if p.severity == "error"] == ["training.batch_size"]
+    images = spec.with_changes("training.batch_size=1", "model.layers.0={kind: batch_norm}")
+    assert check(store, images.with_changes("model.layers.1={kind: flatten}")).ok, "pixels are enough"
+
+
+def test_an_apple_gpu_is_not_looked_for_elsewhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    report = check(store, preset("mlp-tiny").spec.with_changes("training.device=mps"))
+    assert report.problems[0].where == "training.device"

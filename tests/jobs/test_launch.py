@@ -43,6 +43,20 @@ def test_a_killed_holder_is_known_as_gone_before_its_lease_lapses(store: Store) 
     assert store.leases.acquire(LEASE, "new/def", me.pid, me.create_time(), HOST, 5.0), "and the name is free"
 
 
+def test_a_dead_holder_is_known_where_nothing_can_be_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    store.leases.acquire(LEASE, "old/abc", child.pid, psutil.Process(child.pid).create_time(), HOST, 60.0)
+    child.wait()
+
+    def refuse(*_: object) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(store.leases, "release", refuse)
+    assert supervisor(store) is None
+
+
 def test_a_holder_elsewhere_is_believed_until_its_lease_lapses(store: Store) -> None:
     store.leases.acquire(LEASE, "there/abc", 1, 0.0, "another-machine", 0.2)
     assert supervisor(store) is not None

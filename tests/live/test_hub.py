@@ -15,6 +15,7 @@ from tests.live import trainer
 from tests.live.conftest import frames_of, of_kind, points
 from workbench.live import hub as hubs
 from workbench.live.hub import Hubs, Viewer
+from workbench.live.reader import Reader
 from workbench.records import Scalars
 from workbench.specs.errors import RunError
 from workbench.store.states import HOST
@@ -345,3 +346,49 @@ def test_fifty_viewers_share_one_poller(store, run_id):
     polls, got = asyncio.run(watch())
     assert polls <= 12
     assert len(set(got)) == 1
+
+
+def test_a_second_look_at_the_machine_in_one_step_takes_nothing_back(store, run_id):
+    """As at the end of a pause, or of a run: its last validation must stay."""
+    store.flush(run_id, [scalars(1, 100), scalars(100, 100, "system/cpu_percent")], step=100)
+    reader = Reader(store, run_id)
+    reader.poll()
+    store.flush(run_id, [scalars(100, 100, "val/loss"), scalars(100, 100, "system/cpu_percent")], step=100)
+    assert reader.poll().starts == {"val/loss": 0, "system/cpu_percent": 1}
+    assert {key: history.n for key, history in reader.histories.items()} == {
+        "train/loss": 100, "system/cpu_percent": 2, "val/loss": 1,
+    }  # fmt: skip
+
+
+def test_who_comes_while_the_last_one_leaves_reads_every_point_once(store, run_id, monkeypatch):
+    together, most = [0], [0]
+    poll = Reader.poll
+
+    def slow(reader):
+        together[0] += 1
+        most[0] = max(most[0], together[0])
+        time.sleep(0.2)
+        found = poll(reader)
+        together[0] -= 1
+        return found
+
+    monkeypatch.setattr(Reader, "poll", slow)
+
+    async def watch():
+        registry, leaver, comer = Hubs(lambda: store), Viewer(), Viewer()
+        hub = await registry.join(run_id, leaver)
+        await asyncio.sleep(hubs.POLL_S + 0.05)  # in the middle of a poll
+        coming = asyncio.create_task(registry.join(run_id, comer))
+        await asyncio.sleep(0)
+        hub.leave(leaver)
+        await coming
+        store.flush(run_id, [scalars(1, 5)], step=5)
+        frames = await frames_of(comer, 0.8)
+        hub.leave(comer)
+        await asyncio.sleep(0.5)
+        return frames, hub._task.done()
+
+    frames, is_over = asyncio.run(watch())
+    assert most[0] == 1, "one poll at a time"
+    assert [points(*f)["train/loss"].shape[1] for f in of_kind(frames, "scalars") if f[0]["series"]] == [5]
+    assert is_over

@@ -70,13 +70,29 @@ def test_a_run_that_is_not_there_is_said_and_not_retried(client):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "[]", "7", "[" * 5000, '{"op":"sub","topics":7}', "x" * 100_000]
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "7",
+        "[" * 5000,
+        '{"op":"sub","topics":7}',
+        "x" * 100_000,
+        b"\0binary",
+        '{"op":"range","key":"train/loss","x":"step","lo":0,"hi":1%s,"px":9}' % ("0" * 400),
+        '{"op":"range","key":"train/loss","x":"time","lo":-Infinity,"hi":Infinity,"px":9}',
+        '{"op":"at","topic":"tiles:filters/0","step":99999999999999999999}',
+        '{"op":"at","topic":"\\ud800","step":1}',
+        '{"op":"log","before":-99999999999999999999}',
+    ],
+    ids=range(13),
 )
 def test_nonsense_from_a_viewer_does_not_end_its_stream(client, store, run_id, text):
     with client.websocket_connect(f"/live/ws?run={run_id}", headers={"host": "localhost:8501"}) as socket:
         for _ in range(4):
             socket.receive_bytes()
-        socket.send_text(text)
+        socket.send_bytes(text) if isinstance(text, bytes) else socket.send_text(text)
         socket.send_text('{"op":"sub","topics":["log"]}')
         heads = [wire.unpack(socket.receive_bytes())[0]["k"] for _ in range(2)]
     assert "log" in heads

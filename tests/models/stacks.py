@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from workbench.specs.base import Shape
-from workbench.specs.layers import LAYERS, Layer
+from workbench.specs.layer import Layer
+from workbench.specs.layers import LAYERS
 from workbench.specs.model import ModelSpec
 
 # Small numbers on purpose: many stacks, each cheap, most of them just at the edge of what fits.

@@ -20,7 +20,7 @@ assert not app.exception, app.exception
 opened = ["home"]
 for page in sorted(p.stem for p in __import__("pathlib").Path("pages").glob("[!_]*.py")):
     if page != "home":
-        app.query_params["run"] = run.id
+        app.query_params["run"] = app.query_params["runs"] = run.id
         app.switch_page(f"../pages/{page}.py").run()
         assert not app.exception, (page, app.exception)
         opened.append(page)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.specs.errors import SpecError
-from workbench.specs.run import from_dict
+from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.training import Constant, Cosine, OneCycle, Plateau, Step, TrainingSpec
 
 TOTAL, PER_EPOCH = 120, 10
@@ -94,3 +94,8 @@ def test_steps_win_over_epochs():
 def test_a_bad_training_spec_is_explained(training, text):
     with pytest.raises(SpecError, match=text):
         from_dict({"training": training})
+
+
+def test_a_name_of_digits_stays_a_name() -> None:
+    assert RunSpec().with_changes('name="2026"').name == "2026"
+    assert RunSpec().with_changes("training.optimizer.lr=1e-3").training.optimizer.lr == 1e-3

@@ -16,7 +16,7 @@ from workbench.records import Event, Panel, Scalars, Tiles
 from workbench.specs.errors import RunError, StoreError
 from workbench.specs.presets import preset
 from workbench.store import open_store, schema
-from workbench.store.runs import merge_metrics
+from workbench.store.metrics import merge_metrics
 from workbench.store.scalars import pack, unpack
 from workbench.store.store import Store
 

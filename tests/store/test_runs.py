@@ -88,6 +88,13 @@ def test_a_lost_run_can_wait_again_and_keeps_its_place_at_the_end(store: Store) 
     assert store.runs.next_queued().id == second.id  # type: ignore[union-attr]
 
 
+def test_a_run_that_somebody_resumed_a_moment_ago_keeps_its_process(store: Store) -> None:
+    row = store.runs.create(SPEC)
+    take(store, row.id, os.getpid())
+    store.runs.requeue(row.id)
+    assert store.runs.get(row.id).pid == os.getpid()
+
+
 def test_a_run_answers_to_its_id_a_prefix_and_its_name(store: Store) -> None:
     row = store.runs.create(SPEC.with_changes("name=the one"))
     for ref in (row.id, row.id[:-2], "the one"):

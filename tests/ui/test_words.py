@@ -12,7 +12,7 @@ from workbench.records import RunState
 from workbench.specs.presets import PRESETS
 from workbench.specs.training import EarlyStopping, TrainingSpec
 from workbench.store import RunRow, open_store
-from workbench.ui import imports, runs
+from workbench.ui import board, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain
 from workbench.ui.model import fitted
 from workbench.ui.plan import checklist, plan
@@ -161,14 +161,10 @@ def test_only_controls_that_make_sense_are_offered(run: RunRow, state: str, allo
 
 def test_the_table_survives_a_run_without_any_finite_value(run: RunRow) -> None:
     nan: dict[str, Any] = {"val/loss": {"last": float("nan")}}
-    (row,) = runs.table([replace(run, metrics=nan)])
-    assert (row["best_loss"], row["best_loss_text"], row["best_accuracy_text"]) == (None, "NaN", "–")
-
-
-def test_runs_are_filtered_by_words_and_state(run: RunRow) -> None:
-    assert runs.matching([run], "MNIST cnn", []) == [run]
-    assert runs.matching([run], "cnn", ["running"]) == []
-    assert runs.matching([run], "nothing", []) == []
+    row = board.cells(replace(run, metrics=nan), ["best:val/loss", "last:val/loss", "best:val/accuracy"])
+    assert row["cells"]["best:val/loss"] == ["NaN", "now NaN"]
+    assert row["cells"]["last:val/loss"] == ["NaN", ""]
+    assert row["cells"]["best:val/accuracy"] == ["–"]
 
 
 # ---------------------------------------------------------------- presets on other data

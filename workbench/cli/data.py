@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.terminal import Json, console, note, print_json, progress, table, the_store
-from workbench.specs.layers import show as shape_text
+from workbench.specs.layer import show as shape_text
 
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
@@ -39,8 +39,10 @@ def add(
         raise DataError.of(
             "--kind", "the kind of a data set is `images`", f"it is `{kind}`", "Leave --kind away."
         )
+    if not path.strip():
+        raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
     store = the_store()
-    with progress(BarColumn(), TextColumn("{task.description}")) as bar:
+    with progress(BarColumn(), TextColumn("{task.description}", markup=False)) as bar:
         task = bar.add_task("", total=1.0)
 
         def tick(text: str, share: float) -> None:

@@ -52,20 +52,24 @@ def up(
     from workbench.live.serve import announce, serve
 
     store = the_store()
-    ensure_supervisor(store)
     over = threading.Event()
 
     def keep() -> None:
         # Keeps the supervisor from leaving as unneeded, and brings a killed one back.
-        while not over.wait(KEEP_EVERY_S):
+        while True:
             try:
                 ensure_supervisor(store)
             except Exception as error:
                 note(f"The supervisor could not be started: {error}")
+            if over.wait(KEEP_EVERY_S):
+                return
 
-    threading.Thread(target=keep, daemon=True).start()
+    def ready(url: str) -> None:  # only now: a refused address or a taken port starts nothing
+        threading.Thread(target=keep, daemon=True).start()
+        announce(url)
+
     try:
-        serve(host, port, is_open=is_open, on_ready=announce)
+        serve(host, port, is_open=is_open, on_ready=ready)
     finally:
         over.set()
     note(f"\nThe app has stopped. {_going_on(store)}")

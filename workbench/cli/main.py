@@ -8,6 +8,8 @@ it goes to `cli.log` in the home.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 import time
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import typer
 
-from workbench.cli import data, house, model, runs, specs, train
+from workbench.cli import data, house, labels, model, runs, specs, train
 from workbench.cli.terminal import note, print_error
 from workbench.specs.errors import StoreError, WorkbenchError
 
@@ -35,6 +37,8 @@ VERBS: tuple[Callable[..., object], ...] = (
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
+app.command(context_settings={"ignore_unknown_options": True})(labels.tag)  # `-TAG` is no option
+app.command()(labels.archive)
 app.add_typer(data.app, name="data")
 
 # What typer raises for bad usage; it keeps the class to itself.
@@ -68,8 +72,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            _unexpected(error)
+            return 1
+        note("error: an argument must be text in UTF-8, but one holds other bytes.")
+        return 2
+    except OSError as error:
+        return _refused_file(error)
     except Exception as error:
-        _unexpected(error)
+        sqlalchemy = sys.modules.get("sqlalchemy.exc")  # not imported for `--help`
+        if sqlalchemy is None or not isinstance(error, sqlalchemy.SQLAlchemyError):
+            _unexpected(error)
+            return 1
+        _refused_by_database(error)
         return 1
 
 
@@ -84,21 +100,40 @@ def _usage(error: Exception) -> None:
     note(f"Try `{context.command_path if context else 'workbench'} --help`.")
 
 
+def _refused_file(error: OSError) -> int:
+    """Says which file could not be used; a name that no file can have is bad input."""
+    where = str(error.filename or "a file")
+    where = where if len(where) <= 200 else f"{where[:200]}…"
+    fact = error.strerror or type(error).__name__
+    print_error(StoreError.of(where, "it must be usable", fact, "Check the disk and its permissions."))
+    return 2 if error.errno == errno.ENAMETOOLONG else 1
+
+
+def _refused_by_database(error: Exception) -> None:
+    fact = (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
+    is_locked = "locked" in fact
+    repair = "Another process holds it for long; try again." if is_locked else "Run `workbench doctor`."
+    print_error(StoreError.of("the database", "it must be readable and writable", fact, repair))
+
+
 def _unexpected(error: Exception) -> None:
     home = Path(os.environ.get("WORKBENCH_HOME") or Path.home() / ".workbench").expanduser()
     where = ""
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
-        with (home / "cli.log").open("a", encoding="utf-8") as log:
+        with (home / "cli.log").open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv[1:])}\n")
             log.writelines(traceback.format_exception(error))
         where = f" The details are in {home / 'cli.log'}."
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = (str(error).strip().splitlines() or [""])[0][:300]
     note(f"error: something unexpected happened ({type(error).__name__}: {first}).{where}")
 
 
 def main() -> None:
     """The entry point of the `workbench` command."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal has no letters for is no error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())
 
 

@@ -30,23 +30,78 @@ PATIENCE_S = 20.0  # how long pause, resume and stop wait to see what they asked
 
 
 def runs(
-    limit: Annotated[int, typer.Option(min=1, help="Show at most this many, newest first.")] = 100,
+    search: Annotated[
+        str, typer.Option(metavar="WORDS", help="Only with every word in name, id, data set, tags or note.")
+    ] = "",
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", help="Only in this state; may be given several times."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Only with this tag; may be given several times.")
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that are put away, instead.")] = False,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="[-]KEY",
+            help="created, name, started, ended, took, progress, best:METRIC, last:METRIC; - for downwards.",
+        ),
+    ] = "-created",
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show at most this many.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """List the runs, newest first."""
-    found = the_store().runs.list(limit=limit)
+    """List runs, newest first."""
+    from workbench.specs.base import did_you_mean
+    from workbench.specs.errors import RunError
+    from workbench.store import Query
+
+    store = the_store()
+    states = [known_state(text) for text in state or []]
+    key = sort.removeprefix("-")
+    kind, sign, metric = key.partition(":")
+    keys = store.runs.metric_keys() if sign and kind in ("best", "last") else []
+    if sign and keys and metric not in keys:
+        raise RunError.of(
+            f"--sort {sort}",
+            "the metric must have been logged",
+            f"`{metric}` was not",
+            did_you_mean(metric, keys),
+        )
+    query = Query(search, states, tag or [], archived)
+    found, total = store.runs.search(query, sort_key=key, descending=sort.startswith("-"), limit=limit)
     if as_json:
         print_json([run_json(row, with_spec=False) for row in found])
         return
-    rows = table("id!", "name", "state", "progress>", "val/accuracy>", "val/loss>", "created")
+    rows = table("id!", "name", "state", "progress>", "val/accuracy>", "val/loss>", "tags", "created")
     for row in found:
         best = [row.metrics.get(key, {}).get("best") for key in ("val/accuracy", "val/loss")]
         rows.add_row(
             row.id, row.name, row.state.value, f"{row.progress:.0%}",
-            *(f"{value:.4f}" if value is not None else "" for value in best),
+            *(f"{value:.4f}" if value is not None else "" for value in best), ", ".join(row.tags),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created)),
         )  # fmt: skip
-    console().print(rows if found else "No runs yet. Start one: workbench train cnn-mnist")
+    if not found:
+        asked = search or state or tag or archived
+        console().print("No run fits." if asked else "No runs yet. Start one: workbench train cnn-mnist")
+        return
+    console().print(rows)
+    if total > len(found):
+        note(f"{len(found)} of {total:,} runs; --limit shows more.")
+
+
+def known_state(text: str) -> RunState:
+    """The state with this name. Raises RunError with the nearest one."""
+    from workbench.records import RunState
+    from workbench.specs.base import did_you_mean
+    from workbench.specs.errors import RunError
+
+    names = [state.value for state in RunState]
+    if text not in names:
+        raise RunError.of(
+            f"--state {text}", "the state must be a known one", "it is not", did_you_mean(text, names)
+        )
+    return RunState(text)
 
 
 def show(run: Run, as_json: Json = False) -> None:
@@ -133,7 +188,7 @@ def pause(run: Run, as_json: Json = False) -> None:
 
     store = the_store()
     row = jobs.pause(store, run)
-    _report(_until(store, row, RunState.PAUSED), as_json)
+    _report_reached(_until(store, row, RunState.PAUSED), RunState.PAUSED, as_json)
 
 
 def resume(run: Run, as_json: Json = False) -> None:
@@ -147,7 +202,7 @@ def resume(run: Run, as_json: Json = False) -> None:
     store = the_store()
     before = jobs.resume(store, run)
     if before.state is RunState.PAUSED:
-        _report(_until(store, before, RunState.RUNNING), as_json)
+        _report_reached(_until(store, before, RunState.RUNNING), RunState.RUNNING, as_json)
     else:
         _report(store.runs.get(before.id), as_json)
 
@@ -159,7 +214,7 @@ def stop(run: Run, as_json: Json = False) -> None:
 
     store = the_store()
     row = jobs.stop(store, run)
-    _report(_until(store, row, RunState.STOPPED), as_json)
+    _report_reached(_until(store, row, RunState.STOPPED), RunState.STOPPED, as_json)
 
 
 def fork(
@@ -215,6 +270,19 @@ def _until(store: Store, row: RunRow, wanted: RunState) -> RunRow:
         if row.state is wanted or row.state.is_over or time.monotonic() > deadline:
             return row
         time.sleep(0.05)
+
+
+def _report_reached(row: RunRow, wanted: RunState, as_json: bool) -> None:
+    """Print what is true now; exit code 1 when it is not what was asked for."""
+    _report(row, as_json)
+    if row.state is wanted or row.state.value == "finished":  # it came to its end before it was asked
+        return
+    if not row.state.is_over:
+        note(
+            f"It is not {wanted} yet: its process has not answered for {PATIENCE_S:g} s. It will when it "
+            f"goes on; to end it at once: kill -9 {row.pid}."
+        )
+    raise typer.Exit(1)
 
 
 def _report(row: RunRow, as_json: bool, said: str | None = None) -> None:

@@ -18,7 +18,7 @@ from workbench.cli.terminal import (
     the_store,
 )
 from workbench.specs.errors import SpecError
-from workbench.specs.layers import show as shape_text
+from workbench.specs.layer import show as shape_text
 from workbench.specs.presets import PRESETS, preset
 
 

@@ -82,7 +82,9 @@ def console() -> Console:
     """rich's console on standard output; a pipe is given room, so that `grep` sees whole rows."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    # Names are shown as they are: `[bold]` or `:rocket:` in one is no markup.
+    width = None if sys.stdout.isatty() else 200
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def progress(*columns: Any) -> Any:

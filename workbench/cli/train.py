@@ -73,10 +73,10 @@ def _follow(store: Store, run_id: str) -> RunRow:
     from workbench.jobs.runs import why_waiting
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[facts]}"),
+        TextColumn("{task.fields[facts]}", markup=False),
     )
     with progress(*columns) as bar:
         task = bar.add_task("queued", total=None, facts="")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,7 +65,8 @@ def chosen(judged: Judged, n: int) -> Tensor:
     wrong = wrong[wrong >= fixed]
     wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)][: n // 2]
     rest = n - fixed - len(wrong)
-    filler = [row for row in range(fixed, total) if row not in set(wrong.tolist())][:rest] if rest else []
+    taken = set(wrong.tolist())
+    filler = list(islice((row for row in range(fixed, total) if row not in taken), rest))
     first = torch.arange(fixed, device=wrong.device)
     return torch.cat([first, wrong, torch.tensor(filler, dtype=torch.int64, device=wrong.device)])
 

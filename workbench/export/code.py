@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from workbench.specs import layers as spec
 from workbench.specs.base import Shape
-from workbench.specs.layers import Layer, show
+from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 
 HEAD = '''"""{title}

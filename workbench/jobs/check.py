@@ -6,6 +6,9 @@ The same function answers the model page at each keystroke, `workbench check`, a
 from __future__ import annotations
 
 import contextlib
+import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,6 +69,7 @@ def check(store: Store, spec: RunSpec) -> CheckReport:
     memory = memory_bytes(spec, shape)
     found += _device_problems(spec)
     found += _memory_problems(spec, memory)
+    found += _batch_problems(spec, rows)
     return CheckReport(
         ok=all(problem.severity != "error" for problem in found),
         parameters=sum(row.parameters for row in rows),
@@ -95,6 +99,9 @@ def _optimizer_copies(optimizer: AnyOptimizer) -> int:
 
 def _device_problems(spec: RunSpec) -> list[Problem]:
     device = spec.training.device
+    if device == "mps" and sys.platform != "darwin":
+        fact = "this machine is no Mac"
+        return [_problem("training.device", "mps must be there", fact, "Set training.device to auto.")]
     if device.startswith("cuda"):
         present = gpu_count()
         wanted = int(device.partition(":")[2] or 0)
@@ -104,6 +111,18 @@ def _device_problems(spec: RunSpec) -> list[Problem]:
                 _problem("training.device", f"{device} must be there", fact, "Set training.device to auto.")
             ]
     return []
+
+
+def _batch_problems(spec: RunSpec, rows: Sequence[Row]) -> list[Problem]:
+    """Batch norm over one vector has nothing to compare it with; torch refuses to train that."""
+    if spec.training.batch_size > 1:
+        return []
+    alone = (r for r in rows if r.kind == "batch_norm" and r.out_shape and math.prod(r.out_shape[1:]) == 1)
+    rule, fact = "batch_norm on vectors needs two images in a batch", "there is one"
+    return [
+        _problem("training.batch_size", f"{rule} (layer {row.index})", fact, "Use batches of 2 or more.")
+        for row in alone
+    ]
 
 
 @cache

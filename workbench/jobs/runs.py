@@ -5,10 +5,9 @@ Each function says what stands after it; asking for what is already so is not an
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-
-import psutil
 
 from workbench.jobs.check import check
 from workbench.jobs.launch import ensure_supervisor, log_file, supervisor
@@ -16,7 +15,7 @@ from workbench.records import Event, RunState
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
-from workbench.store.states import HOST
+from workbench.store.states import HOST, started_at
 
 SLOW_START_S = 20.0  # a cold supervisor needs 3 to 8 s; longer means that something is wrong
 
@@ -131,7 +130,7 @@ def why_waiting(store: Store, row: RunRow) -> str | None:
 
 def checkpoint_name(text: str) -> str:
     """`best`, `last` or `step-N` from what a person writes: the bare number works too."""
-    return f"step-{text}" if text.isdigit() else text
+    return f"step-{text}" if text.isdecimal() else text
 
 
 def _take_from_queue(store: Store, row: RunRow) -> bool:
@@ -139,8 +138,7 @@ def _take_from_queue(store: Store, row: RunRow) -> bool:
 
     Claiming first is what makes it safe: only one can have it, the run's process or we.
     """
-    me = psutil.Process()
-    if not store.runs.claim(row.id, me.pid, me.create_time(), HOST):
+    if not store.runs.claim(row.id, os.getpid(), started_at(os.getpid()), HOST):
         return False
     store.runs.exit(row.id, "stopped")
     text = "Stopped while it waited in the queue."

@@ -30,6 +30,7 @@ EVENTS = 500
 MAX_BYTES = 8 * 2**20  # waiting for one viewer; beyond, it is cut off
 MAX_COLUMNS = 4096
 MAX_TOPICS = 64
+FARTHEST = 1e15  # steps, epochs or seconds that a viewer may ask for; JSON knows larger numbers than we
 TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/\d{1,4})?(@\d{1,3})?")
 
 
@@ -74,7 +75,7 @@ class Viewer:
 class Hub:
     """Viewers of one run."""
 
-    def __init__(self, store: Store, run_id: str, on_empty: Callable[[], None]) -> None:
+    def __init__(self, store: Store, run_id: str, on_empty: Callable[[Hub], None]) -> None:
         self.reader = Reader(store, run_id)
         self.viewers: set[Viewer] = set()
         self._on_empty = on_empty
@@ -105,7 +106,7 @@ class Hub:
     def leave(self, viewer: Viewer) -> None:
         self.viewers.discard(viewer)
         if not self.viewers:  # the loop ends by itself: a cancelled poll would go on beside the next one
-            self._on_empty()
+            self._on_empty(self)
 
     async def answer(self, viewer: Viewer, request: dict[str, Any]) -> None:
         """Do what a viewer asked over its socket. Unknown requests are ignored."""
@@ -120,10 +121,16 @@ class Hub:
                     self._log_end = None
             case {"op": "range", "key": str(key), "x": ("step" | "epoch" | "time") as axis,
                   "lo": int() | float() as lo, "hi": int() | float() as hi, "px": int(px)}:  # fmt: skip
-                if key in self.reader.histories and lo < hi and 1 <= px <= MAX_COLUMNS:
+                if (
+                    key in self.reader.histories
+                    and -FARTHEST <= lo < hi <= FARTHEST
+                    and 1 <= px <= MAX_COLUMNS
+                ):
                     frame = await asyncio.to_thread(_range, self.reader, key, axis, float(lo), float(hi), px)
                     viewer.put(frame, f"range:{key}")
-            case {"op": "at", "topic": str(topic), "step": int(step)}:
+            case {"op": "at", "topic": str(topic), "step": int(step)} if (
+                0 <= step <= FARTHEST and TOPIC.fullmatch(topic)
+            ):
                 picture = await asyncio.to_thread(self._picture, topic, step)
                 if picture is not None:
                     viewer.put(picture, f"at:{topic}")
@@ -269,25 +276,29 @@ class Hubs:
     def __init__(self, opener: Callable[[], Store] = open_store) -> None:
         self._opener = opener
         self._store: Store | None = None
+        self._opening = asyncio.Lock()
         self._hubs: dict[str, Hub] = {}
 
     async def join(self, run_id: str, viewer: Viewer, cursor: str = "") -> Hub:
         """The run's hub, with `viewer` in it. Raises RunError when the run does not exist."""
-        if self._store is None:
-            self._store = await asyncio.to_thread(self._opener)
+        async with self._opening:  # the first viewers come together, and one store serves them all
+            if self._store is None:
+                self._store = await asyncio.to_thread(self._opener)
         hub = self._hubs.get(run_id)
         if hub is None:
-            hub = self._hubs[run_id] = Hub(self._store, run_id, lambda: self._drop(run_id))
+            hub = self._hubs[run_id] = Hub(self._store, run_id, self._drop)
         try:
             await hub.join(viewer, cursor)
         except BaseException:
             if not hub.viewers:
-                self._drop(run_id)
+                self._drop(hub)
             raise
+        self._hubs.setdefault(run_id, hub)  # its last viewer may have left while this one came
         return hub
 
-    def _drop(self, run_id: str) -> None:
-        self._hubs.pop(run_id, None)
+    def _drop(self, hub: Hub) -> None:
+        if self._hubs.get(hub.reader.run_id) is hub:
+            del self._hubs[hub.reader.run_id]
 
     def facts(self) -> dict[str, Any]:
         """Who watches what, for tests and the doctor."""

@@ -99,11 +99,14 @@ async def _listen(socket: WebSocket, hub: Hub, viewer: Viewer) -> None:
     """Answer requests one after another, so that a viewer cannot ask faster than we answer."""
     try:
         while True:
-            text = await socket.receive_text()
+            try:
+                text = await socket.receive_text()
+            except KeyError:  # a binary message: no request of ours
+                continue
             request = _parse(text)
             if request is not None:
                 await hub.answer(viewer, request)
-    except (WebSocketDisconnect, RuntimeError, KeyError):  # KeyError: a binary message
+    except (WebSocketDisconnect, RuntimeError):
         pass
     finally:
         viewer.cut()

@@ -39,7 +39,7 @@ def policy() -> str:
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
-            "connect-src 'self' ws: wss: data: blob:",
+            "connect-src 'self' data: blob:",
             "worker-src 'self' blob:",
             "frame-ancestors 'none'",
             "base-uri 'self'",

@@ -14,6 +14,7 @@ from torch import nn
 from workbench.specs import layers as spec
 from workbench.specs.base import Shape
 from workbench.specs.errors import SpecError
+from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 
 
@@ -35,7 +36,7 @@ def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Sequent
         return _stack(model, shape)
 
 
-def build_layer(layer: spec.Layer, shape: Shape) -> nn.Module:
+def build_layer(layer: Layer, shape: Shape) -> nn.Module:
     """The module of one layer for an input of `shape`, which is not checked here."""
     return BUILDERS[type(layer)](layer, shape)
 
@@ -67,7 +68,7 @@ def _batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
 
 
 # singledispatch would do the same with more ceremony; a new layer is one line here.
-BUILDERS: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
+BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Conv2d: _conv2d,
     spec.MaxPool2d: lambda layer, shape: nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding),
     spec.AvgPool2d: lambda layer, shape: nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding),

@@ -7,6 +7,7 @@ line's messages and the documentation cannot part.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,7 +64,7 @@ def problems_of(error: ValidationError, tree: Any = None) -> tuple[Problem, ...]
             rule, fact, repair = "this field must be given", "it is missing", "Add it."
         elif kind.startswith("union_tag"):
             rule = "the kind must be a known one"
-            fact = f"it is {_short(value)}"
+            fact = f"it is {short(value)}"
             expected = str(item.get("ctx", {}).get("expected_tags", "")).replace("'", "")
             tag = str(item.get("ctx", {}).get("tag", ""))
             repair = did_you_mean(tag, [t.strip() for t in expected.split(",")]) if tag else "Add `kind`."
@@ -72,7 +73,7 @@ def problems_of(error: ValidationError, tree: Any = None) -> tuple[Problem, ...]
             fact, repair = "it does not hold here", repair[:1].upper() + repair[1:] + "."
         else:
             rule = item["msg"][0].lower() + item["msg"][1:]
-            fact, repair = f"it is {_short(value)}", "Change the value."
+            fact, repair = f"it is {short(value)}", "Change the value."
         found.append(Problem(where=where, rule=rule, fact=fact, repair=repair))
     return tuple(found)
 
@@ -90,6 +91,14 @@ def _place(path: tuple[int | str, ...], tree: Any) -> str:
     return text.strip(".")
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def short(value: Any) -> str:
+    """A value as a message shows it, in at most 60 characters; a YAML bomb is not unfolded for that."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python refuses to write out whole numbers of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 3, 60, 60, 60

@@ -11,6 +11,7 @@ WorkbenchError
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -30,7 +31,15 @@ class Problem(BaseModel):
     def sentence(self) -> str:
         """The four parts on one line, as the command line and the error boxes print them."""
         text = f"{self.where}: {self.rule}, but {self.fact}."
-        return f"{text} {self.repair}" if self.repair else text
+        return one_line(f"{text} {self.repair}" if self.repair else text)
+
+
+def one_line(text: str) -> str:
+    """The same on one line that no terminal obeys: breaks become spaces, control characters U+FFFD."""
+    if text.isprintable():
+        return text
+    kinds = ((c, unicodedata.category(c)) for c in text)
+    return "".join(" " if c.isspace() else "\ufffd" if kind in ("Cc", "Cs") else c for c, kind in kinds)
 
 
 class WorkbenchError(Exception):

@@ -8,7 +8,8 @@ from typing import Literal
 
 from workbench.specs.base import Shape, Spec, knob
 from workbench.specs.errors import LayerError, Problem, SpecError
-from workbench.specs.layers import Activation, AnyLayer, show
+from workbench.specs.layer import show
+from workbench.specs.layers import Activation, AnyLayer
 
 
 @dataclass(frozen=True)

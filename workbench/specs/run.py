@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from workbench.specs.base import Spec, did_you_mean, knob, problems_of
+from workbench.specs.base import Spec, did_you_mean, knob, problems_of, short
 from workbench.specs.data import DataSpec
-from workbench.specs.errors import SpecError
+from workbench.specs.errors import SpecError, one_line
 from workbench.specs.model import ModelSpec
 from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
 
@@ -21,7 +21,10 @@ VERSION = 1
 # MIGRATIONS[n] turns a spec of version n into one of version n + 1.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-RunName = Annotated[str, Field(min_length=1, max_length=200)]
+RunName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
+MOST_CHARACTERS = 500_000  # 256 layers with every field written out are a sixth of it
+# What PyYAML lets through besides its own errors for values such as 2020-13-45 and `!!bool x`.
+ODD_VALUES = (ValueError, KeyError, AttributeError, TypeError, OverflowError)
 
 
 class RunSpec(Spec):
@@ -55,15 +58,23 @@ class RunSpec(Spec):
 
 def parse(text: str, where: str = "spec") -> RunSpec:
     """A RunSpec from YAML or JSON text. Raises SpecError with every problem at once."""
+    if len(text) > MOST_CHARACTERS:
+        raise SpecError.of(
+            where, f"a spec has at most {MOST_CHARACTERS:,} characters", f"this one has {len(text):,}",
+            "Shorten it.",
+        )  # fmt: skip
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         spot = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
-        fact = str(getattr(error, "problem", "") or "it cannot be read")
+        fact = str(getattr(error, "problem", "") or "it cannot be read").removeprefix("but ")
         raise SpecError.of(spot, "a spec must be valid YAML or JSON", fact, "Mend the text there.") from None
     except RecursionError:
         raise SpecError.of(where, "a spec must not nest deeply", "it nests too deeply") from None
+    except ODD_VALUES as error:
+        rule, fact = "a spec must be valid YAML or JSON", str(error) or type(error).__name__
+        raise SpecError.of(where, rule, fact, "Put quotes around the value, or correct it.") from None
     if not isinstance(tree, dict):
         raise SpecError.of(
             where,
@@ -89,7 +100,7 @@ def migrate(tree: dict[str, Any]) -> dict[str, Any]:
         raise SpecError.of(
             "version",
             f"this program reads specs of version 1 to {VERSION}",
-            f"this one says {version!r}",
+            f"this one says {short(version)}",
             "Open it with a newer workbench, or correct the number.",
         )
     while version < VERSION:
@@ -106,9 +117,9 @@ def _apply(tree: dict[str, Any], change: str) -> None:
         )
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, *ODD_VALUES):
         value = text
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text; people mean the number
+    if value == text.strip():  # YAML 1.1 reads 1e-3 as text; unquoted, people mean the number
         with contextlib.suppress(ValueError):
             value = float(value)
     keys = path.split(".")
@@ -136,7 +147,7 @@ def _apply(tree: dict[str, Any], change: str) -> None:
 
 def _child(node: Any, key: str, path: str) -> Any:
     if isinstance(node, list):
-        if not key.isdigit() or int(key) >= len(node):
+        if not key.isdecimal() or len(key) > 9 or int(key) >= len(node):
             raise SpecError.of(path, f"the list has the places 0 to {len(node) - 1}", f"`{key}` is not one")
         return node[int(key)]
     if isinstance(node, dict):

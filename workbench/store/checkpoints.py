@@ -52,11 +52,14 @@ class Checkpoints:
         }  # fmt: skip
         this = (checkpoints.c.run_id == run_id) & (checkpoints.c.name == name)
         with self._engine.begin() as connection:
-            old = connection.execute(select(checkpoints.c.file).where(this)).scalar()
             connection.execute(delete(checkpoints).where(this))
             connection.execute(checkpoints.insert().values(run_id=run_id, name=name, **values))
-        if old and old != file:
-            (self._folder_of(run_id) / old).unlink(missing_ok=True)
+            named = select(checkpoints.c.file).where(checkpoints.c.run_id == run_id)
+            kept = set(connection.execute(named).scalars())
+        folder = self._folder_of(run_id)
+        for path in (folder / "checkpoints").iterdir():  # what a killed process left half written, too
+            if f"checkpoints/{path.name}" not in kept:
+                path.unlink(missing_ok=True)
 
     def read(self, run_id: str, name: str = "best") -> bytes:
         """The bytes of a checkpoint, verified. Raises RunError (no such one) or StoreError (damaged)."""
@@ -71,6 +74,10 @@ class Checkpoints:
         try:
             blob: bytes = path.read_bytes()
         except OSError as error:
+            with self._engine.connect() as connection:
+                now = connection.execute(select(checkpoints.c.file).where(this)).scalar()
+            if now not in (None, row.file):  # a newer one took its place while we looked
+                return self.read(run_id, name)
             raise StoreError.of(
                 f"checkpoint {name}",
                 "its file must be readable",
@@ -85,6 +92,11 @@ class Checkpoints:
                 "Use another checkpoint.",
             )
         return blob
+
+    def owners(self) -> set[str]:
+        """Ids of the runs that have saved any."""
+        with self._engine.connect() as connection:
+            return set(connection.execute(select(checkpoints.c.run_id).distinct()).scalars())
 
     def list(self, run_id: str) -> list[CheckpointInfo]:
         """Checkpoints of a run, newest first."""

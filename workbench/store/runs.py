@@ -17,14 +17,18 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, func, or_, select,
 from workbench.records import RunState
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import RunError
+from workbench.specs.likeness import like
 from workbench.specs.run import RunSpec, from_dict
 from workbench.store import schema
+from workbench.store import search as searching
+from workbench.store.labels import haystack, refresh
+from workbench.store.search import EVERYTHING, GroupKey, Query
 from workbench.store.states import derive
 
 runs = schema.runs
 RUN_TABLES = (
-    schema.scalar_chunks, schema.scalar_folds, schema.events,
-    schema.snapshots, schema.commands, schema.checkpoints,
+    schema.scalar_chunks, schema.scalar_folds, schema.events, schema.snapshots,
+    schema.commands, schema.checkpoints, schema.run_tags, schema.run_metrics,
 )  # fmt: skip
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that reads as something else
 
@@ -53,6 +57,11 @@ class RunRow:
     eta_s: float | None
     heartbeat: float | None
     revision: int
+    data: str = ""  # the data set's name
+    model: str = ""  # the preset it is built like, or its family and depth
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    archived: bool = False
 
     @cached_property
     def spec(self) -> RunSpec:
@@ -102,6 +111,38 @@ class Runs:
         with self._engine.connect() as connection:
             return [_frozen(row) for row in connection.execute(newest)]
 
+    def many(self, run_ids: Sequence[str]) -> Sequence[RunRow]:
+        """The runs with these ids, in this order; ids of runs that are gone are left out."""
+        with self._engine.connect() as connection:
+            return self._rows(connection, run_ids)
+
+    def search(
+        self, query: Query = EVERYTHING, *, sort_key: str = "created", descending: bool = True,
+        limit: int = 50, offset: int = 0,
+    ) -> tuple[Sequence[RunRow], int]:  # fmt: skip
+        """One page of the runs that fit `query`, and how many fit in all.
+
+        sort_key: created, name, started, ended, took, progress, or "best:KEY" / "last:KEY" of a metric;
+        runs without the value come last. Raises RunError for another key.
+        """
+        with self._engine.connect() as connection:
+            ids, total = searching.page(connection, query, sort_key, descending, limit, offset)
+            return self._rows(connection, ids), total
+
+    def groups(self, by: GroupKey, query: Query = EVERYTHING) -> Sequence[tuple[str, int]]:
+        """How many runs that fit `query` share a data set, a model or a tag; the largest group first."""
+        with self._engine.connect() as connection:
+            return searching.groups(connection, by, query)
+
+    def metric_keys(self) -> Sequence[str]:
+        """Every key that any run has logged."""
+        with self._engine.connect() as connection:
+            return searching.metric_keys(connection)
+
+    def _rows(self, connection: Connection, ids: Sequence[str]) -> Sequence[RunRow]:
+        found = {row.id: row for row in connection.execute(select(runs).where(runs.c.id.in_(ids)))}
+        return [_frozen(found[run_id]) for run_id in ids if run_id in found]
+
     def count(self) -> int:
         with self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(runs)).scalar_one()
@@ -137,6 +178,8 @@ class Runs:
             "id": run_id, "name": spec.name, "spec": spec.to_json(), "created": now, "queued": now,
             "parent": parent, "parent_checkpoint": parent_checkpoint,
             "step": 0, "epoch": 0.0, "metrics": "{}", "revision": 0,
+            "data": spec.data.name, "model": like(spec.model),
+            "haystack": haystack(run_id, spec.name, spec.data.name),
         }  # fmt: skip
         with self._engine.begin() as connection:
             connection.execute(runs.insert().values(**values))
@@ -147,6 +190,8 @@ class Runs:
         if not name.strip() or len(name) > 200:
             raise RunError.of("name", "a name has 1 to 200 characters", f"this one has {len(name.strip())}")
         self._set(run_id, name=name.strip())
+        with self._engine.begin() as connection:
+            refresh(connection, [run_id])
 
     def delete(self, run_id: str) -> None:
         """Remove a run and everything it made. Raises RunError while a process works on it."""
@@ -156,18 +201,33 @@ class Runs:
                 f"run `{row.name}`", "only an ended run can be deleted", f"it is {row.state}", "Stop it."
             )
         folder: Path = self._folder_of(row.id)
+        as_seen = and_(runs.c.id == row.id, runs.c.pid == row.pid)
         with self._engine.begin() as connection:
+            if not connection.execute(delete(runs).where(as_seen)).rowcount:
+                raise RunError.of(
+                    f"run `{row.name}`", "only an ended run can be deleted", "it was started just now",
+                    "Stop it.",
+                )  # fmt: skip
             for table in RUN_TABLES:
                 connection.execute(delete(table).where(table.c.run_id == row.id))
-            connection.execute(delete(runs).where(runs.c.id == row.id))
         shutil.rmtree(folder, ignore_errors=True)
 
     def requeue(self, run_id: str) -> None:
-        """Back into the queue, history kept: the way a lost, failed or stopped run is resumed."""
-        self._set(
-            run_id, exit_kind=None, error=None, ended=None, pid=None, pid_started=None, host=None,
-            phase=None, heartbeat=None, eta_s=None, queued=time.time(),
-        )  # fmt: skip
+        """Back into the queue, history kept: the way a lost, failed or stopped run is resumed.
+
+        Nothing changes when somebody else was faster: a process that works on it by now is not forgotten.
+        """
+        row = self.get(run_id)
+        if not row.state.is_over:
+            return
+        values = {
+            "exit_kind": None, "error": None, "ended": None, "pid": None, "pid_started": None, "host": None,
+            "phase": None, "heartbeat": None, "eta_s": None, "queued": time.time(),
+            "revision": runs.c.revision + 1,
+        }  # fmt: skip
+        with self._engine.begin() as connection:
+            as_seen = and_(runs.c.id == row.id, runs.c.pid == row.pid)
+            connection.execute(update(runs).where(as_seen).values(**values))
 
     def claim(self, run_id: str, pid: int, pid_started: float, host: str) -> bool:
         """Process `pid` takes the run; False when another was faster or it no longer waits."""
@@ -244,32 +304,9 @@ def _frozen(row: Row[Any]) -> RunRow:
         eta_s=row.eta_s,
         heartbeat=row.heartbeat,
         revision=row.revision,
+        data=row.data,
+        model=row.model,
+        tags=tuple(json.loads(row.tags)),
+        note=row.note,
+        archived=bool(row.archived),
     )
-
-
-LOWER_IS_BETTER = ("loss",)
-
-
-def merge_metrics(
-    known: Mapping[str, Mapping[str, float]], chunks: Sequence[tuple[str, Any, Any]]
-) -> dict[str, dict[str, float]]:
-    """Last and best value per key after new points; chunks are (key, steps, values) in step order.
-
-    Best is the smallest for losses and the largest otherwise; NaN is never best.
-    """
-    merged = {key: dict(value) for key, value in known.items()}
-    for key, steps, values in chunks:
-        if not len(values):
-            continue
-        entry = merged.setdefault(key, {})
-        entry["last"] = float(values[-1])
-        finite = values[values == values]
-        if not len(finite):
-            continue
-        lower = key.endswith(LOWER_IS_BETTER)
-        best = float(finite.min() if lower else finite.max())
-        old = entry.get("best")
-        if old is None or (best < old if lower else best > old):
-            entry["best"] = best
-            entry["best_step"] = int(steps[(values == best).argmax()])
-    return merged

@@ -30,7 +30,7 @@ class ScalarStore:
         self._unfolded: dict[tuple[str, str], list[Scalars]] = {}
 
     def append(self, connection: Connection, run_id: str, batch: Sequence[Scalars]) -> None:
-        """Write chunks inside the caller's transaction."""
+        """Write chunks inside the caller's transaction. Call `forget` when that fails."""
         rows = [
             {
                 "run_id": run_id,
@@ -44,13 +44,9 @@ class ScalarStore:
             if len(part)
         ]
         if rows:
-            try:
-                for part in batch:
-                    self._fold(connection, run_id, part)
-                connection.execute(chunks.insert(), rows)
-            except BaseException:  # what is unfolded is read from the database again
-                self.forget(run_id)
-                raise
+            for part in batch:
+                self._fold(connection, run_id, part)
+            connection.execute(chunks.insert(), rows)
 
     def forget(self, run_id: str) -> None:
         """Drop what is remembered of a run between flushes, as after a failed transaction."""
@@ -189,6 +185,24 @@ class ScalarStore:
             for row in connection.execute(wanted.order_by(chunks.c.id)):
                 parts.setdefault(row.key, []).append(unpack(row.key, row.n, row.points))
         return {key: join(found) for key, found in parts.items()}
+
+    def sizes(self, run_id: str) -> tuple[dict[str, int], int]:
+        """How many points each key has, and the cursor behind all of them."""
+        folded = (
+            select(scalar_folds.c.key, func.count().label("n"))
+            .where(scalar_folds.c.run_id == run_id)
+            .group_by(scalar_folds.c.key)
+        )
+        of_run = chunks.c.run_id == run_id
+        with self._engine.connect() as connection:
+            newest = connection.execute(select(func.max(chunks.c.id)).where(of_run)).scalar()
+            known = {row.key: row.n * folds.FOLD for row in connection.execute(folded)}
+            keys = connection.execute(select(chunks.c.key).where(of_run).distinct()).scalars().all()
+            sizes = {
+                key: known.get(key, 0) + sum(map(len, self._after_folds(connection, run_id, key)))
+                for key in keys
+            }
+        return sizes, newest or 0
 
     def keys(self, run_id: str) -> list[str]:
         with self._engine.connect() as connection:

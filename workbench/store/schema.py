@@ -45,7 +45,6 @@ runs = Table(
     META,
     Column("id", String, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("spec", Text, nullable=False),  # frozen when the run is created
     Column("created", Float, nullable=False),
     Column("queued", Float),  # place in the queue; NULL when not waiting
     Column("started", Float),
@@ -54,7 +53,6 @@ runs = Table(
     Column("parent_checkpoint", String),
     # Three facts, kept apart; the state is derived from them (states.py).
     Column("exit_kind", String),  # 1. the exit record
-    Column("error", Text),
     Column("heartbeat", Float),  # 2. the last sign of life
     Column("pid", Integer),  # 3. which process, on which machine, started when
     Column("pid_started", Float),
@@ -66,10 +64,41 @@ runs = Table(
     Column("device", String),
     Column("eta_s", Float),
     Column("telemetry_share", Float),
-    Column("metrics", Text, nullable=False, default="{}"),
     Column("revision", BigInteger, nullable=False, default=0),
+    # What lists are searched and grouped by; `haystack` is name, id, data, tags and note in lower case.
+    Column("data", Text, nullable=False, default=""),
+    Column("model", Text, nullable=False, default=""),
+    Column("tags", Text, nullable=False, default="[]"),
+    Column("note", Text, nullable=False, default=""),
+    Column("archived", Boolean, nullable=False, default=False),
+    Column("haystack", Text, nullable=False, default=""),
+    # Long texts last: a scan over the columns above need not step over them.
+    Column("error", Text),
+    Column("metrics", Text, nullable=False, default="{}"),
+    Column("spec", Text, nullable=False),  # frozen when the run is created
     Index("runs_created", "created"),
     Index("runs_queued", "queued"),
+    Index("runs_open", "exit_kind", "pid"),  # those whose process must be looked for
+    Index("runs_listed", "archived", "created", "id"),
+)
+
+run_tags = Table(  # the tags of `runs.tags` once more, to be found by
+    "run_tags",
+    META,
+    Column("run_id", String, primary_key=True),
+    Column("tag", String, primary_key=True),
+    Index("run_tags_tag", "tag", "run_id"),
+)
+
+run_metrics = Table(  # the values of `runs.metrics` once more, to be sorted by; NULL where there is no number
+    "run_metrics",
+    META,
+    Column("run_id", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("last", Float),
+    Column("best", Float),
+    Column("best_step", BigInteger),
+    Index("run_metrics_key", "key", "run_id", "last", "best"),  # covers sorting by a metric
 )
 
 scalar_chunks = Table(

@@ -6,8 +6,10 @@ and whichever of the other processes died with it.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from pathlib import Path
 
 import psutil
 
@@ -15,15 +17,36 @@ from workbench.records import RunState
 
 HOST = socket.gethostname()
 SILENT_S = 15.0  # without a heartbeat this long, a run on another machine counts as lost
-PID_SLACK_S = 2.0  # process start times are rounded by the kernel and move with the clock
+PID_SLACK_S = 2.0  # start times by the clock are rounded by the kernel and move with it
+SAME_S = 0.005  # start times since boot are whole ticks of 10 ms
+CLOCK = 1e9  # start times above are Unix seconds, those below are seconds since boot
+
+
+def started_at(pid: int) -> float:
+    """When process `pid` started; keep it to recognise the process. Raises psutil.NoSuchProcess.
+
+    On Linux seconds since boot, which no change of the clock moves; elsewhere Unix seconds.
+    """
+    if not psutil.LINUX:
+        return float(psutil.Process(pid).create_time())
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise psutil.NoSuchProcess(pid) from None
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")  # field 22, see proc(5)
 
 
 def process_exists(pid: int, started: float) -> bool:
-    """Whether process `pid`, started at `started` (Unix s), lives here; a zombie or a reused pid does not."""
+    """Whether process `pid`, started at `started`, lives here; a zombie or a reused pid does not.
+
+    started: what `started_at` said of it, or its start in Unix seconds.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
+        if started < CLOCK and psutil.LINUX:
+            return abs(started_at(pid) - started) <= SAME_S
         return abs(process.create_time() - started) <= PID_SLACK_S
     except psutil.NoSuchProcess:
         return False

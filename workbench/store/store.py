@@ -13,14 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from workbench.records import Event, Panel, Record, Scalars, Tiles
 from workbench.specs.errors import RunError, StoreError
 from workbench.store import schema
 from workbench.store.checkpoints import Checkpoints
 from workbench.store.datasets import Datasets
-from workbench.store.runs import Runs, merge_metrics
+from workbench.store.labels import Labels
+from workbench.store.metrics import merge_metrics, write_rows
+from workbench.store.runs import Runs
 from workbench.store.scalars import ScalarStore
 from workbench.store.signals import Commands, Drafts, Events, Leases
 from workbench.store.snapshots import Snapshots
@@ -36,7 +38,10 @@ class Store:
         self.url = url
         self.artifacts = artifacts
         self._engine = schema.connect(url)
+        self._file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        self._opened = _identity(self._file)
         self.runs = Runs(self._engine, self.run_folder)
+        self.labels = Labels(self._engine)
         self.scalars = ScalarStore(self._engine)
         self.events = Events(self._engine)
         self.snapshots = Snapshots(self._engine, self.run_folder)
@@ -45,6 +50,17 @@ class Store:
         self.datasets = Datasets(self._engine, artifacts)
         self.drafts = Drafts(self._engine)
         self.leases = Leases(self._engine)
+
+    def must_be_there(self) -> None:
+        """Raises StoreError when the database file was removed or replaced since this was opened.
+
+        SQLite would go on writing into the removed file, and nobody could read it ever again.
+        """
+        if _identity(self._file) != self._opened:
+            raise StoreError.of(
+                str(self._file), "the home must stay where it is while something runs in it",
+                "it was removed or replaced", "Start again in the new home.",
+            )  # fmt: skip
 
     def run_folder(self, run_id: str) -> Path:
         """Where a run's artifacts lie. Raises RunError for what cannot be a run id."""
@@ -64,19 +80,24 @@ class Store:
         kept = list(records)
         scalars = [r for r in kept if isinstance(r, Scalars) and len(r)]
         pictures = [self.snapshots.write_arrays(run_id, r) for r in kept if isinstance(r, Tiles | Panel)]
-        with self._engine.begin() as connection:
-            if scalars:
-                known = connection.execute(
-                    select(schema.runs.c.metrics).where(schema.runs.c.id == run_id)
-                ).scalar()
-                merged = merge_metrics(
-                    json.loads(known or "{}"), [(r.key, r.steps, r.values) for r in scalars]
-                )
-                progress["metrics"] = json.dumps(merged)
-            self.scalars.append(connection, run_id, scalars)
-            self.snapshots.append(connection, pictures)
-            self.events.append(connection, run_id, [r for r in kept if isinstance(r, Event)])
-            self.runs.write_facts(connection, run_id, **progress)
+        try:
+            with self._engine.begin() as connection:
+                if scalars:
+                    known = connection.execute(
+                        select(schema.runs.c.metrics).where(schema.runs.c.id == run_id)
+                    ).scalar()
+                    merged = merge_metrics(
+                        json.loads(known or "{}"), [(r.key, r.steps, r.values) for r in scalars]
+                    )
+                    progress["metrics"] = json.dumps(merged)
+                    write_rows(connection, run_id, merged, {r.key for r in scalars})
+                self.scalars.append(connection, run_id, scalars)
+                self.snapshots.append(connection, pictures)
+                self.events.append(connection, run_id, [r for r in kept if isinstance(r, Event)])
+                self.runs.write_facts(connection, run_id, **progress)
+        except BaseException:  # also one that only the commit met; the same records may come again
+            self.scalars.forget(run_id)
+            raise
 
     def truncate_after(self, run_id: str, step: int) -> None:
         """Forget scalars and snapshots beyond `step`, and what they made of best and last values."""
@@ -84,10 +105,24 @@ class Store:
         self.snapshots.truncate_after(run_id, step)
         history = self.scalars.read(run_id)
         merged = merge_metrics({}, [(key, part.steps, part.values) for key, part in history.items()])
-        self.runs.update(run_id, metrics=json.dumps(merged), step=step)
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.run_metrics).where(schema.run_metrics.c.run_id == run_id))
+            write_rows(connection, run_id, merged, merged)
+            self.runs.write_facts(connection, run_id, metrics=json.dumps(merged), step=step)
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _identity(file: str | None) -> tuple[int, int] | None:
+    """Which file this is, whatever it is called; None for a server's database and for no file."""
+    if file is None:
+        return None
+    try:
+        facts = os.stat(file)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def open_store(home: Path | None = None) -> Store:

@@ -1,8 +1,8 @@
-"""What can be done with a chosen run: open, rename, fork, pause, resume, stop, delete."""
+"""What can be done with chosen runs: open, compare, edit, fork, pause, resume, stop, archive, delete."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,9 +10,11 @@ import streamlit as st
 from workbench.jobs import runs
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow
+from workbench.store.labels import MAX_NOTE
 from workbench.ui import nav
+from workbench.ui.board import unchoose
 from workbench.ui.errors import guard, problem_boxes
-from workbench.ui.marks import count, duration, metric_text, plain, state_pill
+from workbench.ui.marks import count, duration, message, metric_text, plain, state_pill
 from workbench.ui.runs import can
 from workbench.ui.state import begin, store
 
@@ -32,9 +34,13 @@ def panel(run: RunRow) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             state_pill(run.state)
             st.text(run.name)
+            if run.tags:
+                st.caption(plain(" · ".join(run.tags), 400), width="content")
         if run.error:
             error_box(run.error)
         st.caption(plain(" · ".join(_facts(run)), 400))
+        if run.note:
+            st.text(run.note)
         buttons(run)
 
 
@@ -58,7 +64,7 @@ def _facts(run: RunRow) -> list[str]:
 def error_box(error: Mapping[str, Any]) -> None:
     """What ended a run: where, rule, fact, repair, as far as the record has them."""
     where, rule, fact, repair = (
-        plain(str(error.get(k) or ""), 300) for k in ("where", "rule", "fact", "repair")
+        message(str(error.get(k) or "")) for k in ("where", "rule", "fact", "repair")
     )
     what = (
         f"{rule}, but {fact}."
@@ -69,16 +75,28 @@ def error_box(error: Mapping[str, Any]) -> None:
     st.error("  \n".join(part for part in (head, repair) if part), icon=":material/error:")
 
 
-def many(chosen: list[RunRow]) -> None:
+def many(chosen: Sequence[RunRow]) -> None:
     """Several runs at once: what makes sense for all of them."""
-    over = [run for run in chosen if can(run)["delete"]]
+    ids = [run.id for run in chosen]
+    over = [run.id for run in chosen if can(run)["delete"]]
     going = [run for run in chosen if can(run)["stop"]]
     with st.container(border=True, key="chosen"):
-        st.text(f"{len(chosen)} runs chosen")
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.text(f"{len(chosen)} runs chosen", width="content")
+            st.button("Clear", type="tertiary", key="many.clear", on_click=unchoose)
         with st.container(horizontal=True, gap="small"):
+            too_many = len(ids) > nav.MAX_COMPARED
+            if st.button(
+                "Compare", type="primary", icon=":material/stacked_line_chart:", key="many.compare",
+                disabled=too_many, help=f"Up to {nav.MAX_COMPARED} at a time" if too_many else None,
+            ):  # fmt: skip
+                nav.go("compare", runs=",".join(ids))
             if going and st.button(f"Stop {len(going)}", icon=":material/stop:", key="many.stop"):
                 for run in going:
                     act("stop", run)
+            if st.button("Tag", icon=":material/sell:", key="many.tag"):
+                tag_dialog(ids, sorted({tag for run in chosen for tag in run.tags}))
+            archive_button(chosen, "many.archive")
             if st.button(
                 f"Delete {len(over)}",
                 icon=":material/delete:",
@@ -86,7 +104,19 @@ def many(chosen: list[RunRow]) -> None:
                 key="many.delete",
                 help="Runs at work must be stopped first",
             ):
-                delete_dialog([run.id for run in over], "")
+                delete_dialog(over, "")
+
+
+def archive_button(chosen: Sequence[RunRow], key: str) -> None:
+    """Puts away what is in the lists, or back what is all put away."""
+    back = all(run.archived for run in chosen)
+    word, icon = ("Unarchive", "unarchive") if back else ("Archive", "archive")
+    if st.button(
+        word, icon=f":material/{icon}:", key=key, help="Lists leave archived runs out; nothing is lost"
+    ):
+        store().labels.archive([run.id for run in chosen], not back)
+        unchoose()
+        st.rerun()
 
 
 def buttons(run: RunRow) -> None:
@@ -109,19 +139,48 @@ def buttons(run: RunRow) -> None:
             "Predict", icon=":material/image_search:", key="run.predict", help="Try its model on a picture"
         ):
             nav.go("predict", run=run.id)
-        if st.button("Rename", icon=":material/edit:", key="run.rename"):
-            rename_dialog(run.id, run.name)
+        if st.button("Edit", icon=":material/edit:", key="run.edit", help="Name, tags and note"):
+            edit_dialog(run.id)
+        archive_button([run], "run.archive")
         if st.button("Delete", icon=":material/delete:", key="run.delete", disabled=not allowed["delete"],
                      help=None if allowed["delete"] else "Stop it first"):  # fmt: skip
             delete_dialog([run.id], run.name)
 
 
-@st.dialog("Rename the run")
-def rename_dialog(run_id: str, name: str) -> None:
+@st.dialog("Name, tags and note")
+def edit_dialog(run_id: str) -> None:
     with guard():
-        new = st.text_input("Name", value=name, max_chars=200, key=f"rename.{run_id}")
-        if st.button("Rename", type="primary", disabled=not new.strip(), key="rename.go"):
-            store().runs.rename(run_id, new.strip())
+        run = store().runs.get(run_id)
+        name = st.text_input("Name", value=run.name, max_chars=200, key=f"edit.name.{run_id}")
+        known = sorted({tag for tag, _ in store().labels.tags()} | set(run.tags))
+        tags = st.multiselect(
+            "Tags", known, default=list(run.tags), accept_new_options=True, key=f"edit.tags.{run_id}",
+            placeholder="Choose or type",
+        )  # fmt: skip
+        note = st.text_area(
+            "Note", value=run.note, max_chars=MAX_NOTE, key=f"edit.note.{run_id}",
+            placeholder="Why it was started, what it showed",
+        )  # fmt: skip
+        if st.button("Save", type="primary", disabled=not name.strip(), key="edit.go"):
+            store().labels.tag([run_id], add=tags, remove=set(run.tags) - set(tags))
+            store().labels.note(run_id, note)
+            if name.strip() != run.name:
+                store().runs.rename(run_id, name.strip())
+            st.rerun()
+
+
+@st.dialog("Tags")
+def tag_dialog(run_ids: list[str], present: list[str]) -> None:
+    """Add to all of them, or take from those that have it."""
+    with guard():
+        st.caption(f"{len(run_ids)} runs")
+        known = sorted({tag for tag, _ in store().labels.tags()})
+        add = st.multiselect(
+            "Add", known, accept_new_options=True, key="tag.add", placeholder="Choose or type"
+        )
+        remove = st.multiselect("Remove", present, key="tag.remove") if present else []
+        if st.button("Save", type="primary", disabled=not (add or remove), key="tag.go"):
+            store().labels.tag(run_ids, add=add, remove=remove)
             st.rerun()
 
 

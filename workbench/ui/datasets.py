@@ -21,7 +21,7 @@ from workbench.store.datasets import DatasetRow
 from workbench.ui import imports, nav
 from workbench.ui.errors import guard, problem_boxes
 from workbench.ui.forms import fill
-from workbench.ui.marks import ago, count, megabytes, plain
+from workbench.ui.marks import ago, count, megabytes, message, plain
 from workbench.ui.state import draft, store
 
 PAGE_SIZE = 48
@@ -41,12 +41,18 @@ def names() -> list[str]:
     return [row.name for row in catalog.list(store())]
 
 
+def missing(rows: list[DatasetRow]) -> None:
+    """Say so when the URL names a set that is not there."""
+    known = [row.name for row in rows]
+    asked = nav.asked("set")
+    if asked and asked not in known:
+        st.warning(message(f"There is no data set `{asked}`. {did_you_mean(asked, known)}"))
+
+
 def choose(rows: list[DatasetRow]) -> DatasetRow:
     """The set that the URL names, or the first; the choice goes into the URL."""
     by_name = {row.name: row for row in rows}
     asked = nav.asked("set")
-    if asked and asked not in by_name:
-        st.warning(plain(f"There is no data set `{asked}`. {did_you_mean(asked, by_name)}", 300))
     drafted = str(draft().tree.get("data", {}).get("name", ""))
     first = next((name for name in (asked, drafted) if name in by_name), next(iter(by_name)))
     st.session_state.setdefault("set", first)
@@ -169,12 +175,13 @@ def split_sizes(row: DatasetRow, spec: DataSpec) -> dict[str, int]:
 def facts(row: DatasetRow) -> None:
     """The head line of a set in numbers."""
     channels, height, width = row.schema.shape
-    brought = ", ".join(f"{count(n)} {name}" for name, n in row.splits.items() if n)
+    parts = {name: n for name, n in row.splits.items() if n}
+    brought = ", ".join(f"{count(n)} {name}" for name, n in parts.items()) if len(parts) > 1 else "none"
     items = [
         (count(row.rows), "images"),
         (count(len(row.schema.classes)), "classes"),
         (f"{height}×{width}", "pixels, " + ("grey" if channels == 1 else "colour")),
-        (brought or "–", "splits it brought"),
+        (brought, "splits it brought"),
         (megabytes(row.rows * channels * height * width), "as pixels"),
     ]
     cells = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in items)
@@ -277,12 +284,14 @@ def report_table(row: DatasetRow) -> None:
     if not rows:
         st.caption("Nothing to report: every file was taken as it was.")
         return
+    order = ("refused", "repaired", "kept")  # what needs a look comes first
+    rows.sort(key=lambda item: order.index(item["action"]) if item.get("action") in order else len(order))
     kinds = [str(item.get("action", "")) for item in rows]
-    st.caption(" · ".join(f"{kinds.count(k)} {k}" for k in ("kept", "repaired", "refused") if k in kinds))
+    st.caption(" · ".join(f"{kinds.count(k)} {k}" for k in order if k in kinds))
     columns = {key: [str(item.get(key, "")) for item in rows] for key in ("action", "file", "reason")}
     config = {
-        "action": st.column_config.TextColumn("What happened", width=120),
-        "file": st.column_config.TextColumn("File", width=240),
+        "action": st.column_config.TextColumn("What happened", width=100),
+        "file": st.column_config.TextColumn("File", width=150),
         "reason": st.column_config.TextColumn("Why", width="large"),
     }
     st.dataframe(columns, hide_index=True, column_config=config, key=f"report.{row.name}")
@@ -319,7 +328,8 @@ def rename_dialog(name: str) -> None:
         st.caption("Runs keep the name they were started with.")
         if st.button("Rename", type="primary", disabled=new.strip() in ("", name), key="set.rename.go"):
             catalog.rename(store(), name, new.strip())
-            st.session_state["set"] = new.strip()
+            imports.forget(store(), name)
+            st.session_state["set"] = st.query_params["set"] = new.strip()
             st.rerun()
 
 
@@ -329,8 +339,12 @@ def remove_dialog(name: str, n_images: int) -> None:
     with guard():
         st.text(name)
         st.caption(f"Our copy of its {count(n_images)} images goes. Finished runs keep their models.")
-        if st.button("Remove", type="primary", key="set.remove.go"):
-            catalog.delete(store(), name)
-            st.session_state.pop("set", None)
-            st.query_params.pop("set", None)
-            st.rerun()
+        with st.container(horizontal=True, gap="small"):
+            if st.button("Remove", type="primary", key="set.remove.go"):
+                catalog.delete(store(), name)
+                imports.forget(store(), name)
+                st.session_state.pop("set", None)
+                st.query_params.pop("set", None)
+                st.rerun()
+            if st.button("Keep", key="set.remove.keep"):
+                st.rerun()

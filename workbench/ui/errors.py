@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from workbench.specs.errors import Problem, WorkbenchError
-from workbench.ui.marks import plain
+from workbench.ui.marks import message
 
 log = logging.getLogger("workbench.pages")
 
@@ -17,9 +17,9 @@ log = logging.getLogger("workbench.pages")
 def problem_box(problem: Problem) -> None:
     """One problem: what must hold, what is the case instead, and what to do."""
     rule = problem.rule[:1].upper() + problem.rule[1:]
-    lines = [f"**{plain(problem.where, 120)}** — {plain(rule, 300)}, but {plain(problem.fact, 300)}."]
+    lines = [f"**{message(problem.where, 120)}** — {message(rule)}, but {message(problem.fact)}."]
     if problem.repair:
-        lines.append(plain(problem.repair, 300))
+        lines.append(message(problem.repair))
     text = "  \n".join(lines)
     if problem.severity == "error":
         st.error(text, icon=":material/error:")

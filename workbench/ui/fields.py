@@ -43,7 +43,7 @@ LABELS = {
     "validation": "Validation share",
     "test": "Test share",
     "name": "Name",
-    "budget": "Watching budget",
+    "budget": "Watching budget (share of time)",
     "interval": "Shortest interval",
     "samples": "Sample predictions",
     "validate_every": "Validate every",
@@ -86,7 +86,8 @@ class Knob:
     def label(self) -> str:
         """`kernel_size` as `Kernel size`; units follow in brackets."""
         text = LABELS.get(self.name, self.name.replace("_", " ").capitalize())
-        return f"{text} ({self.unit})" if self.unit and self.unit != self.name else text
+        told = not self.unit or self.unit == self.name or text.lower().endswith(self.unit)
+        return text if told else f"{text} ({self.unit})"  # "Probe images" needs no "(images)"
 
     @property
     def range_text(self) -> str:
@@ -99,7 +100,9 @@ class Knob:
             return f"above {lo}" if self.lo_open else f"at least {lo}"
         if self.lo is None:
             return f"below {hi}" if self.hi_open else f"at most {hi}"
-        return f"{'above ' if self.lo_open else ''}{lo} to {'below ' if self.hi_open else ''}{hi}"
+        if self.lo_open:
+            return f"above {lo} and {'below' if self.hi_open else 'at most'} {hi}"
+        return f"at least {lo} and below {hi}" if self.hi_open else f"{lo} to {hi}"
 
 
 def option_word(option: Any) -> str:

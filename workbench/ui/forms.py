@@ -31,11 +31,12 @@ def fill(
     order: Sequence[str] = (),
     advanced: bool = True,
     where: str = "",
+    more: str = "More settings",
 ) -> tuple[S, list[Problem]]:
     """Draw the form of `spec`; return what the widgets say now, and what is wrong with it.
 
     skip: fields left as they are; order: fields drawn first; advanced: offer the folded settings;
-    where: the spec's place in the run (`training`), for the problems.
+    where: the spec's place in the run (`training`), for the problems; more: the fold's title.
     Check: without a touch, the spec returned equals the spec given.
     """
     cls = type(spec)
@@ -51,7 +52,7 @@ def fill(
     rare = [k for k in simple if k.advanced]
     if rare and advanced:
         changed = [k.label for k in rare if getattr(spec, k.name) != k.default]
-        title = "More settings" + (f" · changed: {', '.join(changed)}" if changed else "")
+        title = more + (f" · changed: {', '.join(changed)}" if changed else "")
         with st.expander(title, key=f"{key}.more"):
             _grid(spec, rare, values, problems, key, where)
     return _rebuilt(spec, values, problems, where)
@@ -73,10 +74,16 @@ def _grid(
                     values[knob.name] = value
                     continue
                 rule = f"must be {knob.range_text}" if knob.range_text else message
-                fact = "it is empty" if value in (None, "") else f"it is {value}"
+                fact = (
+                    "it is empty"
+                    if value in (None, "")
+                    else f"it is {value:g}"
+                    if isinstance(value, float)
+                    else f"it is {value}"
+                )
                 st.error(f"{plain(knob.label)} {plain(rule, 200)}, but {plain(fact)}.")
                 problems.append(
-                    Problem(where=f"{where}.{knob.name}".strip("."), rule=f"{knob.name} {rule}", fact=fact)
+                    Problem(where=f"{where}.{knob.name}".strip("."), rule=f"{knob.label} {rule}", fact=fact)
                 )
 
 
@@ -108,7 +115,10 @@ def _block(
         if chosen != now.kind:
             now = carried_over(now, kinds[chosen])
         path = f"{path}.{chosen}"
-    values[knob.name], found = fill(now, key=path, where=place)
+        more = f"More settings of {option_word(chosen)}"
+    else:
+        more = f"More settings of {knob.label.lower()}"
+    values[knob.name], found = fill(now, key=path, where=place, more=more)
     problems += found
 
 
@@ -191,14 +201,12 @@ def _widget(knob: Knob, value: Any, key: str, label: str, hide_label: bool = Fal
                      help=hint, label_visibility=visible)  # fmt: skip
     if knob.kind == "text":
         return _kept(st.text_input, label, key, value, help=hint, label_visibility=visible)
+    # No bounds for the widget: it would keep a value beyond them to itself, and the run would start
+    # with another than the one that is read. `_grid` tells what is wrong with it instead.
     number = int if knob.kind == "int" else float
-    bounds = {
-        "min_value": None if knob.lo is None else number(knob.lo),
-        "max_value": None if knob.hi is None else number(knob.hi),
-    }
     step, form = (1, "%d") if knob.kind == "int" else (_step(knob), "%g")
     return _kept(st.number_input, label, key, number(value), step=step, format=form, help=hint,
-                 label_visibility=visible, **bounds)  # fmt: skip
+                 label_visibility=visible)  # fmt: skip
 
 
 def _kept(widget: Any, label: str, key: str, value: Any, **more: Any) -> Any:

@@ -60,18 +60,29 @@ def dismiss(item: Import) -> None:
             _imports.remove(item)
 
 
+def forget(store: Store, name: str) -> None:
+    """Take away what was said of a set that has another name now, or is gone."""
+    for item in imports(store):
+        if item.over and item.name == name:
+            dismiss(item)
+
+
 def start_uploads(store: Store, files: Sequence[Any], name: str, **options: Any) -> Import:
     """Import what the browser sent: one archive, or idx files together.
 
     files: Streamlit's uploaded files. Their names are the sender's and never become paths; only a
     known suffix and the letters around it are kept, for idx pairs are told apart by them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="workbench-upload-"))
+    outer = Path(tempfile.mkdtemp(prefix="workbench-upload-"))
+    folder = (
+        outer / f"{len(files)} uploaded files"
+    )  # several files have no name of their own: the set's source
+    folder.mkdir()
     for index, file in enumerate(files):
         with (folder / safe_name(file.name, index)).open("wb") as out:
             shutil.copyfileobj(file, out, CHUNK)
     source = next(folder.iterdir()) if len(files) == 1 else folder
-    return _start(store, name, source, options, lambda: shutil.rmtree(folder, ignore_errors=True))
+    return _start(store, name, source, options, lambda: shutil.rmtree(outer, ignore_errors=True))
 
 
 def start_path(store: Store, source: str, name: str, **options: Any) -> Import:

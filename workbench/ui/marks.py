@@ -35,6 +35,11 @@ def plain(text: str, limit: int = 80) -> str:
     return short.replace(":", ":\u2060")  # a word joiner keeps `:red[`, `:smile:` and `:material/` dead
 
 
+def message(text: str, limit: int = 300) -> str:
+    """A sentence of ours as Markdown; what it sets in backticks stands in quotation marks."""
+    return plain(re.sub(r"`([^`\n]*)`", "\u201c\\1\u201d", text), limit)
+
+
 def pill(state: RunState) -> str:
     """HTML of a state's pill. Every part of it is ours."""
     label, title = escape(state.value), escape(STATE_HELP[state])

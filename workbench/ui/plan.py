@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TrainingSpec
 from workbench.ui.fields import option_word
-from workbench.ui.marks import compact, count, megabytes, share
+from workbench.ui.marks import count, megabytes, share
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,6 @@ def device_words(device: str, gpus: int) -> str:
     return {"cpu": "this machine's processor", "cuda": "the first GPU", "mps": "the Apple GPU"}.get(
         device, device
     )
-
-
-def size_words(parameters: int, mult_adds: int) -> str:
-    return f"{count(parameters)} parameters, {compact(mult_adds)} mult-adds an image"
 
 
 def _epochs(number: float) -> str:

@@ -17,13 +17,14 @@ from workbench.data.dataset import split_rows
 from workbench.data.prepared import Arrays, open_arrays
 from workbench.figures.theme import ACCENT, BAD, GOOD
 from workbench.jobs import answers
-from workbench.store import RunRow
+from workbench.store import Query, RunRow
 from workbench.ui import nav
 from workbench.ui.datasets import enlarged
 from workbench.ui.marks import metric_text, plain, share
 from workbench.ui.state import store
 
 CHECKPOINT_WORDS = {"best": "Best on validation", "last": "Newest"}
+OFFERED = 200  # runs in the list
 TOP = 10  # classes shown as bars
 MAX_UPLOAD_MB = 20
 WAIT_S = 60.0
@@ -41,8 +42,12 @@ class Input(NamedTuple):
 
 
 def ready_runs() -> list[RunRow]:
-    """Runs that have a checkpoint, newest first."""
-    return [run for run in store().runs.list(limit=200) if store().checkpoints.list(run.id)]
+    """Runs that have a checkpoint, newest first; the one that the URL names is among them however old."""
+    found, _ = store().runs.search(Query(saved=True, archived=False), limit=OFFERED)
+    rows, asked = list(found), nav.asked("run")
+    if asked and asked not in {run.id for run in rows}:
+        rows += [run for run in store().runs.many([asked]) if store().checkpoints.list(run.id)]
+    return rows
 
 
 def choose_run(rows: list[RunRow]) -> tuple[RunRow, str]:
@@ -62,7 +67,7 @@ def choose_run(rows: list[RunRow]) -> tuple[RunRow, str]:
         key = f"predict.checkpoint.{run_id}"
         st.session_state.setdefault(key, asked_name if asked_name in names else names[0])
         checkpoint = st.selectbox(
-            "State",
+            "Checkpoint",
             names,
             key=key,
             width=220,
@@ -159,6 +164,13 @@ def ask(run: RunRow, checkpoint: str, given: Input) -> Mapping[str, Any]:
 def show_answer(answer: Mapping[str, Any], truth: str | None) -> None:
     """The verdict, and the likeliest classes as bars."""
     probabilities: Mapping[str, float] = answer["probabilities"]
+    if any(p != p for p in probabilities.values()):
+        st.error(
+            "This model answers with NaN, not a number: its training went out of bounds. Train again with a "
+            "smaller learning rate, or clip the gradients.",
+            icon=":material/error:",
+        )
+        return
     name = str(answer["prediction"])
     st.subheader(plain(name), anchor=False)
     sure = share(probabilities.get(name, 0.0))
@@ -199,4 +211,5 @@ def show_picture(given: Input, answer: Mapping[str, Any]) -> None:
             st.image(given.blob, caption="As uploaded", width=180)
         st.image(enlarged(seen, 180), caption=f"As the model sees it, {size}", width=180)
     for repair in answer.get("repairs", ()):
-        st.caption(plain(str(repair), 200))
+        text = plain(str(repair), 200)
+        st.caption(text[:1].upper() + text[1:])

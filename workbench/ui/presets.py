@@ -29,7 +29,7 @@ def quick_start(*, primary: bool = True) -> None:
 
 def preset_cards() -> None:
     """Every preset as a card."""
-    with st.grid(min_column_width=290, gap="small", key="presets") as grid:
+    with st.grid(min_column_width=255, gap="small", key="presets") as grid:
         for preset in PRESETS.values():
             with (
                 grid.cell(),

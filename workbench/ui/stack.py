@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from workbench.specs.base import Shape, did_you_mean
 from workbench.specs.errors import Problem
-from workbench.specs.layers import LAYERS, Layer, show
+from workbench.specs.layer import Layer, show
+from workbench.specs.layers import LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.ui.fields import Knob, fault, knobs, summary
 

@@ -18,7 +18,7 @@ from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
 from workbench.ui import datasets
 from workbench.ui.errors import problem_boxes
 from workbench.ui.forms import fill
-from workbench.ui.marks import plain, section
+from workbench.ui.marks import message, section
 from workbench.ui.plan import Plan, checklist, device_words, plan
 from workbench.ui.presets import launch
 from workbench.ui.state import Draft, save, store
@@ -135,7 +135,9 @@ def checked(now: Draft) -> tuple[RunSpec | None, CheckReport | None]:
 def launch_button(spec: RunSpec | None, reasons: list[str]) -> None:
     """Start the run, or say why not."""
     blocked = spec is None or bool(reasons)
-    why = f"Not yet: {plain(reasons[0], 200)}" if reasons else "Mend the problems first" if blocked else None
+    why = (
+        f"Not yet: {message(reasons[0], 200)}" if reasons else "Mend the problems first" if blocked else None
+    )
     pressed = st.button(
         "Launch",
         type="primary",

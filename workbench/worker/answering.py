@@ -122,7 +122,8 @@ def _reply(question: Any, answers: Answers, turn: threading.Lock) -> dict[str, A
     except WorkbenchError as error:
         return {"error": {"kind": type(error).__name__, "problems": [p.model_dump() for p in error.problems]}}
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         first = (str(error).splitlines() or [""])[0]
         problem = Problem(
             where=verb, rule="the question must be answerable", fact=f"{type(error).__name__}: {first}",
@@ -131,4 +132,5 @@ def _reply(question: Any, answers: Answers, turn: threading.Lock) -> dict[str, A
         return {"error": {"kind": "WorkbenchError", "problems": [problem.model_dump()]}}
     finally:
         if verb != "ping":
-            print(f"{stamp()} {verb} took {time.monotonic() - began:.2f} s", flush=True)
+            with contextlib.suppress(OSError):  # a full disk is no reason not to answer
+                print(f"{stamp()} {verb} took {time.monotonic() - began:.2f} s", flush=True)

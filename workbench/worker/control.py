@@ -29,6 +29,7 @@ class StoreControl:
         self._terminated = True
 
     def take(self) -> Iterable[Command | Request]:
+        self._store.must_be_there()
         found: list[Command | Request] = []
         with contextlib.suppress(OperationalError):  # locked by others for long: ask again at the next flush
             found += self._store.commands.take(self._run_id)

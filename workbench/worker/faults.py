@@ -29,6 +29,11 @@ def _parts(error: BaseException, doing: str) -> tuple[str, str, str, str]:
         return doing, "the run must fit into the GPU's memory", _memory_fact(message), SMALLER
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return doing, "the run must fit into the machine's memory", _memory_fact(message), SMALLER
+    if "more than 1 value per channel" in message:
+        return (
+            doing, "batch_norm needs two values of each channel in every batch", "a batch held one",
+            "Use a larger training.batch_size, more images, or a model without batch_norm.",
+        )  # fmt: skip
     if _is_cuda(error, message):
         return (
             doing, "the GPU must answer", f"it reported: {message}",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 CRASHED = 70  # exit status of a child whose body raised (EX_SOFTWARE)
+UNRECORDED = 74  # of a run that failed and could not write so (EX_IOERR)
 
 
 def fork_off(body: Callable[[], int], *, log: Path, title: str) -> int:

@@ -29,8 +29,8 @@ from workbench.jobs.source import loaded_stamp
 from workbench.records import Event, RunState
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow, Store, open_store
-from workbench.store.states import HOST
-from workbench.worker.process import fork_off, out_of_memory_kills, stamp
+from workbench.store.states import HOST, started_at
+from workbench.worker.process import UNRECORDED, fork_off, out_of_memory_kills, stamp
 
 TICK_S = 0.05
 RENEW_EVERY_S = 1.0
@@ -49,6 +49,7 @@ class Supervisor:
         self.idle_s = idle_s
         self.leaving: str | None = None  # why, once it is decided
         self.runs: dict[int, tuple[str, int]] = {}  # pid -> (run id, the kernel's memory kills before)
+        self.vanished: dict[str, str] = {}  # run id -> why, while the store cannot take the record
         self.answers: int | None = None
         self._answers_started = -1e9
         self._home = identity(store.home)
@@ -63,7 +64,7 @@ class Supervisor:
         """Work until told to leave, replaced, idle for long, or left without a home."""
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that it wakes the select below
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._told_to_leave)
         self._keep_answers()
         while self.leaving is None:
@@ -106,8 +107,8 @@ class Supervisor:
             return
         if not self.store.leases.renew(LEASE, self.holder, LEASE_TTL_S):
             # We slept past the lease (a closed laptop): somebody else may be at work by now.
-            me = psutil.Process()
-            if not self.store.leases.acquire(LEASE, self.holder, me.pid, me.create_time(), HOST, LEASE_TTL_S):
+            me = os.getpid()
+            if not self.store.leases.acquire(LEASE, self.holder, me, started_at(me), HOST, LEASE_TTL_S):
                 self.leaving = "another supervisor holds the lease"
                 return
         self._bury()
@@ -146,7 +147,7 @@ class Supervisor:
         # Both sides claim; whoever comes first, the claim names the child. So neither a parent nor
         # a child that dies in this very moment leaves a run that two processes work on.
         with contextlib.suppress(psutil.NoSuchProcess):
-            self.store.runs.claim(row.id, pid, psutil.Process(pid).create_time(), HOST)
+            self.store.runs.claim(row.id, pid, started_at(pid), HOST)
         say(f"run {row.id} ({row.name}): process {pid}")
         return True
 
@@ -180,14 +181,18 @@ class Supervisor:
             elif pid in self.runs:
                 run_id, kills = self.runs.pop(pid)
                 say(f"run {run_id}: process {pid} ended, {_ending(status)}")
-                self._lost(run_id, pid, _fact(status, out_of_memory_kills() > kills))
+                self.vanished[run_id] = fact = _fact(status, out_of_memory_kills() > kills)
+                self._lost(run_id, pid, fact)
+                del self.vanished[run_id]
 
     def _bury(self) -> None:
         """Write `lost` for runs whose process is gone and was not our child: a former supervisor's."""
         ours = {run_id for run_id, _ in self.runs.values()}
         for row in self.store.runs.active():
             if row.state is RunState.LOST and row.id not in ours and row.pid:
-                self._lost(row.id, row.pid, "it is gone, and no supervisor was there to see why")
+                unseen = "it is gone, and no supervisor was there to see why"
+                self._lost(row.id, row.pid, self.vanished.get(row.id, unseen))
+                self.vanished.pop(row.id, None)
 
     def _lost(self, run_id: str, pid: int, fact: str) -> None:
         """The exit record of a process that left none. Does nothing when there is one."""
@@ -227,6 +232,8 @@ def _ending(status: int) -> str:
 
 def _fact(status: int, memory_kill: bool) -> str:
     if not os.WIFSIGNALED(status):
+        if os.WEXITSTATUS(status) == UNRECORDED:
+            return "it failed when the store took nothing more: the disk was full or the database refused"
         return f"it ended by itself with status {os.WEXITSTATUS(status)} (see the log)"
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL and memory_kill:
@@ -249,8 +256,9 @@ def _answer() -> int:
 
 
 def say(text: str) -> None:
-    """A line of the supervisor's log."""
-    print(f"{stamp()} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
+    """A line of the supervisor's log. A full disk must not end the one who says that it is full."""
+    with contextlib.suppress(OSError):
+        print(f"{stamp()} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
@@ -273,7 +281,7 @@ def main(after: str = "") -> int:
     store = open_store()
     me = psutil.Process()
     holder = f"{loaded_stamp()}/{uuid.uuid4().hex[:12]}"
-    while not store.leases.acquire(LEASE, holder, me.pid, me.create_time(), HOST, WARMING_TTL_S):
+    while not store.leases.acquire(LEASE, holder, me.pid, started_at(me.pid), HOST, WARMING_TTL_S):
         present = living(store)  # a dead holder's lease is released by looking
         if (present and present.holder != after) or time.monotonic() - began > SUCCEED_S:
             return 0

@@ -13,7 +13,6 @@ import sys
 import time
 from typing import Any
 
-import psutil
 import torch
 from sqlalchemy.exc import OperationalError
 
@@ -28,11 +27,11 @@ from workbench.probes.watch import Watcher
 from workbench.records import Event
 from workbench.specs.errors import RunError, StoreError
 from workbench.store import RunRow, Store, open_store
-from workbench.store.states import HOST
+from workbench.store.states import HOST, started_at
 from workbench.tasks.classification import task_for
 from workbench.worker.control import StoreControl
 from workbench.worker.faults import describe
-from workbench.worker.process import sacrifice_first, stamp
+from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
 from workbench.worker.vitals import Vitals
 
 LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
@@ -42,8 +41,8 @@ def main(run_id: str) -> int:
     """The process's body: 0 when the run ended as it should, 1 when it failed."""
     sacrifice_first()
     store = open_store()
-    me = psutil.Process()
-    if not store.runs.claim(run_id, me.pid, me.create_time(), HOST) and store.runs.get(run_id).pid != me.pid:
+    me = os.getpid()
+    if not store.runs.claim(run_id, me, started_at(me), HOST) and store.runs.get(run_id).pid != me:
         return 0  # somebody else has it, or it was stopped while it waited
     control = StoreControl(store, run_id)
     signal.signal(signal.SIGTERM, lambda *_: control.terminate())
@@ -54,8 +53,7 @@ def main(run_id: str) -> int:
         outcome = session.run()
     except BaseException as error:
         vitals.stop()
-        session.failed(error)
-        return 1
+        return 1 if session.failed(error) else UNRECORDED
     vitals.stop()
     _patiently(lambda: store.runs.exit(run_id, outcome))
     store.close()
@@ -141,6 +139,7 @@ class Session:
     # ------------------------------------------------------------ writing
 
     def _write(self, flush: Flush) -> None:
+        self.store.must_be_there()
         self.vitals.use_device(flush.device)
         records = [*flush.records, *self.vitals.take(flush.step, flush.epoch)]
         self.step, self.epoch = flush.step, flush.epoch
@@ -170,15 +169,18 @@ class Session:
         _log(text)
         self.store.events.add(self.row.id, Event(kind, text, self.step, self.epoch, time.time()))
 
-    def failed(self, error: BaseException) -> None:
-        """Log it and write the exit record; if even that fails, the supervisor will write `lost`."""
+    def failed(self, error: BaseException) -> bool:
+        """Log it and write the exit record; if even that fails (False), the supervisor will write `lost`."""
         record = describe(error, self.doing)
-        print(record["traceback"], file=sys.stderr)
+        with contextlib.suppress(OSError):  # the log's disk may be what is full
+            print(record["traceback"], file=sys.stderr)
         sentence = f"Failed while {self.doing}: {record['fact']}"
         with contextlib.suppress(Exception):
             self._event("failed", sentence)
         with contextlib.suppress(Exception):
             _patiently(lambda: self.store.runs.exit(self.row.id, "failed", record))
+            return True
+        return False
 
 
 def usable_threads() -> int:
@@ -203,4 +205,5 @@ def _patiently(write: Any) -> Any:
 
 
 def _log(text: str) -> None:
-    print(f"{stamp()} {text}", flush=True)
+    with contextlib.suppress(OSError):
+        print(f"{stamp()} {text}", flush=True)

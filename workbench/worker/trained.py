@@ -60,11 +60,11 @@ class Shelf:
         if wanted is None:
             wanted = "best" if "best" in known else "last"
         number = wanted.removeprefix("step-")
-        name = f"step-{number}" if number.isdigit() else wanted
+        name = f"step-{number}" if number.isdecimal() else wanted
         if name in known:
             return known[name]
         for info in known.values():  # step 300 may be kept under the name "last"
-            if number.isdigit() and info.step == int(number):
+            if str(info.step) == number:
                 return info
         have = ", ".join(f"{info.name} (step {info.step})" for info in known.values())
         raise RunError.of(

@@ -16,7 +16,7 @@ const megabytes = (mb) => (mb >= 1000 ? `${(mb / 1000).toFixed(2)} GB` : `${Math
 const PANELS = [
   { id: "loss", title: "Loss", lines: pair("loss"), log: true, big: true },
   { id: "accuracy", title: "Accuracy", lines: pair("accuracy"), big: true, format: (y) => (Number.isFinite(y) ? percent(y) : short(y)), tick: percentTick },
-  { id: "lr", title: "Learning rate", lines: [{ key: "lr", label: "", colour: extra(0) }], log: true },
+  { id: "lr", title: "Learning rate", lines: [{ key: "lr", label: "", colour: extra(0) }], log: true, floor: 0 },
   { id: "grad_norm", title: "Gradient norm", lines: [{ key: "grad_norm", label: "", colour: extra(1) }], log: true },
   { id: "throughput", title: "Throughput", unit: "samples / s", lines: [{ key: "throughput/samples_per_s", label: "", colour: extra(2) }], format: (y) => short(y, 3), floor: 0 },
   {

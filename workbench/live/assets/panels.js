@@ -153,7 +153,7 @@ export class Predictions extends View {
     this.shown = panel;
     const items = panel.data.items ?? [];
     const wrong = items.filter((item) => !item.correct).length;
-    say(this.count, `${items.length - wrong} of ${items.length} right`);
+    say(this.count, items.length ? `half are always the same pictures, half the surest mistakes; ${items.length - wrong} of ${items.length} right` : "");
     const kept = items.map((item, i) => [item, i]).filter(([item]) => !this.onlyWrong || !item.correct);
     this.cards.replaceChildren(...kept.map(([item, i]) => this.card(item, i, panel.arrays.images)));
     if (!kept.length) this.cards.append(el("p", { class: "wbl-hint" }, items.length ? "All of them are right." : "This run keeps no samples."));
@@ -164,7 +164,7 @@ export class Predictions extends View {
     if (images && i < images.shape[0]) drawPixels(paper, images, i, 64);
     const bars = (item.probabilities ?? []).map(([name, p]) =>
       el("div", { class: `wbl-bar${String(name) === String(item.label) ? " wbl-true" : ""}`, title: `${name}: ${percent(p)}` },
-        el("span", {}, String(name)), el("i", {}, el("b", { style: `width:${Math.max(0, Math.min(100, 100 * p))}%` })), el("em", {}, percent(p, 0).replace(" %", ""))));
+        el("span", {}, String(name)), el("i", {}, el("b", { style: `width:${Math.max(0, Math.min(100, 100 * p))}%` })), el("em", {}, percent(p, 0))));
     const verdict = item.correct
       ? el("span", { class: "wbl-verdict wbl-good" }, "✓ right")
       : el("span", { class: "wbl-verdict wbl-wrong" }, "✕ wrong");

@@ -132,10 +132,11 @@ export class Plot {
       }
     }
     if (lo > hi) [lo, hi] = log ? [0.1, 1] : [0, 1];
-    if (this.panel.floor !== undefined) lo = Math.min(lo, this.panel.floor);
+    const floor = log ? undefined : this.panel.floor;
+    if (floor !== undefined) lo = Math.min(lo, floor);
     if (log) [lo, hi] = [Math.log10(lo), Math.log10(hi)];
     const pad = hi > lo ? 0.06 * (hi - lo) : Math.abs(hi) * 0.05 || 0.5;
-    return { lo: this.panel.floor === lo ? lo : lo - pad, hi: hi + pad };
+    return { lo: floor === lo ? lo : lo - pad, hi: hi + pad };
   }
 
   axes(ctx, box, X, Y, view, range, log, ratio, colours) {
@@ -242,7 +243,7 @@ export class Plot {
 }
 
 /** The line as a path in device pixels: point by point while sparse, else lowest to highest per column. */
-function pathOf(x, y, from, to, X, Y, box, log, marks) {
+export function pathOf(x, y, from, to, X, Y, box, log, marks) {
   const path = new Path2D();
   const dense = to - from > 1.5 * (box.right - box.left);
   let open = false;
@@ -289,7 +290,7 @@ function pathOf(x, y, from, to, X, Y, box, log, marks) {
 }
 
 /** NaN: a red cross at the foot; infinity: a red triangle at the edge it left through. One per column. */
-function drawMarks(ctx, marks, box, ratio, colours) {
+export function drawMarks(ctx, marks, box, ratio, colours) {
   const r = 3.5 * ratio;
   let seen = -Infinity;
   ctx.strokeStyle = ctx.fillStyle = colours.bad;
@@ -326,7 +327,7 @@ export function niceTicks(lo, hi, count) {
 }
 
 /** lo and hi are powers of ten: 1, 2 and 5 of each decade while few, else whole decades. */
-function logTicks(lo, hi) {
+export function logTicks(lo, hi) {
   const decades = hi - lo;
   const per = decades < 0.7 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : decades < 2.5 ? [1, 2, 5] : [1];
   const every = Math.max(1, Math.ceil(decades / 6));
@@ -338,7 +339,7 @@ function logTicks(lo, hi) {
   return ticks.length > 1 || decades > 0.7 ? ticks : niceTicks(Math.pow(10, lo), Math.pow(10, hi), 4);
 }
 
-function timeTicks(lo, hi, count) {
+export function timeTicks(lo, hi, count) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
   const step = steps.find((s) => (hi - lo) / s <= count) ?? steps[steps.length - 1];
   const ticks = [];
@@ -346,12 +347,12 @@ function timeTicks(lo, hi, count) {
   return ticks;
 }
 
-function tickText(y, ticks) {
+export function tickText(y, ticks) {
   const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(y) || 1;
   const size = Math.max(Math.abs(ticks[0] ?? y), Math.abs(ticks[ticks.length - 1] ?? y));
   const digits = (unit) => Math.max(0, Math.min(6, -Math.floor(Math.log10(step / unit) + 1e-9)));
   if (y === 0) return "0";
-  if (size >= 1e6 || size < 0.01) { // one exponent for all: 1.000e-3, 0.998e-3
+  if (size >= 1e6 || size < 1e-4 || step < 0.9e-6) { // one exponent for all: 1.000e-5, 0.998e-5
     const exponent = Math.floor(Math.log10(size) + 1e-9);
     const unit = Math.pow(10, exponent);
     return `${(y / unit).toFixed(digits(unit))}e${exponent}`.replace(/-/g, "−");

@@ -35,11 +35,12 @@ export class Status extends View {
     this.times = el("span");
     this.facts = el("dl", { class: "wbl-numbers" });
     this.rows = new Map();
+    this.warning = el("p", { class: "wbl-warning", role: "status", hidden: true });
     this.error = el("div", { class: "wbl-error", role: "alert", hidden: true });
     this.host.append(
       el("div", { class: "wbl-strip-head" }, this.name, this.pill, this.link, el("span", { class: "wbl-gap" }), this.meta,
         el("span", { class: "wbl-buttons" }, ...this.buttons.map(({ button }) => button))),
-      this.track, el("div", { class: "wbl-under" }, this.steps, this.times), this.facts, this.error);
+      this.track, el("div", { class: "wbl-under" }, this.steps, this.times), this.facts, this.warning, this.error);
   }
 
   press(verb) {
@@ -75,6 +76,9 @@ export class Status extends View {
     this.controls(status);
     this.progress(status);
     this.numbers(status);
+    const warned = this.feed.events.findLast((event) => event.kind === "warning");
+    show(this.warning, Boolean(warned));
+    say(this.warning, warned?.text ?? "");
     this.fault(status);
     this.host.dataset.step = status.step;
   }

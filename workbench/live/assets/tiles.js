@@ -73,6 +73,7 @@ class Layers extends View {
 
   hide() {
     super.hide();
+    this.shared = false;
     this.watched = null;
     this.scrub?.play(false);
   }
@@ -80,6 +81,10 @@ class Layers extends View {
   render() {
     const list = this.list();
     this.layers.set(list);
+    if (!this.shared) { // the other tab may have chosen another layer meanwhile
+      this.shared = true;
+      this.layer = recall(this.parameter) || this.layer;
+    }
     if (list.length && !list.some(([layer]) => layer === this.layer)) this.layer = list[0][0];
     this.layers.choose(this.layer);
     show(this.head, list.length > 0);
@@ -122,7 +127,9 @@ class Layers extends View {
     say(this.facts, colour ? `three channels as red, green, blue; from ${short(lo, 3)} to ${short(hi, 3)}` : `${picture.h} × ${picture.w} values`);
     const value = this.at && !colour ? valueAt(picture, shown, this.at.row * picture.w + this.at.column) : null;
     say(this.reading, value === null ? "" : `row ${this.at.row}, column ${this.at.column}: ${short(value, 3)}`);
-    say(this.caption, `${picture.title ? `${picture.title}. ` : ""}${picture.n} ${picture.n === 1 ? this.what.replace(/s$/, "") : this.what}, each scaled by itself${picture.signed ? ": blue is negative, white zero, red positive" : ": dark is low, bright is high"}. Point at one to read its values, click to keep it.`);
+    const slices = picture.label === "slice"; // of filters with many inputs
+    const noun = slices ? "slices" : this.what;
+    say(this.caption, `${picture.title ? `${picture.title}. ` : ""}${slices ? "A slice is what one filter does with one input channel. " : ""}${picture.n} ${picture.n === 1 ? noun.replace(/s$/, "") : noun}, each scaled by itself${picture.signed ? ": blue is negative, white zero, red positive" : ": dark is low, bright is high"}. Point at one to read its values, click to keep it.`);
   }
 
   stop() {
@@ -143,7 +150,7 @@ export class Maps extends Layers {
   constructor(...given) {
     super(...given);
     this.image = Math.max(0, Number.parseInt(recall("image", "0"), 10) || 0);
-    this.build("maps", "map", "feature maps");
+    this.build("maps", "layer", "feature maps");
     this.none = "This network has no convolution, or the run was started without watching feature maps.";
     this.strip = el("div", { class: "wbl-strip", role: "group", "aria-label": "Probe image" });
     this.input = canvasOf("wbl-large", "The probe image");

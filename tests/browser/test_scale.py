@@ -1,0 +1,112 @@
+"""From the table to the comparison in a real browser: sort, choose, compare, zoom, tag, archive."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import App
+from tests.browser.test_walk import INK, until
+from workbench.records import Scalars
+from workbench.specs.presets import preset
+from workbench.store import Store
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def trained(store: Store, i: int) -> str:
+    run_id = store.runs.create(
+        preset("mlp-tiny").spec.model_copy(update={"name": f"run {i:02d}", "seed": i})
+    ).id
+    steps = np.arange(1, 1001)
+    loss = 2 / np.sqrt(steps) + 0.01 * i
+    parts = [Scalars("train/loss", steps, steps / 100, time.time() + steps, loss)]
+    parts.append(
+        Scalars(
+            "val/accuracy", steps[99::100], steps[99::100] / 100, steps[99::100] + 1e9, np.full(10, i / 100)
+        )
+    )
+    store.flush(run_id, parts, step=1000, epoch=10.0, total_steps=1000)
+    store.runs.exit(run_id, "finished")
+    return run_id
+
+
+def test_from_the_table_to_the_comparison(app: App, store: Store, page: Page) -> None:
+    ids = [trained(store, i) for i in range(60)]
+    page.goto(f"{app.url}/runs")
+    rows = page.locator(".wb-runs .row")
+    expect(rows).to_have_count(50)
+    page.locator(".wb-runs button.h", has_text="Accuracy").click()
+    expect(rows.first.locator("a")).to_have_text("run 59")
+    page.locator(".wb-runs button.h", has_text="Accuracy").click()
+    expect(rows.first.locator("a")).to_have_text("run 00")
+    assert "sort=best" in page.url
+
+    rows.nth(0).locator("input").check()
+    rows.nth(1).locator("input").check()
+    expect(page.get_by_text("2 runs chosen")).to_be_visible()
+    page.get_by_role("button", name="Go to page 2").or_(page.get_by_text("2", exact=True)).last.click()
+    expect(rows).to_have_count(10)
+    rows.nth(9).locator("input").check()  # a choice survives the change of page
+    expect(page.get_by_text("3 runs chosen")).to_be_visible()
+
+    page.get_by_role("button", name="Compare").click()
+    chart = page.locator(".wbc")
+    expect(chart).to_have_attribute("data-runs", "3")
+    assert all(i in page.url.replace("%2C", ",") for i in (ids[0], ids[1], ids[59]))
+    canvas = chart.locator("canvas")
+    until(lambda: canvas.evaluate(INK)["ink"] > 0.001, 5, "ink on the canvas")
+
+    box = canvas.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, middle, steps=5)
+    page.mouse.up()
+    until(lambda: "zoom=step" in page.url, 5, "the zoom in the URL")
+    span = chart.get_attribute("data-span")
+    assert span
+    page.get_by_text("Epoch", exact=True).click()  # another axis: the range would mean nothing there
+    until(lambda: chart.get_attribute("data-span") == "", 5, "all shown on another axis")
+    page.get_by_text("Step", exact=True).click()
+    page.get_by_text("Mean and range").click()
+    expect(chart).to_have_attribute("data-bands", "1")
+    expect(page.locator(".stException")).to_have_count(0)
+
+
+def test_a_zoom_survives_options_and_a_reload(app: App, store: Store, page: Page) -> None:
+    run_id = trained(store, 1)
+    page.goto(f"{app.url}/compare?runs={run_id}&metric=train/loss&zoom=step,200,300")
+    chart = page.locator(".wbc")
+    expect(chart).to_have_attribute("data-span", "200 300")
+    page.get_by_text("Log scale").click()
+    until(lambda: "log=true" in page.url.lower(), 5, "the scale in the URL")
+    expect(chart).to_have_attribute("data-span", "200 300")
+    page.reload()
+    expect(chart).to_have_attribute("data-span", "200 300")
+    page.get_by_role("button", name="Show all").click()
+    until(lambda: "zoom" not in page.url, 5, "no zoom in the URL")
+
+
+def test_runs_are_tagged_and_put_away(app: App, store: Store, page: Page) -> None:
+    run_id = trained(store, 2)
+    store.runs.rename(run_id, "to be put away")
+    page.goto(f"{app.url}/runs?search=put+away")
+    row = page.locator(".wb-runs .row")
+    expect(row).to_have_count(1)
+    row.locator(".state").click()
+    page.get_by_role("button", name="Edit").click()
+    tags = page.get_by_role("dialog").get_by_role("combobox")
+    tags.fill("paper")
+    tags.press("Enter")
+    page.get_by_role("dialog").get_by_label("Note").fill("the one in the paper")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(row.locator(".tag")).to_have_text("paper")
+    assert store.runs.get(run_id).note == "the one in the paper"
+    page.get_by_role("button", name="Archive", exact=True).last.click()
+    until(lambda: store.runs.get(run_id).archived, 5, "archived")
+    expect(page.get_by_text("No run fits")).to_be_visible()
