@@ -25,6 +25,7 @@ BENCHMARKS = {
     "launch": ("benchmarks.launch", "From launch to the first logged step"),
     "live_latency": ("benchmarks.live_latency", "From the worker's write to the pixel"),
     "pages": ("benchmarks.pages", "Page switch, start-up and memory of the view"),
+    "scale": ("benchmarks.scale", "Ten thousand runs, a million steps"),
     "data_import": ("benchmarks.data_import", "Importing images"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }

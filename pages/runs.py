@@ -24,7 +24,7 @@ def listing(query: Query, columns: list[str]) -> None:
         with st.container(horizontal=True, gap="medium", vertical_alignment="center", key="pages"):
             st.caption("1 run" if total == 1 else f"{total:,} runs", width="content")
             if pages > 1:
-                st.pagination(pages, key="page", bind="query-params")
+                board.turn_pages(pages)
         chosen = board.chosen()
         if len(chosen) == 1:
             controls.panel(chosen[0])

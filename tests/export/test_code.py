@@ -15,6 +15,7 @@ from workbench.export.code import pytorch_code
 from workbench.models.build import build
 from workbench.specs.errors import SpecError
 from workbench.specs.layers import LAYERS
+from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS, preset
 
 
@@ -44,7 +45,7 @@ def test_random_stacks_run_as_code_with_equal_outputs():
     compared = {"taken": 0, "kinds": set()}
 
     @settings(
-        deadline=None, derandomize=True, database=None, max_examples=500,
+        deadline=None, derandomize=True, database=None, max_examples=250,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(stacks.stacks, stacks.shapes)
@@ -60,7 +61,14 @@ def test_random_stacks_run_as_code_with_equal_outputs():
 
     check()
     assert compared["taken"] >= 80, compared
-    assert compared["kinds"] == set(LAYERS)
+    assert len(compared["kinds"]) >= len(LAYERS) - 3, compared
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_layer_runs_as_code_with_equal_outputs(kind: str):
+    first = [{"kind": "flatten"}] if kind == "linear" else []
+    model = ModelSpec.model_validate({"layers": [*first, {"kind": kind}]})
+    same(model, (8, 6, 6), pytorch_code(model, (8, 6, 6), 3))
 
 
 def test_the_code_reads_as_one_would_write_it():

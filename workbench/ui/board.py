@@ -125,7 +125,27 @@ def column_words(column: str) -> str:
 
 
 def _first_page() -> None:
-    st.session_state["page"] = 1
+    if "page" in st.query_params:
+        del st.query_params["page"]
+
+
+def turn_pages(pages: int) -> None:
+    """Numbers of the pages; the URL says which one is shown, so that a link and a filter can say it too."""
+    nonce = st.session_state.get("pages.turned", 0)
+    key = f"pages.{nonce}.{_page(pages)}"  # a new element after each turn: it begins at the page shown
+    st.pagination(pages, default=_page(pages), key=key, on_change=_turn, args=(key,), width=480)
+
+
+def _turn(key: str) -> None:
+    st.query_params["page"] = str(st.session_state[key])
+    st.session_state["pages.turned"] = st.session_state.get("pages.turned", 0) + 1
+
+
+def _page(pages: int | None = None) -> int:
+    """The page that the URL asks for, as far as there are pages."""
+    text = nav.asked("page")
+    page = int(text) if text.isdecimal() and len(text) < 9 else 1
+    return max(1, min(page, pages) if pages else page)
 
 
 def _regroup() -> None:
@@ -144,7 +164,9 @@ def order() -> tuple[str, bool]:
 
 def _reorder() -> None:
     """A click on a column's head: the other way round when it is sorted by already."""
-    asked = str(st.session_state[KEY].get("sort") or "")
+    asked = str((st.session_state[KEY].get("sort") or [""])[0])
+    if not asked:
+        return
     key, down = order()
     best_is_low = asked.endswith("loss") or asked == "name"
     down = not down if asked == key else not best_is_low
@@ -155,8 +177,7 @@ def _reorder() -> None:
 def find(query: Query) -> tuple[Sequence[RunRow], int, int]:
     """The rows of the page that is looked at, how many runs fit, and the number of pages."""
     key, down = order()
-    text = str(st.session_state.get("page") or nav.asked("page") or 1)
-    page = max(1, int(text)) if text.isdigit() else 1
+    page = _page()
     ask = store().runs.search
     try:
         rows, total = ask(
@@ -166,7 +187,6 @@ def find(query: Query) -> tuple[Sequence[RunRow], int, int]:
         rows, total = ask(query, limit=PAGE_ROWS)
     pages = max(1, -(-total // PAGE_ROWS))
     if page > pages:  # the runs of that page are gone
-        st.session_state["page"] = pages
         rows, total = ask(
             query, sort_key=key, descending=down, limit=PAGE_ROWS, offset=PAGE_ROWS * (pages - 1)
         )

@@ -196,6 +196,6 @@ export default function (component) {
   host.table ??= new Table(host);
   host.table.tell = () => setStateValue("chosen", [...host.table.chosen]);
   host.table.open = (id) => setTriggerValue("open", id);
-  host.table.order = (key) => setTriggerValue("sort", key);
+  host.table.order = (key) => setTriggerValue("sort", [key, Date.now()]); // never twice the same: that would be no change
   host.table.update(data);
 }
