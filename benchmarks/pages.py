@@ -91,7 +91,8 @@ def main() -> None:
                 page.goto(f"http://127.0.0.1:{port}/")
                 page.locator("h1").first.wait_for()
                 opened = again + time.monotonic() - began
-                names = [link.inner_text().strip() for link in page.get_by_test_id("stSidebarNavLink").all()]
+                links = page.get_by_test_id("stSidebarNavLink").all()
+                names = [link.inner_text().split()[-1] for link in links]  # the icon's name comes first
                 headings: dict[str, str] = {}
                 for name in names:  # once to learn each page's heading, and to fetch its assets
                     page.get_by_test_id("stSidebarNavLink").filter(has_text=name).click()

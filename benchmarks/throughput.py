@@ -190,9 +190,9 @@ def figures(
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=7)
+    arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--seconds", type=float, default=4.0)
+    arguments.add_argument("--seconds", type=float, default=3.0)
     arguments.add_argument("--only", choices=sorted(WORKS))
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)

@@ -163,15 +163,11 @@ def order() -> tuple[str, bool]:
 
 
 def _reorder() -> None:
-    """A click on a column's head: the other way round when it is sorted by already."""
-    asked = str((st.session_state[KEY].get("sort") or [""])[0])
-    if not asked:
-        return
-    key, down = order()
-    best_is_low = asked.endswith("loss") or asked == "name"
-    down = not down if asked == key else not best_is_low
-    st.query_params["sort"] = ("-" if down else "") + asked
-    _first_page()
+    """A click on a column's head: what to sort by, and whether downwards."""
+    asked = st.session_state[KEY].get("sort")
+    if asked:
+        st.query_params["sort"] = ("-" if asked[1] else "") + str(asked[0])
+        _first_page()
 
 
 def find(query: Query) -> tuple[Sequence[RunRow], int, int]:

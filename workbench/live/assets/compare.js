@@ -22,6 +22,8 @@ class Compare {
     this.paper = canvasOf("wbc-plot", "Curves of the compared runs");
     this.canvas = this.paper.canvas;
     this.canvas.tabIndex = 0;
+    this.layer = document.createElement("canvas"); // the picture without what follows the pointer
+    this.edition = 0; // grows with every answer of the page
     this.tip = el("div", { class: "wbc-tip", hidden: true });
     this.where = el("span", { class: "wbc-where", role: "status" });
     this.reset = el("button", { type: "button", class: "wbc-reset", hidden: true, onclick: () => this.zoom(null) }, "Show all");
@@ -80,6 +82,7 @@ class Compare {
     this.shown = { lines, bands, part: data.part };
     if (!data.part) this.whole = this.shown;
     this.cache = new Map();
+    this.edition += 1;
     this.legend();
     this.dirty();
     this.host.dataset.runs = lines.length;
@@ -184,33 +187,47 @@ class Compare {
     const box = { left: PAD.left * ratio, top: PAD.top * ratio, right: (width - PAD.right) * ratio, bottom: (HEIGHT - PAD.bottom) * ratio };
     const X = (x) => box.left + ((x - lo) / (hi - lo)) * (box.right - box.left);
     const Y = (y) => box.bottom - (((log ? Math.log10(y) : y) - bottom) / (top - bottom)) * (box.bottom - box.top);
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.axes(ctx, box, X, Y, [lo, hi, bottom, top], ratio, colours);
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(box.left, 0, box.right - box.left, box.bottom + 1);
-    ctx.clip();
     const near = this.pointed(alone, X, Y, box, ratio);
     const strong = near?.line.run ?? this.focus;
-    for (const band of bands) this.band(ctx, band, X, Y, box, ratio);
-    const marks = [];
-    // A band stands for its runs; one of them is drawn while its name is pointed at. What is not finite is always marked.
-    for (const line of lines) if (line.faint && line.run !== strong) line.y.forEach((y, i) => { if (!Number.isFinite(y) && line.x[i] >= lo && line.x[i] <= hi) marks.push([X(line.x[i]), Number.isNaN(y) ? 0 : y]); });
-    for (const line of [...lines].filter((each) => !each.faint || each.run === strong).sort((a, b) => (a.run === strong) - (b.run === strong))) this.line(ctx, line, strong, X, Y, box, ratio, [lo, hi], marks);
-    for (const band of bands) this.mean(ctx, band, X, Y, box, ratio);
-    drawMarks(ctx, marks.sort((a, b) => a[0] - b[0]), box, ratio, colours);
+    // Fifty lines take a while to draw: while only the pointer moves, the finished picture is laid down again.
+    const sign = [this.edition, this.view === this.shown, lo, hi, width, ratio, strong, colours.text, ...this.hidden].join(" ");
+    if (sign !== this.painted) {
+      this.painted = sign;
+      this.layer.width = this.canvas.width;
+      this.layer.height = this.canvas.height;
+      this.paint(this.layer.getContext("2d"), { lines, bands, strong, X, Y, box, ratio, colours, frame: [lo, hi, bottom, top] });
+    }
+    ctx.setTransform(1, 0, 0, 1, 0, 0);
+    ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    ctx.drawImage(this.layer, 0, 0);
     if (this.grip && this.grip.to !== this.grip.from) {
       ctx.fillStyle = colours.accent;
       ctx.globalAlpha = 0.14;
       ctx.fillRect(Math.min(X(this.grip.from), X(this.grip.to)), box.top, Math.abs(X(this.grip.to) - X(this.grip.from)), box.bottom - box.top);
       ctx.globalAlpha = 1;
     }
-    ctx.restore();
     this.tell_values(near, X, Y, ctx, ratio, colours);
     show(this.reset, this.span !== null);
     say(this.where, this.span ? `${this.options.axis_title} ${this.axisText(lo)} to ${this.axisText(hi)}` : "");
     this.host.dataset.span = this.span ? this.span.join(" ") : "";
+  }
+
+  /** Axes, bands, lines and marks: all that does not follow the pointer. */
+  paint(ctx, { lines, bands, strong, X, Y, box, ratio, colours, frame }) {
+    const [lo, hi] = frame;
+    this.axes(ctx, box, X, Y, frame, ratio, colours);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(box.left, 0, box.right - box.left, box.bottom + 1);
+    ctx.clip();
+    for (const band of bands) this.band(ctx, band, X, Y);
+    const marks = [];
+    // A band stands for its runs; one of them is drawn while its name is pointed at. What is not finite is always marked.
+    for (const line of lines) if (line.faint && line.run !== strong) line.y.forEach((y, i) => { if (!Number.isFinite(y) && line.x[i] >= lo && line.x[i] <= hi) marks.push([X(line.x[i]), Number.isNaN(y) ? 0 : y]); });
+    for (const line of lines.filter((each) => !each.faint || each.run === strong).sort((a, b) => (a.run === strong) - (b.run === strong))) this.line(ctx, line, strong, X, Y, box, ratio, [lo, hi], marks);
+    for (const band of bands) this.mean(ctx, band, X, Y, box, ratio);
+    drawMarks(ctx, marks.sort((a, b) => a[0] - b[0]), box, ratio, colours);
+    ctx.restore();
   }
 
   axes(ctx, box, X, Y, [lo, hi, bottom, top], ratio, colours) {
@@ -245,7 +262,7 @@ class Compare {
     if (this.canvas.getAttribute("aria-label") !== text) this.canvas.setAttribute("aria-label", text);
   }
 
-  band(ctx, band, X, Y, box, ratio) {
+  band(ctx, band, X, Y) {
     const soft = (name) => this.even(`${band.runs[0]}:${name}`, band[name], band.x) ?? band[name];
     const [low, high] = [soft("low"), soft("high")];
     const floor = this.options.log ? 1e-300 : -Infinity;

@@ -144,7 +144,7 @@ export class Status extends View {
     const speed = status.metrics["throughput/samples_per_s"];
     this.number(8, "speed", "Throughput", speed ? `${short(speed.last, 3)} /s` : "–", "samples per second");
     const share = status.telemetry_share;
-    this.number(9, "telemetry", "Looking inside", share === null ? "–" : percent(share), `of the time; at most ${percent(status.budget, 0)}`, "What all curves and pictures cost this run, as a share of its time");
+    this.number(9, "telemetry", "Looking inside", share === null ? "–" : percent(share), `of the time; budget ${percent(status.budget, 0)}`, "What all curves and pictures cost this run, as a share of its time");
   }
 
   fault(status) {

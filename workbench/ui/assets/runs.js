@@ -196,6 +196,12 @@ export default function (component) {
   host.table ??= new Table(host);
   host.table.tell = () => setStateValue("chosen", [...host.table.chosen]);
   host.table.open = (id) => setTriggerValue("open", id);
-  host.table.order = (key) => setTriggerValue("sort", [key, Date.now()]); // never twice the same: that would be no change
+  // A state, not a trigger: of two quick clicks the second counts. The direction is said outright, since Streamlit
+  // may hand one click to two runs of the script.
+  host.table.order = (key) => {
+    const { sort, down } = host.table.data;
+    const best = !key.endsWith("loss") && key !== "name";
+    setStateValue("sort", [key, key === sort ? !down : best, Date.now()]);
+  };
   host.table.update(data);
 }
