@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -45,11 +46,21 @@ class Shell:
         assert "Traceback" not in found.stderr
         return found
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command at work; ended with the block, whatever became of the test."""
+        process = subprocess.Popen(
             self.command(*arguments), env=self.environment, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                pipe.close()
 
     @staticmethod
     def command(*arguments: str) -> list[str]:
@@ -122,12 +133,12 @@ def test_other_data_must_have_the_same_classes(shell: Shell, trained: str, tmp_p
 
 
 def test_ctrl_c_while_waiting_leaves_the_run_alone_and_says_how_to_stop_it(shell: Shell) -> None:
-    process = shell.start("train", "mlp-tiny", "--set", "training.epochs=5000")
-    assert process.stdout is not None
-    run_id = process.stdout.readline().strip()
-    until(lambda: shell.store.runs.get(run_id).step > 0, "the first step")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    with shell.started("train", "mlp-tiny", "--set", "training.epochs=5000") as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().strip()
+        until(lambda: shell.store.runs.get(run_id).step > 0, "the first step")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"workbench stop {run_id}" in err
     assert shell.store.runs.get(run_id).state == "running"
@@ -172,11 +183,11 @@ def test_what_needs_no_torch_does_not_wait_for_it(shell: Shell) -> None:
 def test_the_app_stops_at_ctrl_c_and_names_the_trainings_that_go_on(shell: Shell) -> None:
     run_id = shell("train", "mlp-tiny", "--set", "training.epochs=5000", "--detach").stdout.strip()
     until(lambda: shell.store.runs.get(run_id).step > 0, "the first step")
-    process = shell.start("up", "--port", "0")
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("The workbench is at http://localhost:")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=15)
+    with shell.started("up", "--port", "0") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("The workbench is at http://localhost:")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "1 training goes on in the background: mlp-tiny" in err
     assert shell.store.runs.get(run_id).state == "running"
