@@ -47,11 +47,6 @@ def tabs(run_id: str) -> None:
     view("tabs", run_id, key=f"live-tabs-{run_id}")
 
 
-def curves(run_id: str) -> None:
-    """The curves alone, for other pages."""
-    view("curves", run_id, key=f"live-curves-{run_id}")
-
-
 def _base() -> str:
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}/" if path else "/"
