@@ -26,6 +26,8 @@ BENCHMARKS = {
     "live_latency": ("benchmarks.live_latency", "From the worker's write to the pixel"),
     "pages": ("benchmarks.pages", "Page switch, start-up and memory of the view"),
     "scale": ("benchmarks.scale", "Ten thousand runs, a million steps"),
+    "chaos": ("benchmarks.chaos", "Three hundred kills"),
+    "soak": ("benchmarks.soak", "Twenty queued runs, fifty viewers, one hour"),
     "data_import": ("benchmarks.data_import", "Importing images"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }

@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks import tensorboard_peer
 from benchmarks.pages import CHROMIUM, free_port
 from benchmarks.report import Figure, median, report
 from workbench.records import Scalars
@@ -158,16 +160,9 @@ def main() -> None:
         find_s = seconds(
             lambda: store.runs.search(Query("wide 77", states=["failed", "lost"], archived=False))
         )
-        store.close()
-        port = free_port()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "workbench.live.serve", str(port)],
-            env={**os.environ, "WORKBENCH_HOME": folder},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            base = f"http://127.0.0.1:{port}"
-            _until_up(base)
+        with app_server(home) as base:
+            beside = tensorboard_peer.figures(store, ten, base, KEYS, LONG)
+            store.close()
             with sync_playwright() as play:
                 browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -179,9 +174,6 @@ def main() -> None:
                 compared = f"{base}/compare?metric=train/loss&runs={','.join(ids)}"
                 overlay = median([opened(page, compared, f".wbc[data-runs='{CURVES}']") for _ in range(3)])
                 browser.close()
-        finally:
-            server.terminate()
-            server.wait(timeout=15)
     shown, turned, target = median(rows), median(order), "< 500 ms"
     report(
         "scale",
@@ -199,8 +191,26 @@ def main() -> None:
             Figure("10 keys × 1,000,000 steps, opened", open_ten, "s", "< 1 s", open_ten < 1, ROUNDS),
             Figure("10,000,000 points of one key, opened", open_one, "s", "< 1 s", open_one < 1, ROUNDS),
             Figure("one spike and one NaN among a million are seen", float(kept), "", "yes", kept),
+            *beside,
         ],
     )  # fmt: skip
+
+
+@contextmanager
+def app_server(home: Path) -> Iterator[str]:
+    """The app on `home`; its address."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "workbench.live.serve", str(port)],
+        env={**os.environ, "WORKBENCH_HOME": str(home)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _until_up(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=15)
 
 
 def _until_up(base: str) -> None:
