@@ -12,7 +12,7 @@ TESTERS := $(VENV)/.testers
 run: $(READY) ## start the workbench and print its address (PORT=8501, WORKBENCH_HOME=~/.workbench)
 	@exec $(BIN)/workbench up --port $(PORT)
 
-test: $(TESTERS) chromium ## everything: static checks, unit, process and browser tests
+test: $(TESTERS) chromium postgres ## everything: static checks, unit, process and browser tests
 	@$(BIN)/python -m tests.run
 
 check: $(TESTERS) ## before every commit: format, lint, types, imports, fast tests
@@ -62,3 +62,10 @@ chromium:
 		echo "Installing Chromium from Debian's packages ..."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null \
 		|| { echo "Chromium is needed for the browser tests: apt-get install chromium"; exit 2; }; }
+
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || { \
+		echo "Installing PostgreSQL from Debian's packages ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null \
+		|| { echo "PostgreSQL is needed for the store's tests: apt-get install postgresql"; exit 2; }; }

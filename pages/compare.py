@@ -7,6 +7,8 @@ import streamlit as st
 from workbench.ui import compare, nav
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
+from workbench.ui.presets import nothing_yet
+from workbench.ui.state import store
 
 REFRESH_S = 3.0
 
@@ -18,12 +20,19 @@ def draw(ids: list[str], options: compare.Options) -> None:
 
 with guard():
     heading("Compare", "Curves of one metric over each other, and what made the difference.")
+    if not store().runs.count():
+        nothing_yet(
+            "There is nothing to compare yet. Train two networks, and lay their curves over each other."
+        )
+        st.stop()
     runs, gone = compare.asked_runs()
     compare.choose(runs)
     if gone:
         st.caption(f"{gone} of the named runs are gone, or more than {nav.MAX_COMPARED} were named.")
     if not runs:
-        st.info("Choose runs here, or mark several on the Runs page and press Compare.")
+        st.info(
+            "Choose runs here, or mark several on the Runs page and press Compare.", icon=":material/info:"
+        )
         nav.link("runs", "Go to the runs", icon=":material/table_rows:")
         st.stop()
     options = compare.toolbar(runs)

@@ -6,10 +6,10 @@ import streamlit as st
 
 from workbench import catalog
 from workbench.specs.data import DataSpec
-from workbench.ui import datasets, nav
+from workbench.ui import datasets, hardest, nav, preview, quality
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
-from workbench.ui.state import draft, overwrite, save, store
+from workbench.ui.state import draft, save, store
 
 with guard():
     heading(
@@ -27,13 +27,17 @@ with guard():
         if st.button("Use for a new run", type="primary", icon=":material/arrow_forward:", key="use"):
             now = draft()
             same = now.tree.get("data", {}).get("name") == row.name
-            chosen = now if same else overwrite(now, data=DataSpec(name=row.name))
+            chosen = now if same else datasets.taken_up(now, row)
             nav.go("model", draft=chosen.id)
     datasets.facts(row)
     views = {
         "Samples": datasets.samples,
         "Class balance": datasets.balance,
+        "Statistics": quality.statistics,
+        "Copies": quality.copies,
+        hardest.VIEW: hardest.hard_and_odd,
         "Split": None,
+        "Augmentation": preview.augmentation,
         "Import report": datasets.report_table,
         "About": datasets.about,
     }

@@ -1,4 +1,4 @@
-"""Live: one run, from the outside and from the inside, while it learns."""
+"""Live: one run, from the outside and from the inside, while it learns; and the hands on it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import streamlit as st
 
 from workbench.jobs import runs as control
 from workbench.store import RunRow
-from workbench.ui import live, nav
+from workbench.ui import hardest, live, nav, steer
 from workbench.ui.errors import guard
+from workbench.ui.lineage import fork_panel, lineage
 from workbench.ui.marks import heading
+from workbench.ui.presets import nothing_yet
 from workbench.ui.state import store
 
 RECENT = 200  # runs offered in the list
 DONE = {
     "pause": "It pauses at its next step.",
+    "park": "It saves itself and gives its memory back.",
+    "step": "It does its steps, then pauses.",
     "resume": "It goes on.",
+    "offer": "It goes on with the changed settings.",
     "stop": "It ends; its model is kept.",
 }
 
@@ -31,7 +36,8 @@ def choose(found: list[RunRow]) -> RunRow:
             by_id[run.id] = run
             asked = run.id
     current = asked if asked in by_id else found[0].id
-    if nav.asked("run") != current:
+    # Said anew also where a link to this very page named it: the browser's address stays behind there.
+    if nav.asked("run") != current or st.session_state.get("live_run") != current:
         st.query_params["run"] = current
     st.session_state["live_run"] = current
     st.selectbox(
@@ -53,25 +59,40 @@ def carry_over() -> None:
 
 def no_run() -> None:
     heading("Live", "Curves, filters and feature maps of a run, while it learns.")
-    st.info("There is no run yet. Start one, and it appears here.", icon=":material/monitoring:")
-    nav.link("home", "Train a first network", icon=":material/rocket_launch:")
+    nothing_yet("There is no run yet. Start one, and it appears here.")
 
 
-def act(run: RunRow, verb: live.Verb) -> None:
+def act(run: RunRow, asked: live.Act) -> None:
     """Do what a button asked. The strip shows the new state by itself."""
-    if verb == "predict":
+    if asked.verb == "predict":
         nav.go("predict", run=run.id)
+    if asked.verb in ("steer", "fork"):
+        st.query_params["panel"] = "" if nav.asked("panel") == asked.verb else asked.verb
+        st.rerun()
     with guard():
-        getattr(control, verb)(store(), run.id)
-        st.toast(DONE[verb])
+        if asked.verb == "step":
+            control.step(store(), run.id, asked.steps)
+        elif asked.verb == "offer":
+            control.accept_offer(store(), run.id)
+        else:
+            getattr(control, asked.verb)(store(), run.id)
+        st.toast(DONE[asked.verb])
 
 
-recent = store().runs.list(limit=RECENT)
-if not recent:
-    no_run()
-else:
-    run = choose(recent)
-    pressed = live.status(run.id, name=run.name)
-    if pressed:
-        act(run, pressed)
-    live.tabs(run.id)
+with guard():
+    recent = store().runs.list(limit=RECENT)
+    if not recent:
+        no_run()
+    else:
+        run = choose(recent)
+        panel = nav.asked("panel")
+        pressed = live.status(run.id, name=run.name, panel=panel)
+        if pressed:
+            act(run, pressed)
+        lineage(run, recent)
+        hardest.link(run)
+        if panel == "steer":
+            steer.panel(run.id)
+        elif panel == "fork":
+            fork_panel(run)
+        live.tabs(run.id)

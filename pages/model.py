@@ -7,7 +7,7 @@ import streamlit as st
 from workbench.figures.layers import layers_figure, layers_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import Shape
-from workbench.ui import model, nav, stack
+from workbench.ui import kept, model, nav, stack
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.state import draft
@@ -23,7 +23,7 @@ def bench(shape: Shape, n_classes: int) -> None:
             if st.button("Continue to training", type="primary", icon=":material/arrow_forward:", key="next",
                          disabled=not report["ok"], help=why):  # fmt: skip
                 nav.go("train", draft=draft().id)
-        views = ["Parameters by layer", "PyTorch code", "YAML", "Cross-check", "Import"]
+        views = ["Parameters by layer", "Drawing", "PyTorch code", "YAML", "Link", "Cross-check", "Import"]
         tabs = st.tabs(views, on_change="rerun", key="form", bind="query-params")
         for tab, view in zip(tabs, views, strict=True):
             if not tab.open:
@@ -35,6 +35,10 @@ def bench(shape: Shape, n_classes: int) -> None:
                         st.plotly_chart(layers_figure(info), key="layers", config=PLAIN)
                     else:
                         st.caption("No layer has parameters yet.")
+                elif view == "Drawing":
+                    model.drawn(shape, n_classes)
+                elif view == "Link":
+                    model.link_view()
                 elif view == "PyTorch code":
                     model.code_view(shape, n_classes)
                 elif view == "YAML":
@@ -46,9 +50,11 @@ def bench(shape: Shape, n_classes: int) -> None:
 
 
 with guard():
+    model.design_from_link()
     heading("Model", "Each row is a layer. Its output shape and its parameters follow while you type.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         now = model.data_choice(draft())
         model.preset_choice()
+        kept.save_button()
     shape, n_classes = model.input_of(now)
     bench(shape, n_classes)

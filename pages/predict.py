@@ -7,14 +7,13 @@ import streamlit as st
 from workbench.ui import predict
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
-from workbench.ui.presets import quick_start
+from workbench.ui.presets import nothing_yet
 
 with guard():
     heading("Predict", "Show a trained model a picture and see what it makes of it.")
     rows = predict.ready_runs()
     if not rows:
-        st.info("No run has saved a model yet. A run saves one after its first validation.")
-        quick_start()
+        nothing_yet("No run has saved a model yet. A run saves one after its first validation.")
         st.stop()
     run, checkpoint = predict.choose_run(rows)
     given = predict.choose_input(run)

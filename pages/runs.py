@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.store import Query
-from workbench.ui import board, controls, nav
+from workbench.ui import board, controls, nav, queue
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
-from workbench.ui.presets import quick_start
+from workbench.ui.presets import nothing_yet
 from workbench.ui.state import store
 
 
@@ -36,15 +36,20 @@ def listing(query: Query, columns: list[str]) -> None:
             )
 
 
+@st.fragment(run_every=2)
+def line() -> None:
+    """What the devices do, and who waits."""
+    with guard():
+        queue.panel()
+
+
 with guard():
     heading(
         "Runs", "Every training started here. States are read from the facts: a killed process shows as lost."
     )
     if not store().runs.count():
-        st.info("Nothing has been trained yet.")
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            quick_start()
-            nav.link("model", "or build a model of your own", icon=":material/layers:")
+        nothing_yet("Nothing has been trained yet. What you start is listed here.")
     else:
+        line()
         asked, shown = board.filters()
         listing(asked, shown)

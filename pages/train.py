@@ -7,6 +7,7 @@ import streamlit as st
 from workbench.ui import nav, train
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
+from workbench.ui.preflight import preflight_card
 from workbench.ui.state import draft
 
 with guard():
@@ -24,11 +25,13 @@ with guard():
             section("Launch")
             now = train.identity(now)
             spec, report = train.checked(now)
-            reasons: list[str] = []
+            now, reasons = train.origin(now, spec)
             if spec is not None and report is not None:
                 counts = train.planned(spec)
-                reasons = train.verdict(spec, report, counts, form_problems)
-            train.launch_button(spec, reasons)
+                reasons += train.verdict(spec, report, counts, form_problems)
+            train.launch_button(now, spec, reasons)
+        if spec is not None and report is not None:
+            preflight_card(now, spec, report)
         if spec is not None and counts is not None:
             with st.container(border=True, key="box-schedule"):
                 section("Learning rate", help="Size of an update over the run, as the schedule will set it")

@@ -70,7 +70,7 @@ def test_every_command_is_documented() -> None:
     text = (REPO / "docs" / "cli.md").read_text(encoding="utf-8")
     command = get_command(app)
     names = list(command.commands)  # type: ignore[attr-defined]
-    spoken = set(re.findall(r"[a-z]+", " ".join(re.findall(r"^workbench (.*)", text, re.M))))
+    spoken = set(re.findall(r"[a-z][a-z-]*", " ".join(re.findall(r"^workbench (.*)", text, re.M))))
     assert len(names) > 15
     assert [name for name in names if name not in spoken] == []
 
@@ -92,3 +92,12 @@ def test_no_machine_path_or_secret_is_in_the_repository() -> None:
         cwd=REPO, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.stdout == ""
+
+
+def test_the_screenshots_are_those_that_the_command_makes() -> None:
+    from benchmarks.shots import ALL, LOOKS, listing
+
+    assert (REPO / "docs" / "screenshots.md").read_text(encoding="utf-8") == listing()
+    made = {path.name for path in (REPO / "docs" / "screenshots").iterdir()}
+    assert made == {f"{shot.name}{mark}.webp" for shot in ALL for mark in LOOKS}
+    assert sum(path.stat().st_size for path in (REPO / "docs" / "screenshots").iterdir()) < 6_000_000

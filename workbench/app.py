@@ -7,8 +7,6 @@ name beside the entry script for its own multipage convention and skip this scri
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -35,15 +33,14 @@ def main() -> None:
         st.Page(PAGES / f"{name}.py", title=title, icon=icon, url_path="" if name == "home" else name,
                 default=name == "home")
         for name, title, icon in MENU
-        if (PAGES / f"{name}.py").exists()
     ]  # fmt: skip
     # Before the navigation: else the browser asks fonts.gstatic.com for the page's icon as its favicon.
     st.set_page_config(page_icon=ICON, layout="wide")
     page = st.navigation(listed)
     st.set_page_config(page_title=f"{page.title} · Workbench")
-    if find_spec("workbench.ui.frame"):
-        import_module("workbench.ui.frame").frame()
-    page.run()
+    frame.frame(page.url_path or "home")
+    if frame.is_open():
+        page.run()
 
 
 def log_error(error: Exception) -> None:
@@ -62,4 +59,6 @@ if get_script_run_ctx(suppress_warning=True) is None:
         on_script_error=log_error,
     )
 else:
+    from workbench.ui import frame
+
     main()

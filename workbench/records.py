@@ -2,15 +2,16 @@
 
 Steps are optimizer updates since the first session of the run (absolute), epochs are fractional
 passes over the training split, wall times are seconds since the Unix epoch. Pixel tensors are
-NumPy arrays. Nothing here knows torch, a database or a page.
+NumPy arrays. Nothing here knows torch, a database or a page. `Split` and `Data` say what the rooms
+that look at images need of a data set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class RunState(StrEnum):
     QUEUED = "queued"  # waiting for the supervisor or a free slot
     STARTING = "starting"  # its process loads data and builds the model
     RUNNING = "running"
-    PAUSED = "paused"  # loaded and waiting; memory is kept
+    PAUSED = "paused"  # loaded and waiting; or parked, its memory given back
     STOPPING = "stopping"  # evaluates and writes its last checkpoint
     FINISHED = "finished"  # reached its end
     STOPPED = "stopped"  # ended early because a person asked; the model is kept
@@ -108,3 +109,48 @@ class Event:
 
 
 Record = Scalars | Tiles | Panel | Event
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line of a run's ledger: what was changed while it ran. In force from the update after `step`.
+
+    changes: path → JSON-ready value, such as {"training.optimizer.lr": 0.005}; the paths are
+    `specs.steer.STEERABLE`. A run's spec, seed and ledger together reproduce it.
+    """
+
+    step: int
+    changes: Mapping[str, Any]
+    time: float
+
+
+class Split(Protocol):
+    """One part of a data set. x (N, C, H, W) uint8, y (N,) int64, index (N,) int64 rows in the set."""
+
+    @property
+    def x(self) -> np.ndarray: ...
+
+    @property
+    def y(self) -> np.ndarray: ...
+
+    @property
+    def index(self) -> np.ndarray: ...
+
+
+class Data(Protocol):
+    """What is needed of a data set; `data.Dataset` is one. mean, std (C,) on the 0..1 scale."""
+
+    @property
+    def train(self) -> Split: ...
+
+    @property
+    def validation(self) -> Split: ...
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def mean(self) -> np.ndarray: ...
+
+    @property
+    def std(self) -> np.ndarray: ...

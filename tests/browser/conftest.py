@@ -17,6 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.live import trainer
 from workbench.store import Store, open_store
 
 REPO = Path(__file__).resolve().parents[2]
@@ -131,3 +132,25 @@ def page(browser: Browser) -> Iterator[Page]:
     yield fresh
     context.close()
     assert not errors, errors
+
+
+@pytest.fixture
+def trained(app: App, store: Store) -> Iterator[str]:
+    """A run that is being trained by another process while the test looks at it."""
+    run = trainer.new_run(store, "being watched")
+    command = [
+        sys.executable,
+        "-m",
+        "tests.live.trainer",
+        run,
+        "--seconds",
+        "90",
+        "--rate",
+        "60",
+        "--pictures",
+        "0.4",
+    ]
+    process = subprocess.Popen(command, cwd=REPO, env=app.environment)
+    yield run
+    process.kill()
+    process.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -156,3 +157,154 @@ def test_the_editor_fits_a_narrow_window(editor: Locator, page: Page) -> None:
         "e => Math.max(...[...e.querySelectorAll('.row *')].map(n => n.getBoundingClientRect().right))"
     )
     assert wide <= box["x"] + box["width"] + 1
+
+
+# ---------------------------------------------------------------- groups
+
+
+def choose(page: Page, title: str) -> None:
+    page.get_by_role("combobox", name="Start from").click()
+    page.keyboard.type(title)
+    page.get_by_role("option", name=title).first.click()
+
+
+def add(editor: Locator, page: Page, name: str) -> None:
+    editor.get_by_role("button", name="Add layer", exact=True).click()
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+
+
+def test_a_group_is_folded_edited_inside_and_taken_apart(editor: Locator, page: Page) -> None:
+    choose(page, "ResNet-20")
+    expect(editor).to_have_attribute("data-parameters", "272186")
+    stage = row(editor, 3)
+    expect(stage).to_have_attribute("data-kind", "repeat")
+    rows = editor.locator(".row").count()
+    stage.locator(".fold").click()
+    expect(row(editor, 4)).to_have_attribute("data-kind", "residual")
+    inner = row(editor, 5)
+    expect(inner.locator(".ix")).to_have_text("3.0.0")
+    inner.locator("[data-name=out_channels]").fill("8")
+    expect(inner.locator(".shape")).to_have_text("8×28×28")
+    expect(editor).not_to_have_attribute("data-parameters", "272186")
+    inner.locator("[data-name=out_channels]").fill("16")
+    expect(editor).to_have_attribute("data-parameters", "272186")
+    stage.locator(".fold").click()
+    expect(editor.locator(".row")).to_have_count(rows)
+    editor.get_by_label("Take its layers out of the group").first.click()
+    expect(row(editor, 3)).to_have_attribute("data-kind", "residual")
+
+
+def test_a_fault_inside_a_folded_group_unfolds_it_and_is_mended_there(editor: Locator, page: Page) -> None:
+    choose(page, "ResNet-20")
+    expect(editor).to_have_attribute("data-parameters", "272186")
+    field(editor, 3, "times").fill("99")
+    expect(row(editor, 3).locator(".note")).to_contain_text(
+        re.compile("times must be 1 to 64, but it is 99", re.I)
+    )
+    row(editor, 3).get_by_role("button", name="Set times to 64").click()
+    expect(field(editor, 3, "times")).to_have_value("64")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    expect(editor).to_have_attribute("data-parameters", "272186")
+    row(editor, 3).locator(".fold").click()
+    row(editor, 4).locator(".fold").click()  # fold the residual inside the stage again
+    row(editor, 4).locator(".fold").click()
+    row(editor, 5).locator("[data-name=padding]").fill("0")
+    expect(row(editor, 4).locator(".note")).to_contain_text("A residual adds two results of the same shape")
+    row(editor, 4).get_by_role("button", name="Pad the layers").click()
+    expect(row(editor, 5).locator("[data-name=padding]")).to_have_value("1")
+    expect(editor).to_have_attribute("data-ok", "true")
+
+
+def test_several_rows_are_chosen_wrapped_copied_and_pasted_into_another_design(
+    app,
+    editor: Locator,
+    page: Page,  # type: ignore[no-untyped-def]
+) -> None:
+    row(editor, 3).locator(".ix").click()
+    page.keyboard.press("Shift+ArrowDown")
+    expect(editor.locator(".bulk")).to_contain_text("2 layers chosen")
+    page.keyboard.press("Control+c")
+    editor.get_by_role("button", name="Into a residual").click()
+    expect_kinds(editor, [*CNN[:3], "residual", "conv2d", "relu", *CNN[5:]])
+    expect(row(editor, 4).locator(".ix")).to_have_text("3.0")
+    note = row(editor, 3).locator(".note")
+    expect(note).to_contain_text("Pad the layers so that they keep the size")
+    note.get_by_role("button").click()
+    expect(editor).to_have_attribute("data-ok", "true")
+    page.goto(f"{app.url}/model?draft=another-design")
+    expect(editor).to_have_attribute("data-parameters", "225034", timeout=30_000)
+    row(editor, 0).locator(".ix").click()
+    page.keyboard.press("Control+v")
+    expect_kinds(editor, ["conv2d", "conv2d", "relu", *CNN[1:]])
+    page.keyboard.press("Control+z")
+    expect_kinds(editor, CNN)
+
+
+def test_branches_are_added_and_filled(editor: Locator, page: Page) -> None:
+    row(editor, 2).locator(".ix").click()
+    page.keyboard.press("+")
+    page.keyboard.type("parallel")
+    page.keyboard.press("Enter")
+    expect(row(editor, 3)).to_have_attribute("data-kind", "parallel")
+    expect(shape(editor, 3)).to_have_text("32×13×13")
+    editor.get_by_role("button", name="+ branch").click()
+    expect(editor.locator(".slot").nth(2)).to_contain_text("empty: passes its input on")
+    expect(shape(editor, 3)).to_have_text("64×13×13")
+    editor.get_by_label("Add a layer to branch 3").click()
+    page.keyboard.type("max_pool2d")
+    page.keyboard.press("Enter")
+    note = row(editor, 3).locator(".note")
+    expect(note).to_contain_text("Branches must give the same image size")
+    note.get_by_role("button", name="Remove branch 3").click()
+    expect(editor.locator(".slot b")).to_have_text(["Branch 1", "Branch 2"])
+    expect(editor).to_have_attribute("data-ok", "true")
+
+
+def test_a_network_is_built_from_nothing_with_marks_and_repairs_alone(editor: Locator, page: Page) -> None:
+    choose(page, "An empty stack")
+    expect(editor).to_have_attribute("data-layers", "0")
+    for name in ("linear", "residual", "conv_transpose2d", "squeeze"):
+        add(editor, page, name)
+    for _ in range(20):
+        expect(editor).to_have_attribute("data-acked", editor.get_attribute("data-seq") or "", timeout=10_000)
+        if editor.get_attribute("data-ok") == "true":
+            break
+        editor.locator(".note.error .fix").first.click()
+    expect(editor).to_have_attribute("data-ok", "true")
+    expect(editor.locator(".exit")).to_contain_text("one score for each of 10 classes")
+
+
+def test_the_drawing_folds_and_is_handed_over(editor: Locator, page: Page) -> None:
+    choose(page, "ResNet-20")
+    expect(editor).to_have_attribute("data-parameters", "272186")
+    page.get_by_role("tab", name="Drawing").click()
+    drawing = page.locator(".wb-drawing")
+    expect(drawing.locator("svg text", has_text="repeat × 3").first).to_be_visible()
+    folded = int(drawing.get_attribute("data-folded") or 0)
+    drawing.locator("[data-fold='3']").click()
+    expect(drawing).to_have_attribute("data-folded", str(folded - 1))
+    with page.expect_download() as svg:
+        drawing.get_by_label("Download the drawing as SVG").click()
+    assert svg.value.suggested_filename == "ResNet-20-for-small-images.svg"
+    assert "272,186 parameters" in svg.value.path().read_text(encoding="utf-8")
+    with page.expect_download() as png:
+        drawing.get_by_label("Download the drawing as PNG").click()
+    picture = Image.open(png.value.path())
+    assert picture.width > 800
+    assert len(picture.convert("RGB").getcolors(10**7) or []) > 20  # there is ink on it
+
+
+def test_a_link_carries_the_design(app, editor: Locator, page: Page) -> None:  # type: ignore[no-untyped-def]
+    field(editor, 0, "out_channels").fill("24")
+    expect(shape(editor, 0)).to_have_text("24×26×26")
+    before = page.url
+    page.get_by_role("tab", name="Link").click()
+    code = page.locator("[data-testid=stCode] code")
+    expect(code).to_contain_text("design=")
+    page.goto(f"{app.url}/model?design={code.inner_text().partition('design=')[2].strip()}")
+    expect(field(editor, 0, "out_channels")).to_have_value("24", timeout=15_000)
+    assert "design=" not in page.url
+    assert "draft=" in page.url
+    assert page.url.partition("draft=")[2][:8] not in before

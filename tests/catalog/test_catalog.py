@@ -73,7 +73,8 @@ def test_shape_and_classes_follow_the_spec(store: Store) -> None:
 
 def test_show_gives_the_contracts_json(pets: Store) -> None:
     shown = catalog.show(pets, "my-pets-1")
-    assert list(shown) == ["name", "kind", "task", "rows", "classes", "splits", "schema", "report"]
+    contract = ["name", "kind", "task", "rows", "classes", "splits", "schema", "report"]
+    assert list(shown) == [*contract, "version", "fingerprint"]
     assert shown["rows"] == 50
     assert shown["classes"] == ["cat", "dog"]
     assert shown["splits"] == {"train": 40, "test": 10}

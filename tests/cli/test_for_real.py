@@ -150,18 +150,30 @@ def test_ctrl_c_while_waiting_leaves_the_run_alone_and_says_how_to_stop_it(shell
     assert shell("log", run_id, "-f").stdout.rstrip().splitlines()[-1].count("Stopped") == 1
 
 
-def test_a_run_that_fails_exits_1_with_the_reason(shell: Shell) -> None:
-    # A corrupt data folder: registered, so that every check passes, and broken when it is read.
+def test_a_run_that_fails_says_so_with_the_line_that_matters_and_goes_on_once_it_is_mended(
+    shell: Shell,
+) -> None:
+    # Its data is damaged while it waits: past every check, and broken when it is read.
+    run_id = shell("train", "mlp-tiny", "--name", "broken", "--hold").stdout.strip()
     row = shell.store.datasets.get("digits")
     images = row.path / "images.npy"
     whole = images.read_bytes()
     try:
         images.write_bytes(whole[:100])
-        found = shell("train", "mlp-tiny", "--name", "broken")
+        found = shell("train", "mlp-tiny", "--name", "refused")
+        assert (found.returncode, found.stdout) == (2, ""), "a new one is refused"
+        assert "a prepared set needs images.npy" in found.stderr
+        shell("release", run_id)
+        until(lambda: shell.store.runs.get(run_id).state == "failed", "the failure")
     finally:
         images.write_bytes(whole)
-    assert found.returncode == 1
-    assert "a prepared set needs images.npy" in found.stderr
+    said = shell("log", run_id, "--errors").stdout.splitlines()
+    assert "a prepared set needs images.npy" in said[0]
+    assert said[1].startswith("at workbench/data/")
+    assert any(line.startswith("Traceback") for line in said)
+    assert "run" in shell("log", run_id, "--tail", "1", "--search", run_id).stdout
+    shell("resume", run_id)
+    until(lambda: shell.store.runs.get(run_id).state == "finished", "its end")
 
 
 def test_what_needs_no_torch_does_not_wait_for_it(shell: Shell) -> None:

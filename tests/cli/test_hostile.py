@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.cli import runs as verbs
+from workbench.cli import steer as verbs
 from workbench.cli.main import run
 from workbench.jobs import runs as jobs
 from workbench.specs.presets import preset

@@ -23,6 +23,8 @@ PACKS: dict[str, Pack] = {
     "tar": lambda at, files: tarred(at / "set.tar", files, "w:"),
     "tar.gz": lambda at, files: tarred(at / "set.tar.gz", files, "w:gz"),
     "tar.bz2": lambda at, files: tarred(at / "set.tar.bz2", files, "w:bz2"),
+    "tar.xz": lambda at, files: tarred(at / "set.tar.xz", files, "w:xz"),
+    "txz without a suffix": lambda at, files: tarred(at / "upload", files, "w:xz"),
     "zip without a suffix": lambda at, files: zipped(at / "upload", files),
     "tgz without a suffix": lambda at, files: tarred(at / "upload", files),
 }

@@ -136,9 +136,9 @@ def test_an_unknown_shipped_set_is_explained(tmp_path: Path) -> None:
 
 def test_loading_the_sample_takes_less_than_a_tenth_of_a_second(fashion: Path) -> None:
     def once() -> float:
-        start = time.perf_counter()
+        start = time.process_time()  # others may be using the cores meanwhile
         load(fashion, DataSpec())
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(once() for _ in range(5)) < 0.1
 

@@ -49,7 +49,7 @@ def test_cifar_comes_from_its_zip(shared_data: Path, tmp_path: Path) -> None:
     assert (prepared.schema.shape, prepared.schema.classes[3]) == ((3, 32, 32), "cat")
     assert np.bincount(arrays.labels[arrays.splits == 0]).tolist() == [800] * 10
     assert {row["action"] for row in prepared.report} == {"kept"}
-    assert len(prepared.report) == 11  # a row per class, and the size
+    assert len(prepared.report) == 12  # a row per class, the size, and what the files were
 
 
 def test_sign_digits_come_from_a_zip_of_their_folder(shared_data: Path, tmp_path: Path) -> None:

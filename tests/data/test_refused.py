@@ -156,7 +156,11 @@ WHOLE: dict[str, tuple[Callable[[Path], Path], str]] = {
         ),
         "one shape",
     ),
-    "xz": (lambda at: named(at, "x.tar.xz", b"\xfd7zXZ\0" + b"\0" * 600), "it is .xz"),
+    "damaged xz": (lambda at: named(at, "x.tar.xz", b"\xfd7zXZ\0" + b"\0" * 600), "must be whole"),
+    "truncated tar.xz": (
+        lambda at: truncated(tarred(at / "s.tar.xz", two_classes(9), "w:xz")),
+        "must be whole",
+    ),
 }
 
 

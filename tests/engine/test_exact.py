@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 
-from tests.engine.tiny import CNN, MLP, Asking, Seen, images, run, spec_of
+from tests.engine.tiny import CNN, MLP, Asking, Script, Seen, images, run, spec_of
 from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, equal, from_bytes, to_bytes
+from workbench.engine.control import Request
 from workbench.probes.watch import Watcher
 from workbench.specs.errors import RunError
 
@@ -36,6 +40,22 @@ SCHEDULES = {
     "one_cycle": {"kind": "one_cycle"},
     "plateau": {"kind": "plateau", "patience": 0, "gamma": 0.5},
 }
+
+VARIANTS = {
+    "plain": {},
+    "ema": {"ema": 0.95},
+    "accumulation": {"accumulation_steps": 3},
+    "augmentation": {"augment": [{"kind": "flip"}, {"kind": "noise", "p": 1.0}, {"kind": "mixup", "p": 0.7}]},
+    "frozen layer": {"freeze": [1]},
+}
+# Every optimizer meets every schedule and every variant, and every schedule every variant; with the
+# plain runs of all pairs and not the whole product, which would only take longer.
+CELLS = [
+    (optimizer, schedule, variant)
+    for i, optimizer in enumerate(sorted(OPTIMIZERS))
+    for j, schedule in enumerate(sorted(SCHEDULES))
+    for variant in dict.fromkeys(["plain", sorted(VARIANTS)[(i + j) % len(VARIANTS)]])
+]
 
 
 def same_losses(one: Seen, other: np.ndarray) -> bool:
@@ -67,10 +87,20 @@ def test_probes_at_every_step_change_nothing(every_step):
     assert equal(plain.checkpoint(), watched.checkpoint())
 
 
-@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
-@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-def test_200_steps_are_100_and_a_reload_and_100(optimizer: str, schedule: str, every_step):
+def test_the_cells_cover_every_pair():
+    pairs = [{(c[a], c[b]) for c in CELLS} for a, b in ((0, 1), (0, 2), (1, 2))]
+    sizes = len(OPTIMIZERS), len(SCHEDULES), len(VARIANTS)
+    assert [len(found) for found in pairs] == [
+        sizes[0] * sizes[1],
+        sizes[0] * sizes[2],
+        sizes[1] * sizes[2],
+    ]
+
+
+@pytest.mark.parametrize(("optimizer", "schedule", "variant"), CELLS, ids=lambda part: part.replace(" ", "_"))
+def test_200_steps_are_100_and_a_reload_and_100(optimizer: str, schedule: str, variant: str):
     spec = spec_of(
+        **VARIANTS[variant],
         steps=200,
         optimizer=OPTIMIZERS[optimizer],
         schedule=SCHEDULES[schedule],
@@ -78,7 +108,8 @@ def test_200_steps_are_100_and_a_reload_and_100(optimizer: str, schedule: str, e
         clip_norm=1.0,
     )
     whole = run(spec)
-    first = run(spec, control=Asking({100: "stop"}))
+    take, stop = Request("step", {"steps": 99}), Request("stop")
+    first = run(spec, control=Script({1: [take]}, paused=[[stop]]))
     assert first.outcome == "stopped"
     assert first.checkpoint().step == 100
     second = run(spec, resume=first.checkpoint())
@@ -87,6 +118,7 @@ def test_200_steps_are_100_and_a_reload_and_100(optimizer: str, schedule: str, e
     assert list(second.steps("train/loss")) == list(range(101, 201))
     assert np.array_equal(whole.values("lr")[100:], second.values("lr"))
     assert equal(whole.checkpoint(), second.checkpoint())
+    assert whole.checkpoint().meta["progress"] == second.checkpoint().meta["progress"]
     if schedule == "plateau":  # or the test would say nothing about it
         assert whole.values("lr")[-1] < whole.values("lr")[0]
 
@@ -125,12 +157,51 @@ def test_a_paused_run_trains_as_if_it_had_not_been(every_step):
     assert same_losses(plain, paused.values("train/loss"))
 
 
-def test_the_fp16_loss_scale_survives_a_reload(every_step):
-    spec = spec_of(steps=20, precision="fp16")
-    whole = run(spec)
-    rest = run(spec, resume=run(spec, control=Asking({10: "stop"})).checkpoint())
-    assert np.array_equal(whole.values("train/loss")[10:], rest.values("train/loss"))
-    assert whole.checkpoint().meta["scaler"] == rest.checkpoint().meta["scaler"]
+@pytest.mark.parametrize("kill", [1, 8, 21, 39])
+def test_the_fp16_loss_scale_survives_a_reload(kill: int, every_step, monkeypatch):
+    # Here it begins so high that the first steps overflow and are skipped, and grows every four steps.
+    spec, data = spec_of(steps=40, precision="fp16", optimizer={"kind": "sgd", "lr": 0.02}), images()
+    grown = partial(torch.amp.GradScaler, init_scale=2.0**20, growth_interval=4)
+    monkeypatch.setattr(torch.amp, "GradScaler", grown)
+    whole = run(spec, data)
+    part = run(spec, data, control=Asking({kill: "stop"})).checkpoint()
+    rest = run(spec, data, resume=from_bytes(to_bytes(part)))
+    scaler = whole.checkpoint().meta["scaler"]
+    assert 0 < scaler["scale"] != 2.0**20
+    assert np.isfinite(whole.values("train/loss")).all()
+    assert not np.isfinite(whole.values("grad_norm")).all()  # skipped steps, seen as what they were
+    assert scaler == rest.checkpoint().meta["scaler"]
+    assert np.array_equal(whole.values("train/loss")[kill:], rest.values("train/loss"))
+    assert equal(whole.checkpoint(), rest.checkpoint())
+    # And it matters: without it, the rest is another run.
+    forgotten = Checkpoint(part.tensors, {**part.meta, "scaler": None})
+    other = run(spec, data, resume=forgotten).checkpoint()
+    assert other.meta["scaler"] != scaler or not equal(other, whole.checkpoint())
+
+
+def test_a_run_killed_between_early_stopping_and_its_end_is_not_trained_further(every_step):
+    for rule in ({"early_stopping": {"patience": 3}}, {"stop_at_loss": 0.9}):
+        spec = spec_of(epochs=60, optimizer={"kind": "sgd", "lr": 0.4}, **rule)
+        caught: list[bytes] = []
+
+        def keep(flush, caught=caught):
+            caught.extend(s.blob for s in flush.checkpoints if s.name == "last")
+
+        whole = run(spec, each=keep)
+        (end,) = whole.events("early_stop")
+        assert end.step < 300
+        last = from_bytes(caught[-1])
+        assert last.step == end.step
+        again = run(spec, resume=last)
+        assert again.outcome == "finished"
+        assert again.flushes[-1].step == end.step
+        assert len(again.values("train/loss")) == 0
+        assert equal(again.checkpoint(), whole.checkpoint())
+        # With the rule taken back it goes on.
+        free = run(
+            spec.with_changes("training.early_stopping=null", "training.stop_at_loss=null"), resume=last
+        )
+        assert free.flushes[-1].step == 300
 
 
 def test_a_longer_run_goes_on_from_a_finished_one():

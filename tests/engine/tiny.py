@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from workbench.engine.checkpoint import Checkpoint, from_bytes
 from workbench.engine.control import Request
 from workbench.engine.flush import Flush
 from workbench.models.build import build
-from workbench.records import Event, Panel, Scalars
+from workbench.records import Change, Event, Panel, Scalars
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.classification import task_for
 
@@ -77,12 +77,19 @@ CNN = [
 
 
 def spec_of(
-    layers: Any = None, *, seed: int = 0, task: Any = None, watch: Any = None, **training: Any
+    layers: Any = None,
+    *,
+    seed: int = 0,
+    task: Any = None,
+    watch: Any = None,
+    augment: Sequence[Any] = (),
+    **training: Any,
 ) -> RunSpec:
     """A RunSpec with small defaults: batch 16, one thread, CPU."""
     tree = {
         "name": "tiny",
         "seed": seed,
+        "data": {"augment": list(augment)},
         "model": {"family": "cnn", "layers": MLP if layers is None else layers},
         "task": task or {},
         "training": {"batch_size": 16, "device": "cpu", "threads": 1, **training},
@@ -121,6 +128,11 @@ class Seen:
         return from_bytes(saved[-1].blob)
 
     @property
+    def ledger(self) -> list[Change]:
+        """New lines, in order."""
+        return [line for flush in self.flushes for line in flush.changes]
+
+    @property
     def outcome(self) -> str | None:
         return self.flushes[-1].outcome
 
@@ -145,12 +157,40 @@ class Asking:
         self.waits += 1
 
 
+def change(**paths: Any) -> Request:
+    """A request to change training's fields; `augment` is the data's, lr and weight_decay the optimizer's."""
+    places = {"augment": "data.augment"}
+    places |= {name: f"training.optimizer.{name}" for name in ("lr", "weight_decay")}
+    named = {places.get(name, f"training.{name}"): value for name, value in paths.items()}
+    return Request("change", {"changes": named})
+
+
+class Script:
+    """A control that asks whole requests: at steps, and one list after the other whenever it is paused."""
+
+    def __init__(self, at: Mapping[int, Sequence[Request]], paused: Iterable[Sequence[Request]] = ()) -> None:
+        self.at = {step: list(requests) for step, requests in at.items()}
+        self.paused = [list(requests) for requests in paused]
+        self.step = 0
+        self.waits = 0
+
+    def take(self) -> list[Request]:
+        if self.waits:
+            self.waits = 0
+            return self.paused.pop(0)
+        return [r for step in sorted(self.at) if step <= self.step for r in self.at.pop(step)]
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
 def run(
     spec: RunSpec,
     data: Images | None = None,
     *,
     control: Any = None,
     resume: Checkpoint | None = None,
+    ledger: Sequence[Change] = (),
     watch: Any = None,
     model: nn.Module | None = None,
     each: Callable[[Flush], None] | None = None,
@@ -161,9 +201,11 @@ def run(
     model = model or build(spec.model, shape, seed=spec.seed)
     seen = Seen(model=model)
     task = task_for(spec.task, len(data.classes))
-    for flush in loop.fit(model, data, task, spec, watch=watch, control=control, resume=resume):
+    for flush in loop.fit(
+        model, data, task, spec, watch=watch, control=control, resume=resume, ledger=ledger
+    ):
         seen.flushes.append(flush)
-        if isinstance(control, Asking):
+        if isinstance(control, Asking | Script):
             control.step = flush.step
         if each:
             each(flush)

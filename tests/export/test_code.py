@@ -16,6 +16,7 @@ from workbench.models.build import build
 from workbench.specs.errors import SpecError
 from workbench.specs.layers import LAYERS
 from workbench.specs.model import ModelSpec
+from workbench.specs.nesting import every
 from workbench.specs.presets import PRESETS, preset
 
 
@@ -36,16 +37,16 @@ def same(model, shape, code: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_runs_as_code_with_equal_outputs(name: str):
-    shape = (1, 8, 8) if preset(name).spec.data.name == "digits" else (1, 28, 28)
+    shape = stacks.input_of(name)
     model = preset(name).spec.model
     same(model, shape, pytorch_code(model, shape, 10, PRESETS[name].title))
 
 
 def test_random_stacks_run_as_code_with_equal_outputs():
-    compared = {"taken": 0, "kinds": set()}
+    compared = {"taken": 0, "nested": 0, "kinds": set()}
 
     @settings(
-        deadline=None, derandomize=True, database=None, max_examples=250,
+        deadline=None, derandomize=True, database=None, max_examples=600,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(stacks.stacks, stacks.shapes)
@@ -56,12 +57,14 @@ def test_random_stacks_run_as_code_with_equal_outputs():
                 pytorch_code(model, shape, 3)
             return
         compared["taken"] += 1
-        compared["kinds"] |= {row.kind for row in rows}
+        compared["kinds"] |= {layer.kind for layer in every(rows)}
+        compared["nested"] += any(row.children for row in model.rows(shape))
         same(model, shape, pytorch_code(model, shape, 3))
 
     check()
-    assert compared["taken"] >= 80, compared
-    assert len(compared["kinds"]) >= len(LAYERS) - 3, compared
+    assert compared["taken"] >= 150, compared
+    assert compared["nested"] >= 30, compared
+    assert len(compared["kinds"]) >= len(LAYERS) - 5, compared
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -78,6 +81,24 @@ def test_the_code_reads_as_one_would_write_it():
     assert "nn.Linear(1600, 128)," in code
     assert "225,034 parameters" in code
     assert {n.names[0].name for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Import)} == {"torch"}
+
+
+def test_groups_read_as_blocks_that_the_script_defines_itself():
+    code = pytorch_code(preset("resnet-18").spec.model, (1, 32, 32), 10)
+    assert code.count("class Residual(nn.Module):") == 1
+    assert "class Parallel" not in code
+    assert "            nn.Sequential(  " in code or "nn.Sequential(\n" in code
+    assert "nn.Conv2d(64, 128, kernel_size=1, stride=2, bias=False)," in code
+
+
+def test_equal_repetitions_read_as_a_loop():
+    block = [{"kind": "conv2d", "out_channels": 4, "padding": 1}, {"kind": "relu"}]
+    model = ModelSpec.model_validate({"layers": [{"kind": "repeat", "times": 3, "layers": block}]})
+    code = pytorch_code(model, (4, 8, 8), 3)
+    assert "for _ in range(3)" in code
+    assert code.count("nn.Conv2d") == 1
+    same(model, (4, 8, 8), code)
+    same(model, (1, 8, 8), pytorch_code(model, (1, 8, 8), 3))  # the first repetition sees fewer channels
 
 
 def test_a_hostile_title_stays_inside_the_docstring():

@@ -11,7 +11,6 @@ import pytest
 
 from workbench.figures import theme
 from workbench.figures.balance import balance_figure, balance_info
-from workbench.figures.confusion import confusion_figure, confusion_info
 from workbench.figures.layers import layers_figure, layers_info
 from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.records import RunState
@@ -66,22 +65,6 @@ def test_a_class_without_images_makes_the_ratio_infinite() -> None:
 def test_class_names_are_never_markup() -> None:
     figure = balance_figure(balance_info({"train": [1]}, ["<img src=x onerror=alert(1)>"]))
     assert "<" not in figure.layout.yaxis.ticktext[0]
-
-
-def test_confusion_agrees_with_scikit_learn() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(0)
-    true, guess = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
-    info = confusion_info(metrics.confusion_matrix(true, guess), "abcd")
-    assert info.accuracy == pytest.approx(metrics.accuracy_score(true, guess))
-    recall = metrics.recall_score(true, guess, average=None)
-    assert np.diag(info.shares) == pytest.approx(recall)
-
-
-def test_an_empty_row_has_no_share() -> None:
-    info = confusion_info([[0, 0], [1, 3]], ["a", "b"])
-    assert info.shares.tolist() == [[0, 0], [0.25, 0.75]]
-    assert confusion_figure(info).data[0].z.tolist() == info.shares.tolist()
 
 
 def test_parameters_by_layer_sum_to_the_model() -> None:

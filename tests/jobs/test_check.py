@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from workbench import catalog
 from workbench.jobs import check as checking
 from workbench.jobs.check import check
+from workbench.jobs.outlook import outlook
+from workbench.specs.errors import DataError
 from workbench.specs.presets import PRESETS, preset
 from workbench.store import Store, open_store
 
@@ -91,3 +97,66 @@ def test_an_apple_gpu_is_not_looked_for_elsewhere(store: Store, monkeypatch: pyt
     monkeypatch.setattr("sys.platform", "linux")
     report = check(store, preset("mlp-tiny").spec.with_changes("training.device=mps"))
     assert report.problems[0].where == "training.device"
+
+
+def test_more_threads_than_cores_are_a_warning_and_no_error(store: Store) -> None:
+    report = check(store, preset("mlp-tiny").spec.with_changes("training.threads=256"))
+    assert report.ok
+    assert [(p.where, p.severity) for p in report.problems] == [("training.threads", "warning")]
+
+
+def test_a_frozen_layer_that_is_not_there_is_found_before_the_run(store: Store) -> None:
+    report = check(store, preset("mlp-tiny").spec.with_changes("training.freeze=[99]"))
+    assert not report.ok
+    assert report.problems[0].where == "training.freeze"
+
+
+def test_one_image_a_class_is_refused_before_the_run_as_it_would_fail_in_it(
+    store: Store, tmp_path: Path
+) -> None:
+    for name, grey in (("dark", 10), ("light", 200)):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        Image.fromarray(np.full((12, 12), grey, np.uint8)).save(tmp_path / "few" / name / "1.png")
+    catalog.add(store, tmp_path / "few", "few")
+    spec = preset("mlp-tiny").spec.with_changes("data={name: few}", "model.layers.3.out_features=2")
+    with pytest.raises(DataError) as failure:
+        catalog.load(store, spec.data)
+    report = check(store, spec)
+    assert not report.ok
+    assert failure.value.problems[0].fact in [problem.fact for problem in report.problems]
+
+
+def test_parts_of_a_batch_need_less_memory(store: Store) -> None:
+    spec = preset("cnn-mnist").spec.with_changes("training.batch_size=512")
+    whole, parts = check(store, spec), check(store, spec.with_changes("training.accumulation_steps=8"))
+    assert parts.memory_bytes < whole.memory_bytes
+
+
+def test_a_run_that_can_never_fit_is_refused_with_what_would(store: Store) -> None:
+    spec = preset("cnn-mnist").spec.with_changes(
+        "training.batch_size=9000", "data.size=512", "training.device=cpu"
+    )
+    problem = next(p for p in check(store, spec).problems if p.where == "training.batch_size")
+    assert problem.severity == "error"
+    found = re.match(r"Batch (\d+) fits, or accumulation_steps (\d+) does too\.", problem.repair)
+    assert found, problem.repair
+    for change in (f"training.batch_size={found[1]}", f"training.accumulation_steps={found[2]}"):
+        report = check(store, spec.with_changes(change))
+        assert not [p for p in report.problems if p.severity == "error"], change
+
+
+def test_the_outlook_says_what_will_happen(store: Store) -> None:
+    spec = preset("mlp-tiny").spec.with_changes(
+        "task.class_weights=balanced", "training.early_stopping={patience: 4}", "training.threads=256"
+    )
+    report = check(store, spec)
+    told = outlook(store, spec, report)
+    lines = dict(told)
+    assert lines["Data"] == "digits: 1,455 to learn from, 162 to validate on, 180 to test on"
+    assert lines["Model"] == "6 layers with 5,794 parameters"
+    assert lines["Loss"] == "cross-entropy, rare classes weighing more"
+    assert lines["Length"] == "920 updates, 20 × through the training images"
+    assert lines["Validation"].startswith("20 times, every 46 updates; stops after 4")
+    assert lines["Time"] == "not known before a preflight"
+    assert dict(outlook(store, spec, report, {"eta_s": 200.0}))["Time"] == "about 3 min"
+    assert ("Mind", report.problems[0].sentence()) in told

@@ -14,6 +14,7 @@ import pytest
 from tests.live import trainer
 from tests.live.conftest import frames_of, of_kind, points
 from workbench.live import hub as hubs
+from workbench.live import wire
 from workbench.live.hub import Hubs, Viewer
 from workbench.live.reader import Reader
 from workbench.records import Scalars
@@ -392,3 +393,97 @@ def test_who_comes_while_the_last_one_leaves_reads_every_point_once(store, run_i
     assert most[0] == 1, "one poll at a time"
     assert [points(*f)["train/loss"].shape[1] for f in of_kind(frames, "scalars") if f[0]["series"]] == [5]
     assert is_over
+
+
+@pytest.mark.parametrize(("keys", "steps"), [(1, 400), (4, 5_000), (10, 2_000), (10, 50_000), (40, 300)])
+def test_a_tick_is_below_20_kb_and_holds_the_extremes_of_every_key(store, run_id, keys, steps):
+    """A thousand steps a second and more, as a tiny model on a GPU makes them."""
+    names = [f"key/{k}" for k in range(keys)]
+
+    async def watch():
+        store.flush(run_id, [scalars(1, 10, name) for name in names], step=10)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        store.flush(run_id, [scalars(11, 10 + steps, name) for name in names], step=10 + steps)
+        sizes, found = 0, []
+        while True:
+            try:
+                frame = await asyncio.wait_for(viewer.next(), 0.5)
+            except TimeoutError:
+                break
+            sizes += len(frame)
+            found.append(wire.unpack(frame))
+        hub.leave(viewer)
+        return sizes, of_kind(found, "scalars")
+
+    size, frames = asyncio.run(watch())
+    assert size < 20_000
+    assert len(frames) == 1
+    true = np.sin(np.arange(11, 11 + steps))
+    for name, drawn in points(*frames[0]).items():
+        assert name in names
+        assert drawn[0, -1] == 10 + steps
+        assert (drawn[3].min(), drawn[3].max(), drawn[3][-1]) == (true.min(), true.max(), true[-1])
+    assert set(points(*frames[0])) == set(names)
+
+
+def test_a_viewer_is_told_when_the_home_is_gone_and_when_it_is_back(store, run_id, home):
+    async def watch():
+        store.flush(run_id, [scalars(1, 5)], step=5)
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        away = home.with_name("away")
+        home.rename(away)
+        told = await first_of(viewer, "trouble")
+        away.rename(home)
+        back = await first_of(viewer, "status")
+        hub.leave(viewer)
+        return told, back
+
+    told, back = asyncio.run(watch())
+    assert "it was removed or replaced" in told["text"]
+    assert back["state"] == "running"
+
+
+async def first_of(viewer, kind, seconds=10):
+    """The header of the next frame of a kind."""
+    deadline = time.monotonic() + seconds
+    while True:
+        frame = await asyncio.wait_for(viewer.next(), deadline - time.monotonic())
+        head = wire.unpack(frame)[0]
+        if head["k"] == kind:
+            return head
+
+
+def test_the_log_is_searched_and_paged_over_the_socket(store, run_id):
+    path = store.log_path(run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"line {i}\n" for i in range(1, 50_001)))
+
+    async def watch():
+        viewer = Viewer()
+        hub = await Hubs(lambda: store).join(run_id, viewer)
+        await frames_of(viewer)
+        await hub.answer(viewer, {"op": "find", "text": "LINE 777", "before": None})
+        found = of_kind(await frames_of(viewer), "found")
+        await hub.answer(viewer, {"op": "page", "at": found[0][0]["lines"][0][1]})
+        page = of_kind(await frames_of(viewer), "page")
+        for odd in (
+            {"op": "find", "text": "x" * 10_000, "before": None},
+            {"op": "find", "text": 3, "before": None},
+            {"op": "page", "at": "0"},
+        ):
+            await hub.answer(viewer, odd)
+        rest = await frames_of(viewer)
+        hub.leave(viewer)
+        return found, page, rest
+
+    found, page, rest = asyncio.run(watch())
+    numbers = [line[0] for line in found[0][0]["lines"]]
+    assert numbers == [777, *range(7770, 7780)]
+    head = page[0][0]
+    assert head["text"].splitlines()[777 - head["line"]] == "line 777"
+    assert not of_kind(rest, "found")
+    assert not of_kind(rest, "page")

@@ -98,8 +98,9 @@ def test_a_strange_url_shows_the_runs_all_the_same(
 
 
 def test_compare_says_what_to_do_when_nothing_is_chosen(visit: Opener, store: Store) -> None:
-    assert "Choose runs here" in visit("compare").info[0].value
+    assert "nothing to compare yet" in visit("compare").info[0].value
     finished(store)
+    assert "Choose runs here" in visit("compare").info[0].value
     app = visit("compare", runs="nobody,nothing")
     assert "Choose runs here" in app.info[0].value
     assert "2 of the named runs are gone" in texts(app)

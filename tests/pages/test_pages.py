@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,12 @@ def asked(app: AppTest, name: str) -> str:
     """A value of the URL; AppTest gives a list for some and a text for others."""
     value = app.query_params[name]
     return value if isinstance(value, str) else value[0]
+
+
+def table(app: AppTest) -> dict[str, Any]:
+    """What the table of runs was given; the queue above it is a component too."""
+    sent = [json.loads(component.proto.json) for component in app.get("bidi_component")]
+    return next(data for data in sent if "columns" in data)
 
 
 def finished(store: Store, name: str = "a run") -> str:
@@ -216,20 +223,19 @@ def test_any_number_of_runs_is_listed(visit: Opener, store: Store, n: int) -> No
     if n == 0:
         assert "Nothing has been trained yet" in app.info[0].value
     else:
-        assert len(json.loads(app.get("bidi_component")[0].proto.json)["rows"]) == min(n, 50)  # a page
+        assert len(table(app)["rows"]) == min(n, 50)  # a page
 
 
 def test_runs_are_found_by_every_word(visit: Opener, store: Store) -> None:
     finished(store, "blue net")
     finished(store, "red net")
     app = visit("runs", search="NET red")
-    rows = json.loads(app.get("bidi_component")[0].proto.json)["rows"]
-    assert [row["name"] for row in rows] == ["red net"]
+    assert [row["name"] for row in table(app)["rows"]] == ["red net"]
 
 
 def test_the_table_tells_best_and_newest(visit: Opener, store: Store) -> None:
     finished(store)
-    (row,) = json.loads(visit("runs").get("bidi_component")[0].proto.json)["rows"]
+    (row,) = table(visit("runs"))["rows"]
     assert row["cells"]["best:val/accuracy"] == ["80.0 %", "now 75.0 %"]
     assert row["cells"]["best:val/loss"] == ["0.5", "now 0.6"]
     assert (row["state"], row["progress_text"]) == ("finished", "40% · epoch 2.0")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from workbench.models.build import build
-from workbench.probes.convolutions import conv_layers, feature_maps, filters
+from workbench.probes.convolutions import conv_layers, feature_maps, filters, watched
 from workbench.probes.hooks import looking, outputs_of
 from workbench.probes.tiles import scaled, shrunk
 from workbench.specs.errors import ProbeError
@@ -171,3 +171,19 @@ def test_small_maps_are_not_resized():
     x = torch.rand(2, 64, 10)
     assert shrunk(x, 64) is x
     assert torch.allclose(shrunk(torch.ones(1, 128, 128), 64), torch.ones(1, 64, 64))
+
+
+def test_convolutions_inside_groups_are_looked_at_by_name():
+    spec = preset("resnet-20").spec.model
+    model = build(spec, (1, 28, 28), seed=0)
+    names = watched(spec)
+    assert len(names) == 19  # of 20 layers one is dense; He et al. count no projections
+    assert set(names) <= set(conv_layers(model))
+    assert {"3.0.0.layers.0", "4.layers.3", 0} <= set(names)
+    assert "4.shortcut.0" in conv_layers(model)
+    maps = feature_maps(model, names, torch.randn(2, 1, 28, 28, generator=torch.Generator()))
+    assert [m.topic for m in maps] == [f"maps/{name}" for name in names]
+    tiles = filters(model, "3.0.0.layers.0")
+    assert tiles.topic == "filters/3.0.0.layers.0"
+    weight = model.get_submodule("3.0.0.layers.0").weight.detach().numpy()
+    assert np.allclose(values(tiles)[0], weight[0, 0], atol=float(tiles.highs[0] - tiles.lows[0]) / 250)

@@ -192,12 +192,12 @@ def test_a_page_costs_no_more_rows_than_it_shows(store: Store, monkeypatch: pyte
     for i in range(30):
         add(store, str(i))
     made: list[str] = []
-    frozen: Callable[[Any], RunRow] = runs._frozen
+    frozen: Callable[[Any], RunRow] = runs.frozen
 
     def counted(row: Any) -> RunRow:
         made.append(row.id)
         return frozen(row)
 
-    monkeypatch.setattr(runs, "_frozen", counted)
+    monkeypatch.setattr(runs, "frozen", counted)
     rows, total = store.runs.search(sort_key="name", limit=4)
     assert (len(rows), total, len(made)) == (4, 30, 4)

@@ -20,6 +20,7 @@ from workbench.specs.training import (
 )
 from workbench.ui.fields import fault, knobs, spec_types
 from workbench.ui.forms import carried_over
+from workbench.ui.marks import plain
 
 SPECS: list[type[Spec]] = [
     *{cls for root in (DataSpec, TrainingSpec, TaskSpec, WatchSpec) for cls in spec_types(root)},
@@ -126,3 +127,16 @@ def test_a_rule_between_two_fields_is_told_under_the_form() -> None:
 def test_every_field_of_every_spec_has_help() -> None:
     bare = [f"{cls.__name__}.{k.name}" for cls in SPECS for k in knobs(cls) if not k.help]
     assert bare == []
+
+
+@pytest.mark.parametrize("cls", SPECS, ids=lambda cls: cls.__qualname__)
+def test_every_field_shows_its_unit_and_its_help(cls: type[Spec]) -> None:
+    drawn_fields = [k for k in knobs(cls) if k.kind not in ("other", "spec", "union")]
+    app = drawn(cls())
+    kinds = ("number_input", "selectbox", "text_input", "toggle")
+    shown = {w.key: w for kind in kinds for w in getattr(app, kind)}
+    for knob in drawn_fields:
+        widget = shown.get(f"form.{knob.name}") or shown.get(f"form.{knob.name}.on")
+        assert widget is not None, knob.name
+        assert plain(knob.help, 400).rstrip("…\\")[:200] in (widget.help or ""), knob.name
+        assert knob.unit.lower() in widget.label.lower(), knob.name

@@ -15,7 +15,7 @@ from workbench.store import RunRow, open_store
 from workbench.ui import board, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain
 from workbench.ui.model import fitted
-from workbench.ui.plan import checklist, plan
+from workbench.ui.plan import checklist, has_batch_norm, plan
 from workbench.ui.stack import dump, report
 
 SIZES = {"train": 9000, "validation": 1000, "test": 2000}
@@ -25,6 +25,32 @@ def test_a_plan_counts_the_last_partial_batch() -> None:
     planned = plan(TrainingSpec(batch_size=128, epochs=5), SIZES)
     assert (planned.steps_per_epoch, planned.total_steps) == (71, 355)  # ⌈9000 / 128⌉ = 71
     assert planned.epochs == 5
+
+
+@pytest.mark.parametrize("n", [1, 2, 64, 65, 127, 128, 129, 8_961, 9_000])
+@pytest.mark.parametrize("size", [1, 2, 64, 128])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_plan_counts_the_batches_that_the_engine_cuts(n: int, size: int, batch_norm: bool) -> None:
+    from workbench.engine.batches import batch_sizes
+
+    planned = plan(TrainingSpec(batch_size=size, epochs=1), {**SIZES, "train": n}, batch_norm=batch_norm)
+    assert planned.steps_per_epoch == len(batch_sizes(n, size, join_single=batch_norm))
+
+
+def test_batch_norm_is_found_inside_blocks_too() -> None:
+    known = {name: has_batch_norm(preset.spec) for name, preset in PRESETS.items()}
+    assert known["cnn-mnist"] is False
+    from torch import nn
+
+    from workbench.models.build import build
+
+    for name, preset in PRESETS.items():
+        data = preset.spec.data
+        side = data.size or (8 if data.name == "digits" else 28)
+        shape = (data.channels or 1, side, side)
+        model = build(preset.spec.model, shape)
+        real = any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in model.modules())
+        assert known[name] is real, name
 
 
 def test_steps_win_over_epochs() -> None:
@@ -143,10 +169,10 @@ def run(home: Path) -> RunRow:
 @pytest.mark.parametrize(
     ("state", "allowed"),
     [
-        ("queued", {"stop", "delete"}),
+        ("queued", {"hold", "stop", "delete"}),
         ("starting", {"pause", "stop"}),
-        ("running", {"pause", "stop"}),
-        ("paused", {"resume", "stop"}),
+        ("running", {"pause", "park", "stop"}),
+        ("paused", {"park", "resume", "stop"}),
         ("stopping", set()),
         ("finished", {"delete"}),
         ("stopped", {"resume", "delete"}),

@@ -14,6 +14,7 @@ import pytest
 from tests.processes import living_home, processes_of, supervisor_pid, until
 from workbench.jobs import runs as jobs
 from workbench.jobs.launch import ensure_supervisor
+from workbench.jobs.slots import Settings
 from workbench.records import RunState
 from workbench.specs.errors import StoreError
 from workbench.specs.presets import preset
@@ -79,7 +80,7 @@ def test_a_full_disk_does_not_end_the_supervisor_and_the_reason_is_kept(
 ) -> None:
     store = open_store()
     row = store.runs.create(LONG)
-    supervisor = supervising.Supervisor(store, "me", slots=1, idle_s=0)
+    supervisor = supervising.Supervisor(store, "me", settings=Settings(), idle_s=0)
     pid = 2**22 - 1  # nobody's
     store.runs.claim(row.id, pid, 1.0, HOST)
     supervisor.runs[pid] = (row.id, 0)
@@ -94,18 +95,18 @@ def test_a_full_disk_does_not_end_the_supervisor_and_the_reason_is_kept(
     with pytest.raises(OSError, match="full"):  # the loop goes on after that
         supervisor._reap()
     monkeypatch.setattr(store.runs, "exit", real)
-    supervisor._bury()  # there is room again
+    supervisor.undertaker.look_around(set())  # there is room again
     error = store.runs.get(row.id).error
     assert error is not None
     assert "the disk was full" in error["fact"]
-    assert not supervisor.vanished
+    assert not supervisor.undertaker.vanished
 
 
 def test_a_process_that_lives_is_not_buried(home: Path) -> None:
     store = open_store()
     row = store.runs.create(LONG)
     store.runs.claim(row.id, os.getpid(), started_at(os.getpid()), HOST)
-    supervising.Supervisor(store, "me", slots=1, idle_s=0)._bury()
+    supervising.Supervisor(store, "me", settings=Settings(), idle_s=0).undertaker.look_around(set())
     assert store.runs.get(row.id).error is None
 
 

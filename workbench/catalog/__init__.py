@@ -1,6 +1,16 @@
 """Registered data sets, by name: the data room wired to the store. No torch, no streamlit."""
 
-from workbench.catalog.looking import Samples, class_balance, samples
+from workbench.catalog.editing import (
+    copy,
+    drop_classes,
+    drop_images,
+    merge_classes,
+    relabel,
+    rename_class,
+    restore,
+)
+from workbench.catalog.following import followed
+from workbench.catalog.looking import Samples, Statistics, class_balance, copies, in_turn, samples, statistics
 from workbench.catalog.sets import (
     add,
     delete,
@@ -18,16 +28,28 @@ list = list_sets  # read as `catalog.list(store)`
 
 __all__ = [
     "Samples",
+    "Statistics",
     "add",
     "class_balance",
+    "copies",
+    "copy",
     "delete",
+    "drop_classes",
+    "drop_images",
+    "followed",
+    "in_turn",
     "list",
     "load",
+    "merge_classes",
     "prepare_all",
+    "relabel",
     "rename",
+    "rename_class",
+    "restore",
     "samples",
     "schema",
     "shape_and_classes",
     "show",
+    "statistics",
     "with_shipped",
 ]

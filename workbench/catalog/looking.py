@@ -1,12 +1,18 @@
-"""A data set for the eye: pages of sample images, and how many images each class has."""
+"""A data set for the eye: pages of sample images, images per class, statistics, and copies."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from workbench.catalog.sets import with_shipped
+from workbench.data.copies import Copies, copies_of
+from workbench.data.dataset import mean_std
 from workbench.data.prepared import open_arrays
 from workbench.data.splits import SPLITS
 from workbench.specs.base import did_you_mean
@@ -27,6 +33,21 @@ class Samples:
     total: int
     page: int
     pages: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """mean, std (C,) of all pixels on the 0..1 scale; brightness: images by their mean grey, in 64 bins of
+    4 grey levels. sizes, modes, forms: of the files, [(value, files)], commonest
+    first; empty where the set did not come as image files.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    brightness: tuple[int, ...]
+    sizes: tuple[tuple[tuple[int, int], int], ...]
+    modes: tuple[tuple[str, int], ...]
+    forms: tuple[tuple[str, int], ...]
 
 
 def samples(
@@ -57,7 +78,7 @@ def samples(
         chosen &= arrays.labels == class_index
     rows = np.flatnonzero(chosen)
     if class_index is None:
-        rows = rows[_in_turn(arrays.labels[rows])]
+        rows = rows[in_turn(arrays.labels[rows])]
     per_page = min(max(1, per_page), 500)
     pages = max(1, -(-len(rows) // per_page))
     page = min(max(0, page), pages - 1)
@@ -78,7 +99,45 @@ def class_balance(store: Store, name: str) -> dict[str, list[int]]:
     }
 
 
-def _in_turn(labels: np.ndarray) -> np.ndarray:
+def copies(store: Store, name: str) -> Copies:
+    """Images that occur more than once, identical or nearly; looked for once. Raises DataError."""
+    return copies_of(with_shipped(store, name).path)
+
+
+def statistics(store: Store, name: str) -> Statistics:
+    """Mean, spread and brightness of the pixels, and what the files were; kept once found."""
+    row = with_shipped(store, name)
+    path = row.path / "statistics.json"
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(path.read_text(encoding="ascii"))
+    if kept.get("fingerprint") != row.fingerprint:
+        images = open_arrays(row.path).images
+        mean, std = mean_std(images)
+        step = max(1, (4 << 20) // max(1, images[0].size))
+        bins = np.zeros(64, np.int64)
+        for at in range(0, len(images), step):
+            grey = images[at : at + step].mean((1, 2, 3), dtype=np.float32)
+            bins += np.bincount(np.minimum((grey / 4).astype(int), 63), minlength=64)
+        kept = {
+            "fingerprint": row.fingerprint, "mean": mean.tolist(), "std": std.tolist(),
+            "brightness": bins.tolist(),
+        }  # fmt: skip
+        with contextlib.suppress(OSError):
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(kept), encoding="ascii")
+            os.replace(draft, path)
+    source: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        source = json.loads((row.path / "source.json").read_text(encoding="utf-8"))
+    told = {kind: tuple((value, n) for value, n in source.get(kind, [])) for kind in ("mode", "form")}
+    return Statistics(
+        tuple(kept["mean"]), tuple(kept["std"]), tuple(kept["brightness"]),
+        tuple(((size[0], size[1]), n) for size, n in source.get("size", [])), told["mode"], told["form"],
+    )  # fmt: skip
+
+
+def in_turn(labels: np.ndarray) -> np.ndarray:
     """An order that takes the first of each class, then the second of each. Shapes: (n,) -> (n,) int64."""
     order = np.argsort(labels, kind="stable")
     counts = np.bincount(labels)

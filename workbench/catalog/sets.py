@@ -28,7 +28,9 @@ from workbench.store import Store
 from workbench.store.datasets import DatasetRow
 
 _NAME = TypeAdapter(DataName)
-_SUFFIXES = (".zip", ".gz", ".bz2", ".tgz", ".tar", ".idx", ".idx3")
+_SUFFIXES = (
+    ".zip", ".gz", ".bz2", ".xz", ".tgz", ".tbz2", ".txz", ".tar", ".idx", ".idx3", ".npz", ".npy",
+)  # fmt: skip
 _STALE_S = 24 * 3600  # an import that old was killed
 _first_use = threading.Lock()
 
@@ -47,15 +49,18 @@ def prepare_all(store: Store) -> None:
             with_shipped(store, name)
 
 
-def with_shipped(store: Store, name: str) -> DatasetRow:
-    """The set of that name; a shipped one is written first where needed. Raises DataError."""
+def with_shipped(store: Store, name: str, version: int | None = None) -> DatasetRow:
+    """The set of that name, in `version` or as it is now; a shipped one is written first where needed.
+
+    Raises DataError.
+    """
     if name in data.SHIPPED:
         with _first_use:  # two pages may ask at the same moment
             if name not in {row.name for row in store.datasets.list()}:
-                with _incoming(store) as folder:
+                with incoming(store) as folder:
                     prepared = data.prepare_shipped(name, folder)
-                    return _put(store, name, folder, prepared)
-    return store.datasets.get(name)
+                    return put(store, name, folder, prepared)
+    return store.datasets.get(name, version)
 
 
 def add(
@@ -80,7 +85,7 @@ def add(
     """
     is_hub = str(source).startswith(PREFIX)  # the command line may have made a Path of it
     chosen = checked_name(store, name) if name else free_name(store, str(source))
-    with _incoming(store) as folder:
+    with incoming(store) as folder:
         if is_hub:
             prepared = prepare_hub(
                 str(source).removeprefix(PREFIX), folder, size=size, channels=channels, limits=limits,
@@ -91,7 +96,7 @@ def add(
                 Path(source).expanduser(), folder, size=size, channels=channels, labels=labels,
                 class_names=class_names, licence=licence, limits=limits, progress=progress, stop=stop,
             )  # fmt: skip
-        return _put(store, chosen, folder, prepared)
+        return put(store, chosen, folder, prepared)
 
 
 def show(store: Store, name: str) -> dict[str, Any]:
@@ -106,22 +111,27 @@ def show(store: Store, name: str) -> dict[str, Any]:
         "splits": dict(row.splits),
         "schema": row.schema.model_dump(mode="json"),
         "report": [dict(line) for line in row.report],
+        "version": row.version,
+        "fingerprint": row.fingerprint,
     }
 
 
-def load(store: Store, spec: DataSpec) -> data.Dataset:
-    """The arrays a run trains on, cut and shaped as `spec` says. Raises DataError."""
-    return data.load(with_shipped(store, spec.name).path, spec)
+def load(store: Store, spec: DataSpec, version: int | None = None) -> data.Dataset:
+    """The arrays a run trains on, cut and shaped as `spec` says. version: of the set; None is the newest.
+
+    Raises DataError.
+    """
+    return data.load(with_shipped(store, spec.name, version).path, spec)
 
 
-def schema(store: Store, name: str) -> DataSchema:
-    """What a set is. Raises DataError with the nearest name."""
-    return with_shipped(store, name).schema
+def schema(store: Store, name: str, version: int | None = None) -> DataSchema:
+    """What a set is, or was in `version`. Raises DataError with the nearest name."""
+    return with_shipped(store, name, version).schema
 
 
-def shape_and_classes(store: Store, spec: DataSpec) -> tuple[Shape, int]:
+def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[Shape, int]:
     """(C, H, W) that a model sees under `spec`, and the number of classes. Raises DataError."""
-    found = schema(store, spec.name)
+    found = schema(store, spec.name, version)
     return found.shape_for(spec), len(found.classes)
 
 
@@ -179,7 +189,8 @@ def _names(store: Store) -> set[str]:
     return {row.name for row in store.datasets.list()} | set(data.SHIPPED)
 
 
-def _put(store: Store, name: str, folder: Path, prepared: data.Prepared) -> DatasetRow:
+def put(store: Store, name: str, folder: Path, prepared: data.Prepared) -> DatasetRow:
+    """Register a prepared folder, which moves into the store; a new version where the name is taken."""
     return store.datasets.put(
         name,
         folder,
@@ -191,7 +202,7 @@ def _put(store: Store, name: str, folder: Path, prepared: data.Prepared) -> Data
 
 
 @contextlib.contextmanager
-def _incoming(store: Store) -> Iterator[Path]:
+def incoming(store: Store) -> Iterator[Path]:
     """A place for a set in preparation, on the disk where it will stay. Clears what killed imports left."""
     root = store.artifacts / "incoming"
     root.mkdir(parents=True, exist_ok=True)

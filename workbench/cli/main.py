@@ -19,7 +19,7 @@ from pathlib import Path
 
 import typer
 
-from workbench.cli import data, house, labels, model, runs, specs, train
+from workbench.cli import data, house, labels, log, model, preflight, queue, runs, specs, steer, train
 from workbench.cli.terminal import note, print_error
 from workbench.specs.errors import StoreError, WorkbenchError
 
@@ -31,9 +31,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS: tuple[Callable[..., object], ...] = (
-    house.up, house.doctor, specs.presets, specs.check, train.train, runs.runs, runs.show, runs.log,
-    runs.metrics, runs.pause, runs.resume, runs.stop, runs.fork, model.evaluate, model.predict, runs.rename,
-    runs.delete,
+    house.up, house.doctor, specs.presets, specs.check, preflight.preflight,
+    preflight.range_test, train.train, runs.runs, runs.show, log.log, runs.metrics, steer.pause,
+    steer.park, steer.resume, steer.step, steer.stop, steer.change, steer.ledger,
+    steer.fork, queue.queue, queue.hold, queue.release, queue.move, model.evaluate, model.predict,
+    model.hardest,
+    runs.rename, runs.delete,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
@@ -58,7 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except StoreError as error:  # the machine's fault, not the input's
         print_error(error)
-        return 1
+        return 2 if any(_is_damage(problem.fact) for problem in error.problems) else 1
     except WorkbenchError as error:
         print_error(error)
         return 2
@@ -85,8 +88,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if sqlalchemy is None or not isinstance(error, sqlalchemy.SQLAlchemyError):
             _unexpected(error)
             return 1
-        _refused_by_database(error)
-        return 1
+        return _refused_by_database(error)
+
+
+def _is_damage(fact: str) -> bool:
+    from workbench.store.salvage import is_damage
+
+    return is_damage(fact)
 
 
 def _usage(error: Exception) -> None:
@@ -109,11 +117,16 @@ def _refused_file(error: OSError) -> int:
     return 2 if error.errno == errno.ENAMETOOLONG else 1
 
 
-def _refused_by_database(error: Exception) -> None:
+def _refused_by_database(error: Exception) -> int:
     fact = (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
-    is_locked = "locked" in fact
-    repair = "Another process holds it for long; try again." if is_locked else "Run `workbench doctor`."
+    damaged = _is_damage(fact)
+    repair = "Run `workbench doctor`."
+    if "locked" in fact:
+        repair = "Another process holds it for long; try again."
+    elif damaged:
+        repair = "Save what can be saved: workbench doctor --salvage. It keeps the damaged file."
     print_error(StoreError.of("the database", "it must be readable and writable", fact, repair))
+    return 2 if damaged else 1
 
 
 def _unexpected(error: Exception) -> None:

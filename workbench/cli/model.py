@@ -1,4 +1,4 @@
-"""Verbs about a trained model: `evaluate` and `predict`."""
+"""Verbs about a trained model: `evaluate`, `predict` and `hardest`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from workbench.cli.terminal import Json, Run, console, print_json, table, the_st
 from workbench.specs.errors import DataError
 
 if TYPE_CHECKING:
+    from workbench.jobs.hardest import Asker
     from workbench.store import Store
 
 Checkpoint = Annotated[
@@ -60,6 +61,50 @@ def predict(
     for item in found:
         best = "  ".join(f"{name} {share:.1%}" for name, share in list(item["probabilities"].items())[:3])
         print(f"{item['input']}: {item['prediction']}   ({best})")
+
+
+def hardest(
+    run: Run,
+    checkpoint: Checkpoint = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="validation, test or train.")] = "validation",
+    limit: Annotated[int, typer.Option(min=1, max=120, help="Lines of each kind.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The samples with the highest loss, those whose labels are in doubt, and the oddest."""
+    from workbench.jobs.hardest import KINDS
+    from workbench.jobs.hardest import hardest as judge
+
+    store = the_store()
+    found = judge(store, run, split, checkpoint, asker=_asker(store))
+    found |= {kind: found[kind][:limit] for kind in KINDS}
+    if as_json:
+        print_json(found)
+        return
+    where = f"{found['data']} version {found['version']}, {split}"
+    drawn = "" if found["judged"] == found["of"] else f" of {found['of']:,}"
+    print(f"{found['judged']:,}{drawn} images of {where} (checkpoint {found['checkpoint']})")
+    for kind in KINDS:
+        rows = table("image>", "label", "model says", "sure>", "loss>", "oddness>")
+        for line in found[kind]:
+            label, said = (str(found["classes"][line[name]]) for name in ("label", "prediction"))
+            figures = f"{line['confidence']:.1%}", f"{line['loss']:.3f}", f"{line['oddness']:.3f}"
+            rows.add_row(f"{line['row']:,}", label, said, *figures)
+        print(f"\n{kind}:" if found[kind] else f"\n{kind}: none")
+        if found[kind]:
+            console().print(rows)
+
+
+def _asker(store: Store) -> Asker:
+    """The warm process where there is one; else one and the same answering side in this process."""
+    from workbench.jobs.answers import ask
+    from workbench.jobs.launch import supervisor
+
+    if supervisor(store) is not None:
+        return ask
+    from workbench.worker.answering import Answers
+
+    answers = Answers(store)
+    return lambda store, verb, payload, timeout_s: answers.answer(verb, payload)
 
 
 def answer(store: Store, verb: str, payload: Mapping[str, Any], timeout_s: float = 60.0) -> Any:

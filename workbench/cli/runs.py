@@ -1,15 +1,13 @@
-"""Verbs about runs: list, show, log, metrics, and what can be done with one."""
+"""Verbs about runs: list, show, metrics, rename, delete. Steering them is in steer.py."""
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli.terminal import (
-    Changes,
     Json,
     Run,
     console,
@@ -17,6 +15,7 @@ from workbench.cli.terminal import (
     note,
     print_json,
     progress_text,
+    report,
     run_json,
     table,
     the_store,
@@ -24,9 +23,6 @@ from workbench.cli.terminal import (
 
 if TYPE_CHECKING:
     from workbench.records import RunState
-    from workbench.store import RunRow, Store
-
-PATIENCE_S = 20.0  # how long pause, resume and stop wait to see what they asked for
 
 
 def runs(
@@ -112,11 +108,16 @@ def show(run: Run, as_json: Json = False) -> None:
         print_json(run_json(row, with_spec=True))
         return
     from workbench.jobs.runs import why_waiting
+    from workbench.live.silence import silence
 
-    print(f"{row.id}  {row.name}\nstate: {row.state}   {progress_text(row)}")
+    parked = ", parked: its memory is free" if row.parked else ""
+    print(f"{row.id}  {row.name}\nstate: {row.state}{parked}   {progress_text(row)}")
     if waiting := why_waiting(store, row):
         print(waiting)
-    print(f"device: {row.device or 'not yet known'}   process: {row.pid or 'none'}")
+    if silent := silence(row):
+        print(silent)
+    measured = f"   memory of its own: {row.peak_bytes / 1e6:,.0f} MB at most" if row.peak_bytes else ""
+    print(f"device: {row.device or 'not yet known'}   process: {row.pid or 'none'}{measured}")
     if row.telemetry_share is not None:
         print(f"looking inside took {row.telemetry_share:.1%} of the time")
     if row.parent:
@@ -126,37 +127,16 @@ def show(run: Run, as_json: Json = False) -> None:
         )
     if row.error:
         print(f"error: {error_text(row)}")
+        if row.error.get("line"):
+            print(f"at: {row.error['line']}")
+        if row.error.get("offer"):
+            print(f"offer: {row.error['offer']['text']} Accept it: workbench resume {row.id} --offer")
     if row.metrics:
         rows = table("metric", "last>", "best>", "at step>")
         for key, value in sorted(row.metrics.items()):
             cells = [f"{value[part]:.6g}" if part in value else "" for part in ("last", "best", "best_step")]
             rows.add_row(key, *cells)
         console().print(rows)
-
-
-def log(
-    run: Run,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run is over.")] = False,
-) -> None:
-    """Print what a run's process wrote."""
-    store = the_store()
-    row = store.runs.get(run)
-    path = store.log_path(row.id)
-    offset = 0
-    while True:
-        over = store.runs.get(row.id).state.is_over  # asked before reading: nothing written after is missed
-        if path.exists():
-            with path.open("rb") as file:
-                file.seek(offset)
-                while part := file.read(1 << 16):
-                    sys.stdout.buffer.write(part)
-                    offset += len(part)
-            sys.stdout.flush()
-        if not follow or over:
-            break
-        time.sleep(0.3)
-    if offset == 0:
-        note("The log is empty so far.")
 
 
 def metrics(
@@ -181,61 +161,6 @@ def metrics(
     write_metrics(store, row, keys or [], "json" if as_json else format, output)
 
 
-def pause(run: Run, as_json: Json = False) -> None:
-    """Let a run wait, loaded as it is."""
-    from workbench.jobs import runs as jobs
-    from workbench.records import RunState
-
-    store = the_store()
-    row = jobs.pause(store, run)
-    _report_reached(_until(store, row, RunState.PAUSED), RunState.PAUSED, as_json)
-
-
-def resume(run: Run, as_json: Json = False) -> None:
-    """Let a paused run go on, or continue an ended one.
-
-    A stopped, failed or lost run goes on from its last checkpoint; a paused one in place.
-    """
-    from workbench.jobs import runs as jobs
-    from workbench.records import RunState
-
-    store = the_store()
-    before = jobs.resume(store, run)
-    if before.state is RunState.PAUSED:
-        _report_reached(_until(store, before, RunState.RUNNING), RunState.RUNNING, as_json)
-    else:
-        _report(store.runs.get(before.id), as_json)
-
-
-def stop(run: Run, as_json: Json = False) -> None:
-    """End a run early and keep its model."""
-    from workbench.jobs import runs as jobs
-    from workbench.records import RunState
-
-    store = the_store()
-    row = jobs.stop(store, run)
-    _report_reached(_until(store, row, RunState.STOPPED), RunState.STOPPED, as_json)
-
-
-def fork(
-    run: Run,
-    changes: Changes = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Start from these weights of the run: best, last or a step.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Start a new run from another's spec; prints the new id."""
-    from workbench.jobs import runs as jobs
-
-    store = the_store()
-    run_id = jobs.fork(store, run, changes or [], checkpoint)
-    if as_json:
-        print_json(run_json(store.runs.get(run_id), with_spec=True))
-    else:
-        print(run_id)
-
-
 def rename(
     run: Run, name: Annotated[str, typer.Argument(help="The new name.")], as_json: Json = False
 ) -> None:
@@ -243,7 +168,7 @@ def rename(
     store = the_store()
     row = store.runs.get(run)
     store.runs.rename(row.id, name)
-    _report(store.runs.get(row.id), as_json, said=f"{row.id} is now called {name.strip()}")
+    report(store.runs.get(row.id), as_json, said=f"{row.id} is now called {name.strip()}")
 
 
 def delete(
@@ -260,33 +185,3 @@ def delete(
         raise typer.Exit(1)
     jobs.delete(store, row.id)
     note(f"Deleted {row.id} ({row.name}).")
-
-
-def _until(store: Store, row: RunRow, wanted: RunState) -> RunRow:
-    """The run once it is in the wanted state, over, or our patience is."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        row = store.runs.get(row.id)
-        if row.state is wanted or row.state.is_over or time.monotonic() > deadline:
-            return row
-        time.sleep(0.05)
-
-
-def _report_reached(row: RunRow, wanted: RunState, as_json: bool) -> None:
-    """Print what is true now; exit code 1 when it is not what was asked for."""
-    _report(row, as_json)
-    if row.state is wanted or row.state.value == "finished":  # it came to its end before it was asked
-        return
-    if not row.state.is_over:
-        note(
-            f"It is not {wanted} yet: its process has not answered for {PATIENCE_S:g} s. It will when it "
-            f"goes on; to end it at once: kill -9 {row.pid}."
-        )
-    raise typer.Exit(1)
-
-
-def _report(row: RunRow, as_json: bool, said: str | None = None) -> None:
-    if as_json:
-        print_json(run_json(row, with_spec=True))
-    else:
-        print(said or f"{row.id} is {row.state} at {progress_text(row)}")

@@ -55,9 +55,14 @@ def _spec_of(text: str) -> RunSpec:
             raise SpecError.of(text, "a spec must be a readable text file", fact) from None
     if text in PRESETS:
         return preset(text).spec
+    from workbench.store import own_presets
+
+    mine = own_presets()
+    if text in mine.names():
+        return mine.get(text)
     raise SpecError.of(
         text, "a spec is a YAML file, a preset's name, or - for standard input", "there is no such file",
-        did_you_mean(text, PRESETS),
+        did_you_mean(text, [*PRESETS, *mine.names()]),
     )  # fmt: skip
 
 
@@ -132,6 +137,11 @@ def run_json(row: RunRow, *, with_spec: bool) -> dict[str, Any]:
         },
         "telemetry_share": row.telemetry_share,
         "error": dict(row.error) if row.error else None,
+        "parked": row.parked,
+        "held": row.held,
+        "slot": row.slot,
+        "peak_bytes": row.peak_bytes,
+        "silent_s": None if row.silent_s is None else round(row.silent_s, 1),
     }
 
 
@@ -159,3 +169,11 @@ def outcome_text(row: RunRow) -> str:
     if row.error:
         parts.append(error_text(row))
     return " ".join(parts)
+
+
+def report(row: RunRow, as_json: bool, said: str | None = None) -> None:
+    """Say how a run stands after a verb: as JSON, in the words given, or by state and step."""
+    if as_json:
+        print_json(run_json(row, with_spec=True))
+    else:
+        print(said or f"{row.id} is {row.state} at {progress_text(row)}")

@@ -33,6 +33,9 @@ def train(
     detach: Annotated[
         bool, typer.Option("--detach", help="Print the id and return; the run goes on.")
     ] = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Put it into the queue and hold it there; implies --detach.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Start a training and wait for it.
@@ -43,9 +46,9 @@ def train(
     from workbench.jobs.runs import submit
 
     store = the_store()
-    run_id = submit(store, read_spec(spec, changes, name))
+    run_id = submit(store, read_spec(spec, changes, name), held=hold)
     print(run_id, flush=True)
-    if detach:
+    if detach or hold:
         return 0
     return wait(store, run_id, as_json=as_json)
 

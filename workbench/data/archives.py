@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 import stat
 import struct
 import tarfile
@@ -19,13 +20,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from workbench.data.limits import Limits, human
+from workbench.data.npy import is_npy, role_of
 from workbench.data.report import Report, shown
 from workbench.data.sources import HEAD_BYTES, Folder, Member, Sieve, Source, Unreadable, natural
 from workbench.specs.errors import DataError
 
 # What a damaged member raises, whichever layer notices first.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, struct.error)
-TAR_DAMAGE = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError)
+TAR_DAMAGE = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+XZ = b"\xfd7zXZ\0"
 
 
 class Zip:
@@ -64,7 +67,8 @@ class Zip:
                 report.refused(shown(path), f"it is {kind}; links are not followed")
                 continue
             member = Member(path, info.file_size, info)
-            if not sieve.size(member, info.compress_size):
+            # Arrays of labels deflate to a thousandth; they are read in pieces, so their size is no threat.
+            if not sieve.size(member, None if path.lower().endswith(".npy") else info.compress_size):
                 continue
             try:
                 with self._zip.open(info) as file:
@@ -87,7 +91,7 @@ class Zip:
 
 
 class Tar:
-    """A tar, tar.gz or tar.bz2 file, read from front to back; twice, since it cannot be read at random."""
+    """A tar file, plain or packed by gzip, bzip2 or xz, read from front to back, and twice."""
 
     def __init__(self, path: Path, limits: Limits, where: str) -> None:
         self.path, self.limits, self.where = path, limits, where
@@ -157,6 +161,9 @@ class _Unpacked(io.RawIOBase):
             stream = gzip.GzipFile(fileobj=self._packed)
         elif magic == b"BZh":
             stream = bz2.BZ2File(self._packed)
+        elif magic == XZ[:3]:
+            _modest_xz(self._packed, limits)
+            stream = lzma.LZMAFile(self._packed)  # noqa: SIM115
         self._stream = stream
         # Headers and padding add to the files' own bytes.
         self._most = limits.bytes + limits.files * 2048 + (1 << 20)
@@ -232,15 +239,17 @@ def open_source(path: Path, limits: Limits, labels: Path | None = None) -> Sourc
         raise DataError.of(where, "the file must be readable", "permission is denied") from None
     if is_idx(inner):
         return _idx_files(path, labels, limits, where)
-    if inner[257:262] == b"ustar" or ".tar" in path.name.lower() or path.suffix.lower() in (".tgz", ".tbz2"):
-        if head[:6] == b"\xfd7zXZ\0":
-            raise DataError.of(
-                where, "a tar file may be plain, .gz or .bz2", "it is .xz", "Pack it as .tar.gz."
-            )
+    if is_npy(head):
+        return _npy_files(path, labels, limits, where)
+    if (
+        inner[257:262] == b"ustar"
+        or ".tar" in path.name.lower()
+        or path.suffix.lower() in (".tgz", ".tbz2", ".txz")
+    ):
         return Tar(path, limits, where)
     raise DataError.of(
         where,
-        "a data set is a zip, a tar(.gz), a folder of class folders, or idx(.gz) files",
+        "a data set is a zip, a tar, a folder of class folders, or idx or NumPy files",
         f"this file begins with {head[:8]!r}",
         "Pack the class folders into a zip file.",
     )
@@ -281,6 +290,25 @@ def _idx_files(path: Path, labels: Path | None, limits: Limits, where: str) -> S
     return Folder(path.parent, limits, [path.name, min(fits, key=len)])
 
 
+def _npy_files(path: Path, labels: Path | None, limits: Limits, where: str) -> Source:
+    """The file and what lies beside it of the same split."""
+    _, split = role_of(path.name)
+    beside = [p.name for p in path.parent.glob("*.npy") if p != path and p.is_file()]
+    names = (
+        [labels.name]
+        if labels
+        else [n for n in beside if role_of(n) in (("labels", split), ("names", split))]
+    )
+    if not names:
+        raise DataError.of(
+            where,
+            "an .npy file of images comes with the file of its labels",
+            "there is none beside it that its name would tell",
+            "Name them alike, `X.npy` and `Y.npy`, or put both in one folder or zip.",
+        )
+    return Folder((labels or path).parent, limits, [path.name, *names])
+
+
 def _labels_name(images_name: str) -> str:
     return images_name.replace("images", "labels").replace("image", "label").replace("idx3", "idx1")
 
@@ -298,10 +326,21 @@ def _first_bytes(path: Path, head: bytes) -> bytes:
         if head[:3] == b"BZh":
             with bz2.open(path) as unpacked:
                 return unpacked.read(512)
-    except (OSError, EOFError, zlib.error, ValueError):
+        if head[:6] == XZ:
+            with lzma.open(path) as unpacked:
+                return unpacked.read(512)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, MemoryError):
         return b""
     with open(path, "rb") as file:
         return file.read(512)
+
+
+def _modest_xz(packed: BinaryIO, limits: Limits) -> None:
+    """Raises LZMAError where the file asks for more memory to be unpacked in than is allowed."""
+    try:
+        lzma.LZMADecompressor(memlimit=limits.memory).decompress(packed.read(1 << 16), 1)
+    finally:
+        packed.seek(0)
 
 
 def _bounded_directory(path: Path, limits: Limits, where: str) -> None:

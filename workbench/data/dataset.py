@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,20 @@ import numpy as np
 from PIL import Image
 
 from workbench.data.pictures import to_array
-from workbench.data.prepared import Arrays, open_arrays, read_fingerprint, read_schema
-from workbench.data.splits import TEST, TRAIN, VALIDATION, draw
+from workbench.data.prepared import (
+    Arrays,
+    open_arrays,
+    read_files,
+    read_fingerprint,
+    read_groups,
+    read_schema,
+)
+from workbench.data.splits import TEST, TRAIN, VALIDATION, draw, draw_groups, folds_of
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import DataError
 
-_TEST_STREAM, _VALIDATION_STREAM, _LIMIT_STREAM = 0, 1, 2  # independent draws from one seed
+_TEST_STREAM, _VALIDATION_STREAM, _LIMIT_STREAM, _FOLD_STREAM = 0, 1, 2, 3  # independent draws from one seed
 _CACHE_FROM = 16 << 20  # bytes of training images above which mean and std are kept beside the set
 _PIECE = 4 << 20  # bytes worked on at once
 
@@ -85,9 +93,9 @@ def load(folder: Path, spec: DataSpec) -> Dataset:
             f"the schema says {schema.shape} and {len(schema.classes)} classes",
             "Add the data set again.",
         )
-    rows = split_rows(arrays.labels, arrays.splits, spec)
+    rows = split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
     shape = schema.shape_for(spec)
-    cut = (_taken(arrays, part, shape) for part in (rows.train, rows.validation, rows.test))
+    cut = (taken(arrays, part, shape) for part in (rows.train, rows.validation, rows.test))
     train, validation, test = cut
     channels = shape[0]
     if spec.normalize == "unit":
@@ -108,31 +116,94 @@ def load(folder: Path, spec: DataSpec) -> Dataset:
     )
 
 
-def split_rows(labels: np.ndarray, splits: np.ndarray, spec: DataSpec) -> SplitRows:
+def rows_of(folder: Path, spec: DataSpec) -> SplitRows:
+    """The rows of each split as `load` would cut the set; reads no pixels. Raises DataError."""
+    arrays = open_arrays(folder)
+    return split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
+
+
+def split_rows(
+    labels: np.ndarray, splits: np.ndarray, spec: DataSpec, groups: np.ndarray | None = None
+) -> SplitRows:
     """Rows of train, validation and test: the set's own where it brings them, else drawn.
 
-    Shapes: labels (N,) int64, splits (N,) int8. Test is drawn before validation, so that neither
-    `validation` nor `limit` moves a test row.
+    Shapes: labels (N,) int64, splits (N,) int8, groups (N,) int64. Test is drawn before validation, so that
+    neither `validation`, `fold` nor `limit` moves a test row. With a fold, the images of training and
+    validation are cut anew into `folds` parts, and that part is validated on.
+    Check: groups, where given, are never on both sides of a cut that is drawn here.
     Raises DataError where a split that is needed would be empty.
     """
     rows = np.arange(len(labels))
     train, validation, test = (rows[splits == code] for code in (TRAIN, VALIDATION, TEST))
     if not len(test) and spec.test > 0:
-        train, test = _hold_out(labels, train, spec.test, spec.split_seed, _TEST_STREAM)
-    if not len(validation):
-        train, validation = _hold_out(labels, train, spec.validation, spec.split_seed, _VALIDATION_STREAM)
+        train, test = _hold_out(labels, train, spec.test, spec.split_seed, _TEST_STREAM, groups)
+    if spec.fold is not None:
+        pool = np.sort(np.concatenate([train, validation]))
+        own = None if groups is None else groups[pool]
+        part = folds_of(labels[pool], pool, spec.folds, seed=spec.split_seed, stream=_FOLD_STREAM, groups=own)
+        train, validation = pool[part != spec.fold - 1], pool[part == spec.fold - 1]
+    elif not len(validation):
+        train, validation = _hold_out(
+            labels, train, spec.validation, spec.split_seed, _VALIDATION_STREAM, groups
+        )
     for name, part in (("training", train), ("validation", validation)):
         if not len(part):
             raise DataError.of(
                 spec.name,
                 f"a set must leave images for {name}",
                 f"none are left of {len(labels)}",
-                "Add images, two or more of each class.",
+                "Add images, two or more of each class."
+                if groups is None
+                else "Add images of other groups, or cut without groups.",
             )
     if spec.limit is not None and spec.limit < len(train):
         chosen = draw(labels[train], train, spec.limit, seed=spec.split_seed, stream=_LIMIT_STREAM, leave=0)
         train = train[chosen]
     return SplitRows(train, validation, test)
+
+
+def groups_of(folder: Path, spec: DataSpec) -> np.ndarray | None:
+    """The group of each row, (N,) int64, as `spec.groups` asks for; None where it asks for none.
+
+    Raises DataError where the set was not imported with what is asked for.
+    """
+    if spec.groups == "none":
+        return None
+    if spec.groups == "given":
+        groups = read_groups(folder)
+        if groups is None:
+            raise DataError.of(
+                f"data set `{spec.name}`",
+                "groups must come with the set",
+                "it was imported without a column of groups",
+                "Group by the prefix of file names, or import it with a table that has a column `group`.",
+            )
+        alone = groups < 0  # rows without a group are a group each
+        return np.where(alone, groups.max(initial=0) + 1 + np.cumsum(alone), groups)
+    files = read_files(folder)
+    if files is None:
+        raise DataError.of(
+            f"data set `{spec.name}`",
+            "file names must come with the set",
+            "it was imported from arrays, which have none",
+            "Cut it without groups.",
+        )
+    _, groups = np.unique(np.array([prefix(file) for file in files]), return_inverse=True)
+    if int(groups.max(initial=0)) == 0:
+        raise DataError.of(
+            f"data set `{spec.name}`",
+            "groups need file names that begin differently",
+            f"all begin with `{prefix(files[0])}`",
+            "Cut it without groups.",
+        )
+    return np.asarray(groups.reshape(-1), dtype=np.int64)
+
+
+def prefix(file: str) -> str:
+    """What the names of one group share: `p12` of `cat/p12_003.png`, the whole stem without a _ or -."""
+    stem = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    head = re.split(r"[_\-](?=[^_\-]*$)", stem)[0]
+    return head or stem
 
 
 def mean_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,14 +231,17 @@ def mean_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hold_out(
-    labels: np.ndarray, rows: np.ndarray, share: float, seed: int, stream: int
+    labels: np.ndarray, rows: np.ndarray, share: float, seed: int, stream: int, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     n = max(1, round(share * len(rows)))
+    if groups is not None:
+        held = draw_groups(labels[rows], groups[rows], n, seed=seed, stream=stream)
+        return rows[~held], rows[held]
     held = draw(labels[rows], rows, n, seed=seed, stream=stream)
     return rows[~held], rows[held]
 
 
-def _taken(arrays: Arrays, rows: np.ndarray, shape: Shape) -> Split:
+def taken(arrays: Arrays, rows: np.ndarray, shape: Shape) -> Split:
     """The images of `rows` in `shape`; one contiguous copy, made in pieces."""
     stored = arrays.images.shape[1:]
     y = arrays.labels[rows]
@@ -188,7 +262,7 @@ def _kept_mean_std(folder: Path, spec: DataSpec, x: np.ndarray) -> tuple[np.ndar
     """mean_std, kept beside a large set per way of cutting it."""
     if x.nbytes < _CACHE_FROM:
         return mean_std(x)
-    cut = spec.model_dump(mode="json", exclude={"name", "normalize"})
+    cut = spec.model_dump(mode="json", exclude={"name", "normalize", "augment"})
     text = json.dumps(cut, sort_keys=True) + read_fingerprint(folder)
     path = folder / f"spread-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.data.layout import arrange
+from workbench.data.layout import Layout, Place
 from workbench.data.limits import Limits
 from workbench.data.pictures import Glance, Unusable, decode, glance, to_array
 from workbench.data.prepared import Prepared, Writer, refuse_set, room_for
@@ -40,6 +41,7 @@ def candidate(member: Member, head: bytes) -> Candidate:
 def import_folders(
     source: Source,
     found: Sequence[Candidate],
+    layout: Layout,
     folder: Path,
     *,
     size: int | None,
@@ -49,11 +51,10 @@ def import_folders(
     report: Report,
     tick: Callable[[str, float], None],
 ) -> Prepared:
-    """Decode every image, bring all to one shape, and write the set into `folder`.
+    """Decode every image of the layout, bring all to one shape, and write the set into `folder`.
 
     Raises DataError; files that cannot be used are reported instead.
     """
-    layout = arrange([c.member.path for c in found], source.where, limits, report)
     used = [found[place.at] for place in layout.places]
     shape = target_shape(used, size, channels, limits, report)
     if any(c.seen is not None for c in used):  # else decoding says what is wrong
@@ -61,16 +62,14 @@ def import_folders(
     by_key = {id(c.member): place for c, place in zip(used, layout.places, strict=True)}
     writer = Writer(folder, shape, limits, source.where)
     per_batch = max(1, BATCH_BYTES // math.prod(shape))
-    batch: list[np.ndarray] = []
-    labels: list[int] = []
-    split = 0
+    batch = Batch(writer, any(place.group >= 0 for place in layout.places))
     kept: Counter[tuple[int, int]] = Counter()
+    facts: Counter[tuple[str, Any]] = Counter()
     try:
         for done, (member, stream) in enumerate(source.read([c.member for c in used])):
             place = by_key[id(member)]
-            if len(batch) == per_batch or (batch and place.split != split):
-                writer.append(np.stack(batch), np.array(labels), split)
-                batch, labels = [], []
+            if len(batch.images) == per_batch or (batch.images and place.split != batch.split):
+                batch.write()
                 tick(f"Reading images: {done:,} of {len(used):,}", done / len(used))
             try:
                 suffix = PurePosixPath(member.path).suffix.lower()
@@ -88,16 +87,39 @@ def import_folders(
                 continue
             if picture.repairs:
                 report.repaired(shown(member.path), "; ".join(picture.repairs))
-            split = place.split
-            batch.append(to_array(picture.image, shape[1], shape[2], shape[0]))
-            labels.append(place.label)
+            batch.add(to_array(picture.image, shape[1], shape[2], shape[0]), place, member.path)
             kept[place.split, place.label] += 1
-        if batch:
-            writer.append(np.stack(batch), np.array(labels), split)
-        _summary(kept, layout.classes, layout.has_splits, report)
+            facts.update([("form", picture.form), ("mode", picture.mode), ("size", picture.size)])
+        batch.write()
+        _summary(kept, layout, report)
+        _note_facts(facts, folder, report)
         return writer.finish(schema.model_copy(update={"classes": layout.classes}), report)
     finally:
         writer.close()
+
+
+class Batch:
+    """Images of one split that are written together."""
+
+    def __init__(self, writer: Writer, has_groups: bool) -> None:
+        self._writer, self._has_groups = writer, has_groups
+        self.split = 0
+        self.images: list[np.ndarray] = []
+        self._places: list[Place] = []
+        self._files: list[str] = []
+
+    def add(self, image: np.ndarray, place: Place, file: str) -> None:
+        self.split = place.split
+        self.images.append(image)
+        self._places.append(place)
+        self._files.append(file)
+
+    def write(self) -> None:
+        if self.images:
+            labels = np.array([place.label for place in self._places])
+            groups = np.array([place.group for place in self._places]) if self._has_groups else None
+            self._writer.append(np.stack(self.images), labels, self.split, self._files, groups)
+        self.images, self._places, self._files = [], [], []
 
 
 def target_shape(
@@ -151,16 +173,31 @@ def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
     return max(4, round(height * scale)), max(4, round(width * scale))
 
 
-def _summary(
-    kept: Counter[tuple[int, int]], classes: Sequence[str], has_splits: bool, report: Report
-) -> None:
-    """One row per class folder."""
-    for label, name in enumerate(classes):
+def _summary(kept: Counter[tuple[int, int]], layout: Layout, report: Report) -> None:
+    """One row per class."""
+    for label, name in enumerate(layout.classes):
         parts = [(SPLITS[code], kept[code, label]) for code in range(len(SPLITS)) if kept[code, label]]
         total = sum(n for _, n in parts)
         if not total:
             continue  # Writer.finish says so
         text = "1 image, too few to be split" if total == 1 else f"{total:,} images"
-        if has_splits:
+        if layout.has_splits:
             text += f" ({', '.join(f'{n:,} {split}' for split, n in parts)})"
-        report.kept(f"{name}/", text)
+        report.kept(f"{name}/" if layout.told_by == "folders" else name, text)
+
+
+def _note_facts(facts: Counter[tuple[str, Any]], folder: Path, report: Report) -> None:
+    """Sizes, modes and formats of the files: a row of the report, and source.json for the page."""
+    by_kind = {
+        kind: [(value, n) for (k, value), n in facts.most_common() if k == kind]
+        for kind in ("form", "mode", "size")
+    }
+    sizes = [size for size, _ in by_kind["size"]]
+    if not sizes:
+        return
+    told = [", ".join(f"{value} {n:,}" for value, n in by_kind[kind][:8]) for kind in ("form", "mode")]
+    low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    extent = f"{low[0]} × {low[1]}" + (f" to {high[0]} × {high[1]}" if low != high else "")
+    report.kept("all files", f"formats: {told[0]}; modes: {told[1]}; sizes: {extent} pixels")
+    rows = {kind: [[value, n] for value, n in values[:200]] for kind, values in by_kind.items()}
+    (folder / "source.json").write_text(json.dumps(rows), encoding="utf-8")

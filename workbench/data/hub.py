@@ -62,7 +62,7 @@ def prepare_hub(
     Raises DataError: a name that is none, the library absent, the hub out of reach within `timeout_s`,
     a set that is unknown, private or not one of labelled images. Then `out` does not exist.
     """
-    limits = limits or Limits()
+    limits = limits or Limits.from_environment()
     where = PREFIX + name
     parts = _NAME.fullmatch(name)
     if parts is None:

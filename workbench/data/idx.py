@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
-from PIL import Image
 
 from workbench.data.folders import shrunk
 from workbench.data.layout import split_of
 from workbench.data.limits import Limits, human
-from workbench.data.pictures import to_array
+from workbench.data.pictures import resized
 from workbench.data.prepared import Prepared, Writer, room_for
 from workbench.data.report import Report, shown
 from workbench.data.shipped import FASHION_CLASSES, FASHION_SOURCE
@@ -128,7 +127,7 @@ def import_idx(
             for at in range(0, p.images.dims[0], per):
                 n = min(per, p.images.dims[0] - at)
                 block = _block(reader.take(n * math.prod(form[1:])), n, p.images, form)
-                writer.append(_resized(block, shape), codes[at : at + n], p.split)
+                writer.append(resized(block, shape), codes[at : at + n], p.split)
                 done += n * math.prod(form[1:])
                 tick(f"Reading images: {writer.n:,}", done / total)
             extra = reader.extra()
@@ -280,16 +279,6 @@ def _block(data: bytes, n: int, file: IdxFile, form: tuple[bool, int, int, int])
         block = np.frombuffer(data, np.uint8).reshape(n, height, width, channels)
         return np.ascontiguousarray(block.transpose(0, 3, 1, 2))
     return np.frombuffer(data, np.uint8).reshape(n, channels, height, width)
-
-
-def _resized(block: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if block.shape[1:] == shape:
-        return block
-    out = np.empty((len(block), *shape), np.uint8)
-    for i, chw in enumerate(block):
-        image = Image.fromarray(chw[0] if len(chw) == 1 else np.ascontiguousarray(chw.transpose(1, 2, 0)))
-        out[i] = to_array(image, shape[1], shape[2], shape[0])
-    return out
 
 
 def _read_labels(

@@ -34,11 +34,12 @@ _WORDS = {
 
 
 class Place(NamedTuple):
-    """Where an image goes; at: its position in the list of paths."""
+    """Where an image goes; at: its position in the list of paths; group: -1 for none."""
 
     at: int
     split: int
     label: int
+    group: int = -1
 
 
 class Layout(NamedTuple):
@@ -47,6 +48,7 @@ class Layout(NamedTuple):
     classes: tuple[str, ...]
     places: list[Place]
     has_splits: bool
+    told_by: str = "folders"  # or "table"
 
 
 def split_of(name: str) -> int | None:
@@ -70,6 +72,15 @@ def arrange(paths: Sequence[str], where: str, limits: Limits, report: Report) ->
     classes = _classes(names.values(), where, limits)
     label = {name: k for k, name in enumerate(classes)}
     return Layout(tuple(map(shown, classes)), [Place(i, TRAIN, label[names[i]]) for i in inside], False)
+
+
+def folders_suffice(paths: Sequence[str], where: str, limits: Limits) -> bool:
+    """Whether the folders alone tell two or more classes."""
+    try:
+        arrange(paths, where, limits, Report(0))
+    except DataError:
+        return False
+    return True
 
 
 def _descend(
@@ -151,7 +162,7 @@ def _classes(names: object, where: str, limits: Limits) -> list[str]:
             where,
             "each class needs a folder of its own",
             "all images lie in one folder, without classes",
-            "Make one folder per class, named after it, and put its images in.",
+            "Make one folder per class, named after it, or add a CSV of file names and labels.",
         )
     if len(counts) == 1:
         only = shown(next(iter(counts)))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from workbench.data.limits import Limits
+from workbench.data.limits import Limits, human
 from workbench.specs.errors import WorkbenchError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -43,10 +43,13 @@ class Glance(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A decoded image, mode L or RGB, and what had to be changed."""
+    """A decoded image, mode L or RGB, and what had to be changed; how it was in the file."""
 
     image: Image.Image
     repairs: tuple[str, ...]
+    form: str = ""  # PNG, JPEG ...
+    mode: str = ""  # Pillow's: RGB, P, I;16 ...
+    size: tuple[int, int] = (0, 0)  # width, height
 
 
 class Unusable(Exception):
@@ -113,14 +116,17 @@ def decode(blob: bytes, limits: Limits, suffix: str = "", target: tuple[int, int
                     f"{image.width} × {image.height} pixels are more than the {limits.pixels:,} allowed"
                 )
             repairs = _odd_container(image, suffix)
+            was = (image.format or "", image.mode, image.size)
             if image.format == "JPEG" and target is not None:
                 image.draft(None, (2 * target[1], 2 * target[0]))
+            if 2 * image.width * image.height * len(image.getbands()) > limits.memory:
+                raise Unusable(f"unpacked it takes more than the {human(limits.memory)} of memory allowed")
             image.load()
             upright = _upright(image)
             if upright is not image:
                 repairs.append("turned upright as its EXIF tag says")
             flat, change = to_8_bits(upright)
-            return Picture(flat, (*repairs, *([change] if change else [])))
+            return Picture(flat, (*repairs, *([change] if change else [])), *was)
     except (Unusable, WorkbenchError):
         raise
     except UnidentifiedImageError:
@@ -170,6 +176,17 @@ def to_array(image: Image.Image, height: int, width: int, channels: int) -> np.n
         image = image.convert(mode)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def resized(block: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of one shape in another. Shapes: (n, C, H, W) uint8 -> (n, *shape) uint8."""
+    if block.shape[1:] == shape:
+        return block
+    out = np.empty((len(block), *shape), np.uint8)
+    for i, chw in enumerate(block):
+        image = Image.fromarray(chw[0] if len(chw) == 1 else np.ascontiguousarray(chw.transpose(1, 2, 0)))
+        out[i] = to_array(image, shape[1], shape[2], shape[0])
+    return out
 
 
 def _odd_container(image: Image.Image, suffix: str) -> list[str]:

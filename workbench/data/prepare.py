@@ -7,21 +7,28 @@ at all, and memory stays bounded: images are read one by one and written in batc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
-from workbench.data.archives import open_source
+from workbench.data.archives import Zip, open_source
+from workbench.data.arrays import import_arrays
 from workbench.data.folders import Candidate, candidate, import_folders, refuse_without_images
 from workbench.data.idx import IdxFile, as_idx, import_idx
+from workbench.data.layout import Layout, arrange, folders_suffice
 from workbench.data.limits import ImportCancelled, Limits
+from workbench.data.npy import Array, as_array, has_images, is_npy
 from workbench.data.pictures import SUFFIXES, has_magic, quiet
 from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
-from workbench.data.sources import Source
+from workbench.data.sources import Folder, Member, Source, read_all
+from workbench.data.tables import TABLES, Names, labelled, names_images
 from workbench.specs.data import DataSchema
-from workbench.specs.errors import DataError
+from workbench.specs.errors import DataError, Problem
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
+MOST_TABLES = 50
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
 
 
@@ -41,15 +48,16 @@ def prepare(
 ) -> Prepared:
     """Import `source` into the new folder `out`, in the prepared format (`data.prepared`).
 
-    source: a zip, tar(.gz|.bz2) or folder of class folders, or idx(.gz) files in one of those, or one
-    idx file of images beside its labels. size: side in pixels of all images; without it their own size,
+    source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
+    idx(.gz) or NumPy files; an .npz; or one idx or .npy file of images beside its labels. size: side in
+    pixels of all images; without it their own size,
     or the median side where they differ, and at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.
     progress(text, share from 0 to 1) is called now and then; stop() → True ends the import.
     Check: rows of all splits add up to the images kept; the same source gives the same fingerprint.
     Raises DataError (ImportCancelled after `stop`); then `out` does not exist.
     """
-    limits = limits or Limits()
+    limits = limits or Limits.from_environment()
     where = shown(source.name or str(source))
     _check_choice(where, size, channels, limits)
     report = Report(limits.report_rows)
@@ -67,65 +75,120 @@ def prepare(
 
     with quiet():
         opened = open_source(source, limits, labels)
-        images, idx, others = _sorted_out(opened, report, tick)
+        found = _sorted_out(opened, report, tick)
+        if isinstance(opened, Folder) and (inner := found.lone_npz()):
+            opened = Zip(opened.root / inner, limits, where)  # an .npz is a zip of .npy files
+            found = _sorted_out(opened, report, tick)
         schema = DataSchema(source=origin or where, licence=licence)
+        common: dict[str, Any] = {
+            "size": size, "channels": channels, "schema": schema, "limits": limits, "report": report,
+            "tick": tick_reading,
+        }  # fmt: skip
         with new_folder(out, where) as folder:
-            if any(len(file.dims) > 1 for file in idx) and not images:
-                _refuse(others, report)
-                prepared = import_idx(
-                    opened,
-                    idx,
-                    folder,
-                    size=size,
-                    channels=channels,
-                    class_names=class_names,
-                    schema=schema,
-                    limits=limits,
-                    report=report,
-                    tick=tick_reading,
-                )
+            if any(len(file.dims) > 1 for file in found.idx) and not found.images:
+                _refuse([*found.others, *(a.member for a in found.arrays)], report)
+                prepared = import_idx(opened, found.idx, folder, class_names=class_names, **common)
+            elif has_images(found.arrays) and not found.images:
+                _refuse([*found.others, *(file.member for file in found.idx)], report)
+                prepared = import_arrays(opened, found.arrays, folder, class_names=class_names, **common)
             else:
-                _refuse([*others, *(file.member.path for file in idx)], report)
-                if not images:
-                    refuse_without_images(where, report)
-                prepared = import_folders(
-                    opened,
-                    images,
-                    folder,
-                    size=size,
-                    channels=channels,
-                    schema=schema,
-                    limits=limits,
-                    report=report,
-                    tick=tick_reading,
-                )
+                layout = _laid_out(opened, found, limits, report)
+                prepared = import_folders(opened, found.images, layout, folder, **common)
             tick("Done", 1.0)
     return prepared
 
 
-def _sorted_out(
-    source: Source, report: Report, tick: Progress
-) -> tuple[list[Candidate], list[IdxFile], list[str]]:
-    """Files by what they are: images, idx files, and paths of anything else."""
-    images: list[Candidate] = []
-    idx: list[IdxFile] = []
-    others: list[str] = []
+@dataclass
+class Found:
+    """The files of a source by what they are."""
+
+    images: list[Candidate] = field(default_factory=list)
+    idx: list[IdxFile] = field(default_factory=list)
+    arrays: list[Array] = field(default_factory=list)
+    others: list[Member] = field(default_factory=list)
+
+    def lone_npz(self) -> str | None:
+        """The key of the one .npz file, where it is all there is to be read."""
+        names = [m.key for m in self.others if m.path.lower().endswith(".npz")]
+        return str(names[0]) if len(names) == 1 and not (self.images or self.idx or self.arrays) else None
+
+
+def _sorted_out(source: Source, report: Report, tick: Progress) -> Found:
+    found = Found()
     for n, (member, head) in enumerate(source.scan(report)):
         if n % 100 == 0:
             # Creeps towards its share: the number of files is known at the end only.
             tick(f"Looking through the files: {n:,}", _SCAN_SHARE * n / (n + 5000))
         if has_magic(head) or PurePosixPath(member.path).suffix.lower() in SUFFIXES:
-            images.append(candidate(member, head))
+            found.images.append(candidate(member, head))
+        elif is_npy(head):
+            if array := as_array(member, head, report):
+                found.arrays.append(array)
         elif file := as_idx(member, head):
-            idx.append(file)
+            found.idx.append(file)
         else:
-            others.append(member.path)
-    return images, idx, others
+            found.others.append(member)
+    return found
 
 
-def _refuse(paths: Sequence[str], report: Report) -> None:
-    for path in paths:
-        report.refused(shown(path), "it is no image (PNG, JPEG, GIF, BMP, TIFF, WebP)")
+def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> Layout:
+    """Class and split of the images, by a table that names them or else by folders. Raises DataError."""
+    left = [*(file.member for file in found.idx), *(a.member for a in found.arrays)]
+    paths = [image.member.path for image in found.images]
+    tables = [
+        m
+        for m in found.others
+        if PurePosixPath(m.path).suffix.lower() in TABLES and m.size <= limits.file_bytes
+    ][:MOST_TABLES]
+    layout = None
+    notes = Report(limits.report_rows)
+    used: set[str] = set()
+    if paths and tables:
+        blobs = [(m.path, _blob(stream, limits)) for m, stream in source.read(tables)]
+        names = Names(paths)
+        named = [path for path, blob in blobs if names_images(path, blob, names)]
+        used = set(named)
+        by_folders = folders_suffice(paths, source.where, limits)
+        chosen = [blob for blob in blobs if blob[0] in used]
+        try:
+            layout = labelled(chosen, names, source.where, limits, notes, sure_only=by_folders)
+        except DataError as error:
+            if not by_folders:
+                raise
+            report.refused(shown(named[0]), f"{error.problems[0].fact}; folders tell the classes")
+        if layout is not None and by_folders and 2 * len(layout.places) < len(paths):
+            fact = f"it names {len(layout.places):,} of {len(paths):,} images; folders tell the classes"
+            report.refused(shown(named[0]), fact)
+            layout = None
+        else:
+            report.add_all(notes)
+    _refuse([*left, *(m for m in found.others if m.path not in used)], report)
+    if not paths:
+        refuse_without_images(source.where, report)
+    if layout is not None:
+        return layout
+    try:
+        return arrange(paths, source.where, limits, report)
+    except DataError as error:
+        told = [
+            Problem(
+                where=f"{source.where}: {file}", rule="a file must be usable", fact=fact, severity="warning"
+            )
+            for file, fact in report.first_refused(5)
+        ]
+        raise DataError(*error.problems, *told) from None
+
+
+def _blob(stream: BinaryIO, limits: Limits) -> bytes:
+    try:
+        return read_all(stream, limits.file_bytes)
+    except Exception:  # a table that cannot be read names no image
+        return b""
+
+
+def _refuse(members: Sequence[Member], report: Report) -> None:
+    for member in members:
+        report.refused(shown(member.path), "it is no image (PNG, JPEG, GIF, BMP, TIFF, WebP)")
 
 
 def _check_choice(where: str, size: int | None, channels: int | None, limits: Limits) -> None:

@@ -2,6 +2,7 @@
 
 images.npy (N, C, H, W) uint8; labels.npy (N,) int64; splits.npy (N,) int8 (0 train, 1 validation,
 2 test; only what the source brought); schema.json (DataSchema); fingerprint.txt (sha256 of it all).
+Where the source tells them: files.txt (a file name per row) and groups.npy (N,) int64, -1 for none.
 Images are never all in memory: rows are appended, and the header is written at the end.
 """
 
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from workbench.data.limits import Limits, human
-from workbench.data.report import Report
+from workbench.data.report import Report, shown
 from workbench.data.splits import SPLITS
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema
@@ -54,22 +55,43 @@ class Writer:
         self.folder, self.shape, self.limits, self.where = folder, shape, limits, where
         self._labels: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
+        self._files: list[str] = []
+        self._groups: list[np.ndarray] = []
+        self._digests: list[np.ndarray] = []
         self._hash = hashlib.sha256()
         self.n = 0
         self._file = open(folder / "images.npy", "wb")  # noqa: SIM115 - closed by finish() or close()
         self._file.write(_header(0, shape))
 
-    def append(self, images: np.ndarray, labels: np.ndarray, split: int) -> None:
-        """images (n, C, H, W) uint8, labels (n,) integers, all of one split. Raises DataError when full."""
+    def append(
+        self, images: np.ndarray, labels: np.ndarray, split: int,
+        files: Sequence[str] = (), groups: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """images (n, C, H, W) uint8, labels (n,) integers, all of one split; files, groups: one per image
+        or none at all, for every call alike. Raises DataError when full."""
         assert images.dtype == np.uint8
         assert images.shape[1:] == self.shape
         room_for(self.n + len(images), self.shape, self.limits, self.where)
-        data = np.ascontiguousarray(images).data
-        self._file.write(data)
-        self._hash.update(data)
+        self._hash.update(self.write(images))
         self._labels.append(np.asarray(labels, dtype=np.int64))
         self._splits.append(np.full(len(images), split, dtype=np.int8))
+        self._files += files
+        if groups is not None:
+            self._groups.append(np.asarray(groups, dtype=np.int64))
+        self._digests.append(digests(images))
+
+    def write(self, images: np.ndarray) -> memoryview:
+        """The pixels alone; the bytes as they were written."""
+        data = np.ascontiguousarray(images).data
+        self._file.write(data)
         self.n += len(images)
+        return data
+
+    def seal(self) -> None:
+        """Write the header, now that the number of images is known."""
+        self._file.seek(0)
+        self._file.write(_header(self.n, self.shape))
+        self._file.close()
 
     def renumber(self, new: np.ndarray) -> None:
         """Label k becomes new[k]; new (K,) int64 is a permutation."""
@@ -98,23 +120,45 @@ class Writer:
             )
         labels = np.searchsorted(present, labels).astype(np.int64)
         schema = schema.model_copy(update={"classes": classes, "shape": self.shape})
-        self._file.seek(0)
-        self._file.write(_header(self.n, self.shape))
-        self._file.close()
-        np.save(self.folder / "labels.npy", labels)
-        np.save(self.folder / "splits.npy", splits)
-        (self.folder / "schema.json").write_text(schema.model_dump_json(indent=1), encoding="utf-8")
-        for part in (labels.tobytes(), splits.tobytes(), repr((self.shape, classes)).encode()):
-            self._hash.update(part)
-        fingerprint = self._hash.hexdigest()
-        (self.folder / "fingerprint.txt").write_text(fingerprint, encoding="ascii")
-        counts = np.bincount(splits, minlength=len(SPLITS))
-        rows = {name: int(n) for name, n in zip(SPLITS, counts, strict=True) if n}
+        self.seal()
+        report_copies(np.concatenate(self._digests), labels, splits, report)
+        groups = np.concatenate(self._groups) if self._groups else np.zeros(0, np.int64)
+        fingerprint, rows = finish_folder(
+            self.folder, schema, labels, splits, self._hash,
+            files=self._files if len(self._files) == self.n else None,
+            groups=groups if len(groups) == self.n else None,
+        )  # fmt: skip
         return Prepared(schema, rows, report.rows(), fingerprint)
 
     def close(self) -> None:
         """Let go of the file; the folder is the caller's to remove."""
         self._file.close()
+
+
+def finish_folder(
+    folder: Path,
+    schema: DataSchema,
+    labels: np.ndarray,
+    splits: np.ndarray,
+    digest: Any,
+    *,
+    files: Sequence[str] | None,
+    groups: np.ndarray | None,
+) -> tuple[str, dict[str, int]]:
+    """Write everything but the images. digest: a sha256 of them. Returns fingerprint and images per split."""
+    np.save(folder / "labels.npy", labels)
+    np.save(folder / "splits.npy", splits)
+    (folder / "schema.json").write_text(schema.model_dump_json(indent=1), encoding="utf-8")
+    if files is not None:
+        write_files(folder, files)
+    if groups is not None:
+        np.save(folder / "groups.npy", groups)
+    for part in (labels.tobytes(), splits.tobytes(), repr((schema.shape, schema.classes)).encode()):
+        digest.update(part)
+    fingerprint: str = digest.hexdigest()
+    (folder / "fingerprint.txt").write_text(fingerprint, encoding="ascii")
+    counts = np.bincount(splits, minlength=len(SPLITS))
+    return fingerprint, {name: int(n) for name, n in zip(SPLITS, counts, strict=True) if n}
 
 
 @contextlib.contextmanager
@@ -170,6 +214,65 @@ def read_fingerprint(folder: Path) -> str:
         return (folder / "fingerprint.txt").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def read_files(folder: Path) -> list[str] | None:
+    """The file name of each row, or None where the set did not come as files."""
+    try:
+        return (folder / "files.txt").read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def write_files(folder: Path, files: Sequence[str]) -> None:
+    (folder / "files.txt").write_text("\n".join(shown(file) for file in files), encoding="utf-8")
+
+
+def read_groups(folder: Path) -> np.ndarray | None:
+    """The group of each row (N,) int64, -1 for none; None where the set came without groups."""
+    try:
+        return np.asarray(np.load(folder / "groups.npy", allow_pickle=False), dtype=np.int64)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def digests(images: np.ndarray) -> np.ndarray:
+    """A number per image that only equal images share. Shapes: (n, C, H, W) uint8 -> (n,) uint64.
+
+    8 bytes of BLAKE2b: among a million images, two different ones share it once in 37 million sets.
+    """
+    rows = np.ascontiguousarray(images).reshape(len(images), -1)
+    blob = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)
+    return np.frombuffer(blob, dtype=np.uint64)
+
+
+def report_copies(found: np.ndarray, labels: np.ndarray, splits: np.ndarray, report: Report) -> None:
+    """Say which images occur more than once, lie on two sides of a split, or have two labels.
+
+    Shapes: found (digests) (N,) uint64, labels (N,) int64, splits (N,) int8. They are kept: which one is
+    right is for a person to say.
+    """
+    unique, member = np.unique(found, return_inverse=True)
+    more = len(found) - len(unique)
+    if not more:
+        return
+    report.kept("identical images", f"{more:,} {'is a copy' if more == 1 else 'are copies'} of others")
+    sides = np.zeros(len(unique), dtype=np.int64)
+    np.bitwise_or.at(sides, member, 1 << splits.astype(np.int64))
+    for code in range(1, len(SPLITS)):
+        leaked = int(((splits == code) & (sides[member] & 1 == 1)).sum())
+        if leaked:
+            report.kept(
+                "identical images",
+                f"{leaked:,} of {SPLITS[code]} lie in train as well: scores on them flatter the model",
+            )
+    low = np.full(len(unique), np.iinfo(np.int64).max)
+    high = np.full(len(unique), -1)
+    np.minimum.at(low, member, labels)
+    np.maximum.at(high, member, labels)
+    torn = int((low != high).sum())
+    if torn:
+        report.kept("identical images", f"{torn:,} {'has' if torn == 1 else 'have'} more than one label")
 
 
 def room_for(n: int, shape: Shape, limits: Limits, where: str) -> None:

@@ -36,6 +36,14 @@ class Report:
         self.n_refused += 1
         self._add("refused", file, reason)
 
+    def add_all(self, other: Report) -> None:
+        """Take over the rows of another report."""
+        self.n_refused += other.n_refused
+        for action in ACTIONS:
+            for file, reason in other._named[action]:
+                self._add(action, file, reason)
+            self._more[action].update(other._more[action])
+
     def rows(self) -> list[dict[str, str]]:
         """All rows, kept first; files beyond the limit as `37 more files`, one row per reason."""
         out = []

@@ -5,48 +5,17 @@ Notation: N samples, B rows asked for; pixels uint8 (N, C, H, W); x float32; y i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.engine.augment import Augment
 from workbench.engine.device import free_bytes
+from workbench.records import Data, Split
 
 FLOAT_SHARE = 0.25  # of the free memory that normalised float32 pixels may take; uint8 is a quarter of it
-
-
-class Split(Protocol):
-    """One part of a data set. x (N, C, H, W) uint8, y (N,) int64, index (N,) int64 rows in the set."""
-
-    @property
-    def x(self) -> np.ndarray: ...
-
-    @property
-    def y(self) -> np.ndarray: ...
-
-    @property
-    def index(self) -> np.ndarray: ...
-
-
-class Data(Protocol):
-    """What the loop needs of a data set; `data.Dataset` is one. mean, std (C,) on the 0..1 scale."""
-
-    @property
-    def train(self) -> Split: ...
-
-    @property
-    def validation(self) -> Split: ...
-
-    @property
-    def classes(self) -> Sequence[str]: ...
-
-    @property
-    def mean(self) -> np.ndarray: ...
-
-    @property
-    def std(self) -> np.ndarray: ...
 
 
 def order(n: int, seed: int, epoch: int) -> Tensor:
@@ -73,6 +42,7 @@ class Batches:
         # Labels are small; they always live on the device.
         self.y = _tensor(np.asarray(split.y, dtype=np.int64)).to(device)
         self._norm = _scale_and_shift(data.mean, data.std, device)
+        self._unit_norm = 255.0 * self._norm[0], self._norm[1]  # for pixels that are 0..1 already
         free = free_bytes(device) if room_bytes is None else room_bytes
         size = int(np.prod(split.x.shape))
         if 4 * size <= FLOAT_SHARE * free:
@@ -90,6 +60,21 @@ class Batches:
             return _apply(self.x.index_select(0, rows), *self._norm)
         picked = torch.from_numpy(self._pixels[rows.cpu().numpy()])  # fancy indexing copies
         return _apply(picked.to(self.device), *self._norm)
+
+    def changed(self, rows: Tensor, y: Tensor, augment: Augment, step: int) -> tuple[Tensor, Tensor]:
+        """x of `rows` (B,) and labels as `augment` leaves them at update `step`: its work is on pixels
+        from 0 to 1, before they are normalised. Normalised pixels are given up for bytes at the first call,
+        so that the bits do not depend on how much memory was free."""
+        if self.placed == "float":
+            self.placed, self.x = "bytes", torch.empty(0)
+            self.x = self._place(self._pixels)
+        if self.placed == "bytes":
+            raw = self.x.index_select(0, rows)
+        else:
+            raw = torch.from_numpy(self._pixels[rows.cpu().numpy()]).to(self.device)
+        pixels, y = augment(raw.to(torch.float32).mul_(1.0 / 255.0), y, step)
+        scale, shift = self._unit_norm
+        return (pixels * scale).add_(shift), y
 
     def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, y) batch by batch, first row to last: what an evaluation walks through."""

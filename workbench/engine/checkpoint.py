@@ -1,6 +1,7 @@
 """A training state as one safetensors file: tensors by name, and JSON beside them. Never pickle.
 
-Tensor names: "model/<parameter or buffer>", "optimizer/<slot>/<parameter>", "rng/cpu", "rng/cuda".
+Tensor names: "model/<parameter or buffer>", "ema/<parameter>" where weights are averaged,
+"optimizer/<slot>/<parameter>", "rng/cpu", "rng/cuda".
 Names follow the layers and not the memory layout, so that a file outlives the engine that wrote it.
 """
 
@@ -70,8 +71,12 @@ def from_bytes(blob: bytes) -> Checkpoint:
 
 
 def model_tensors(blob: bytes) -> dict[str, Tensor]:
-    """Only the weights and buffers, named as `model.load_state_dict` takes them. Raises RunError."""
-    return from_bytes(blob).part("model")
+    """The weights and buffers to use the model with, named as `model.load_state_dict` takes them.
+
+    Averaged weights where there are any; buffers are the model's own. Raises RunError.
+    """
+    checkpoint = from_bytes(blob)
+    return checkpoint.part("model") | checkpoint.part("ema")
 
 
 def equal(one: Checkpoint, other: Checkpoint) -> bool:

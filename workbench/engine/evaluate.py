@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.engine.batches import Batches, Data, Split, normalised
+from workbench.engine.batches import Batches, normalised
 from workbench.engine.device import pick, place
 from workbench.engine.task import Task
+from workbench.records import Data, Split
 
 CPU_BATCH = 128  # stays in the cache; 1,024 took twice as long per image on a 2-core machine
 GPU_BATCH = 1024

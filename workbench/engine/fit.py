@@ -7,50 +7,34 @@ seed give the same losses bit for bit on a CPU, with probes or without, paused o
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import Protocol
+from typing import Any
 
-import numpy as np
 from torch import nn
 
 from workbench.engine import panels
-from workbench.engine.batches import Data
-from workbench.engine.checkpoint import Checkpoint, to_bytes
-from workbench.engine.control import Asked, Control, Free
+from workbench.engine.checkpoint import Checkpoint
+from workbench.engine.control import Asked, Control, Free, Orders, orders
 from workbench.engine.device import describe, synchronize
 from workbench.engine.evaluate import Judged, judge
 from workbench.engine.flush import Flush, Outcome, Phase, Saved
+from workbench.engine.keeping import Keeping
+from workbench.engine.ledger import Ledger
 from workbench.engine.meter import Meter
-from workbench.engine.progress import judge_progress
+from workbench.engine.progress import judge_progress, reason_to_stop, warning
 from workbench.engine.tally import Points
 from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
-from workbench.records import Event, Record, Scalars
+from workbench.engine.watch import Watch
+from workbench.records import Change, Data, Event, Record
+from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
+from workbench.specs.steer import differences, sentence, steered
 
 FLUSH_S = 0.2  # between two flushes, when they cost little
 SLOWEST_FLUSH_S = 1.0
-SAVE_S = 60.0  # the longest time without a checkpoint
-SHORTEST_SAVE_S = 1.0  # between two checkpoints of validations that follow each other quickly
-SAVE_SHARE = 0.03  # of the time that such checkpoints may take
-
-
-class Watch(Protocol):
-    """Who looks inside. `probes.watch.Watcher` is one."""
-
-    def due(self, active_s: float, spent_s: float) -> bool:
-        """Whether to look now: the run's active seconds, and those that telemetry took."""
-        ...
-
-    def look(self, model: nn.Module, step: int, epoch: float, time: float) -> Sequence[Record]:
-        """What is seen. Must leave weights, gradients, modes, hooks and random states as they were.
-
-        An error ends the watching and not the run.
-        """
-        ...
 
 
 def fit(
@@ -62,32 +46,44 @@ def fit(
     watch: Watch | None = None,
     control: Control | None = None,
     resume: Checkpoint | None = None,
+    ledger: Sequence[Change] = (),
 ) -> Iterator[Flush]:
     """Trains `model` on `data.train` as `spec` says, and yields what is seen.
 
     model: any module from (B, C, H, W) to scores (B, K); moved to the device and trained in place.
     watch: looks inside at step 0, within the spec's budget, and at the end. control: asked at every
-    flush. resume: an exact continuation; steps, epochs and marks go on from the checkpoint's.
+    flush. resume: an exact continuation; steps, epochs and marks go on from the checkpoint's. ledger: what
+    was changed while the run was at work: lines up to the first step are in force from the start, later
+    ones come into force at their step, with their event, and are not handed out again.
     The first flush comes before the first step, the second right after it, the last one carries the
     outcome. Steps are counted from 1: the values at step s are those of the s-th update.
-    Check: n steps equal m steps, a checkpoint, and n - m steps, bit for bit on one CPU.
-    Raises: RunError (device, checkpoint), DataError (no images), SpecError (nothing to train); torch's
-    own errors, such as out of memory, pass through as they are.
+    Check: n steps equal m steps, a checkpoint, and n - m steps, bit for bit on one CPU; so do the steered
+    run and a fresh one with its ledger.
+    Raises: RunError (device, checkpoint), DataError (no images), SpecError (nothing to train, a line of
+    the ledger that does not fit); torch's own errors, such as out of memory, pass through as they are.
     """
-    return _Run(Trainer(model, data, task, spec), data, watch, control or Free(), resume).play()
+    lines = Ledger(spec, ledger, start=resume.step if resume else 0)
+    trainer = Trainer(model, data, task, lines.spec)
+    return _Run(trainer, data, watch, control or Free(), resume, lines).play()
 
 
 class _Run:
     """One session's conversation with its consumer."""
 
     def __init__(
-        self, trainer: Trainer, data: Data, watch: Watch | None, control: Control, resume: Checkpoint | None
+        self,
+        trainer: Trainer,
+        data: Data,
+        watch: Watch | None,
+        control: Control,
+        resume: Checkpoint | None,
+        ledger: Ledger,
     ) -> None:
         self.trainer, self.data, self.watch, self.control = trainer, data, watch, control
-        self.spec = trainer.spec
+        self.ledger = ledger
         self.resumed = resume is not None
         self.metrics: dict[str, float] = {}
-        self.clocks = {"active_s": 0.0, "spent_s": 0.0}
+        self.clocks: dict[str, Any] = {"active_s": 0.0, "spent_s": 0.0, "pace_s": None}
         if resume is not None:
             trainer.restore(resume)
             self.metrics = resume.metrics
@@ -98,28 +94,36 @@ class _Run:
         self.pending: list[Event] = []
         self.news: dict[str, Event] = {}  # "validated" and "best": only the newest is told
         self.judged: Judged | None = None  # the newest validation not yet shown as panels
-        self.best: Checkpoint | None = None  # captured, not yet handed over
+        self.keeping = Keeping()
         self.ended: str | None = None  # why training is over before its last step
+        self.halt: int | None = None  # the step to pause at, while a number of steps is taken
+        self.mark = -1  # the next step with something to do: a line of the ledger, or the halt
+        if trainer.progress.planned_step == trainer.step:  # it was killed between its last step and its end
+            self.ended = reason_to_stop(trainer.progress, trainer.spec.training)
         self.outcome: Outcome = "finished"
         self.interval_s = FLUSH_S
         self.aside_s = 0.0  # validations since the last flush
-        self.flushed = self.saved = perf_counter()
-        self.save_cost_s = 0.0
-        self.save_due = False
+        self.flushed = perf_counter()
 
     # ------------------------------------------------------------ the whole
 
     def play(self) -> Iterator[Flush]:
         trainer = self.trainer
-        yield self._opening()
-        self.meter = Meter(**self.clocks)  # the opening is launch, not training
-        self.flushed = self.saved = perf_counter()
+        with self.meter.idle():  # the opening is launch, not training
+            yield self._opening()
+        self.meter = Meter(**self.clocks)
+        self.flushed = perf_counter()
+        self.keeping.rest()
         next_flush = 0.0  # the first step is shown at once
+        self._set_mark()
+        yield from self._obey(list(self.control.take()))  # what was asked before its first update
         while not self._over():
             for rows, y, size in trainer.rest_of_epoch():
                 trainer.advance(rows, y, size)
                 if trainer.step % trainer.validate_every == 0:
                     self._validate()
+                if trainer.step == self.mark:
+                    yield from self._arrive()
                 if perf_counter() >= next_flush:
                     yield from self._flush()
                     next_flush = perf_counter() + self.interval_s
@@ -137,10 +141,19 @@ class _Run:
         if self.resumed:
             text += f" from step {trainer.step:,}"
         facts = {"device": self.device, "weights": sum(s.numel for s in trainer.flat.spans.values())}
-        return self._hand([self._event(kind, text, **facts), *self._look()])
+        events = [self._event(kind, text, **facts)]
+        if not self.resumed and self.ledger.changed:  # a resumed run's history tells of them
+            events.append(self._changed(self.ledger.changed))
+        return self._hand([*events, *self._look()])
 
     def _closing(self) -> Iterator[Flush]:
         trainer = self.trainer
+        if self.outcome == "parked":
+            event = self._event("parked", f"Parked at step {trainer.step:,}: its memory is given back")
+            checkpoints = self._checkpoints()
+            records = [*self._drain(), event]
+            yield self._hand(records, phase="paused", checkpoints=checkpoints, outcome="parked")
+            return
         if self.outcome == "stopped":
             event = self._event("stopping", "Stopping: a last validation and checkpoint")
             yield self._hand([event], phase="stopping")
@@ -149,13 +162,13 @@ class _Run:
         records = self._drain() + self._look()
         last = trainer.capture(**self._facts())
         if trainer.progress.best is None:  # nothing to choose by; the last one must serve
-            self.best = last
+            self.keeping.best = last
         kind = self.outcome
         event = self._event(kind, f"{kind.capitalize()} at step {trainer.step:,}" + self._marks())
-        checkpoints = self._handed(last)
+        checkpoints = self.keeping.handed(last)
         yield self._hand([*records, event], phase="stopping", checkpoints=checkpoints, outcome=self.outcome)
 
-    # ------------------------------------------------------------ flush, pause, stop
+    # ------------------------------------------------------------ flush, pause, stop, change
 
     def _flush(self) -> Iterator[Flush]:
         trainer = self.trainer
@@ -170,41 +183,96 @@ class _Run:
         began = perf_counter()
         with self.meter.watching():
             yield self._hand(records)
-            asked = list(self.control.take())
+            asked = [] if self.outcome == "parked" else list(self.control.take())
         handled += perf_counter() - began
         # Flushes may take a third of the budget; what is left is for looking inside.
-        wanted = 3.0 * handled / self.spec.watch.budget
+        wanted = 3.0 * handled / self.trainer.spec.watch.budget
         self.interval_s = min(SLOWEST_FLUSH_S, max(FLUSH_S, 0.5 * (self.interval_s + wanted)))
-        if self._should_save():
+        if self.keeping.due:
             began = perf_counter()
-            yield self._hand([], checkpoints=self._handed(trainer.capture(**self._facts())))
-            self.save_cost_s = perf_counter() - began
+            yield self._hand([], checkpoints=self._checkpoints())
+            self.keeping.cost_s = perf_counter() - began
         yield from self._obey(asked)
         self.flushed, self.aside_s = perf_counter(), 0.0
 
     def _obey(self, asked: Sequence[Asked]) -> Iterator[Flush]:
-        verbs = [request.verb for request in asked]
-        for verb in verbs:
-            if verb not in ("pause", "resume", "stop"):
-                yield self._hand([self._event("warning", f"A running loop cannot be asked to {verb!r}")])
-        if "stop" in verbs:
-            self.ended, self.outcome = "stopped by request", "stopped"
-        elif [verb for verb in verbs if verb in ("pause", "resume")][-1:] == ["pause"]:
-            yield from self._pause()
+        wanted = orders(asked)
+        yield from self._steer(wanted)
+        if wanted.verb == "pause":
+            yield from self._pause("Paused")
+        elif wanted.verb:
+            yield from self._go_on(wanted)
 
-    def _pause(self) -> Iterator[Flush]:
-        checkpoints = self._handed(self.trainer.capture(**self._facts()))
-        yield self._hand([self._event("paused", "Paused")], phase="paused", checkpoints=checkpoints)
-        verb = None
-        with self.meter.idle():
-            while verb is None:
-                self.control.wait()
-                wishes = [request.verb for request in self.control.take()]
-                verb = "stop" if "stop" in wishes else "resume" if "resume" in wishes else None
-        if verb == "stop":
+    def _steer(self, wanted: Orders, phase: Phase = "running") -> Iterator[Flush]:
+        """What changes, and what makes no sense."""
+        for text in wanted.refused:
+            yield self._hand([self._event("warning", text)], phase)
+        for changes in wanted.changes:
+            yield from self._change(changes, phase)
+
+    def _go_on(self, wanted: Orders) -> Iterator[Flush]:
+        """Any verb but pause."""
+        self.halt = None
+        if wanted.verb == "step":
+            self.halt = self.trainer.step + wanted.steps
+            yield self._hand([self._event("stepping", f"Taking {_steps(wanted.steps)}")])
+        elif wanted.verb == "stop":
             self.ended, self.outcome = "stopped by request", "stopped"
-        else:
+        elif wanted.verb == "park" and not self._over():
+            self.ended, self.outcome = "parked by request", "parked"
+        self._set_mark()
+
+    def _pause(self, text: str) -> Iterator[Flush]:
+        self.halt = None
+        checkpoints = self._checkpoints()
+        yield self._hand([self._event("paused", text)], phase="paused", checkpoints=checkpoints)
+        wanted = orders(())
+        with self.meter.idle():
+            while wanted.verb in (None, "pause"):
+                self.control.wait()
+                wanted = orders(self.control.take())
+                yield from self._steer(wanted, phase="paused")
+        if wanted.verb == "resume":
             yield self._hand([self._event("resumed", "Going on after a pause")])
+        yield from self._go_on(wanted)
+
+    def _arrive(self) -> Iterator[Flush]:
+        """At a step with something to do."""
+        trainer = self.trainer
+        for line in self.ledger.due(trainer.step):
+            yield from self._change(line.changes, replay=True)
+        if self.halt is not None and trainer.step >= self.halt and not self._over():
+            synchronize(trainer.device)
+            with self.meter.watching():
+                yield self._hand(self._drain())
+            yield from self._pause(f"Paused at step {trainer.step:,}, as asked")
+            self.flushed, self.aside_s = perf_counter(), 0.0
+        self._set_mark()
+
+    def _set_mark(self) -> None:
+        steps = [step for step in (self.halt, self.ledger.next_step) if step is not None]
+        self.mark = min(steps, default=-1)
+
+    def _change(
+        self, changes: Mapping[str, Any], phase: Phase = "running", replay: bool = False
+    ) -> Iterator[Flush]:
+        """Comes into force now; on disk before an update feels it, unless it is replayed from there."""
+        trainer = self.trainer
+        try:
+            spec = steered(trainer.spec, changes)
+            changed = differences(trainer.spec, spec)
+            trainer.steer(spec)
+        except SpecError as error:
+            yield self._hand([self._event("warning", f"Nothing was changed: {error}")], phase)
+            return
+        if changed:
+            event = self._changed(changed)
+            line = Change(trainer.step, {path: new for path, (_, new) in changed.items()}, event.time)
+            yield self._hand([event], phase, changes=() if replay else (line,))
+
+    def _changed(self, changed: Mapping[str, tuple[Any, Any]]) -> Event:
+        pairs = {path: list(pair) for path, pair in changed.items()}
+        return self._event("changed", sentence(changed), changes=pairs)
 
     # ------------------------------------------------------------ validation
 
@@ -214,15 +282,16 @@ class _Run:
             trainer.progress.validated_step = trainer.step
             return
         began = perf_counter()
-        judged = judge(trainer.model, trainer.validation, trainer.task, trainer.precision.autocast)
+        with trainer.judged_model():
+            judged = judge(trainer.model, trainer.validation, trainer.task, trainer.precision.autocast)
         marks = {"val/loss": judged.loss, "val/accuracy": judged.accuracy}
         for key, value in marks.items():
             self.points.add(key, trainer.step, trainer.epoch, value)
         self.metrics |= marks
-        self.judged, self.save_due = judged, True
+        self.judged, self.keeping.asked = judged, True
         verdict = judge_progress(
             trainer.progress,
-            self.spec.training,
+            trainer.spec.training,
             judged.loss,
             judged.accuracy,
             trainer.step,
@@ -230,7 +299,7 @@ class _Run:
         )
         self.news["validated"] = self._event("validated", f"Validated{self._marks()}", **marks)
         if verdict.is_best:
-            self.best = trainer.capture(**self._facts())
+            self.keeping.best = trainer.capture(**self._facts())
             self.news["best"] = self._event("best", f"Best so far{self._marks()}", **marks)
         if verdict.dropped:
             self.pending.append(self._event("lr_drop", f"Plateau: learning rate falls to {trainer.rate:.3g}"))
@@ -254,7 +323,7 @@ class _Run:
         series = tally.drain(trainer.step)
         if series:
             self.metrics["train/loss"] = float(series[0].values[-1])
-            records += [*series, *self._warning(series[0])]
+            records += [*series, *warning(trainer.progress, series[0])]
             self.points.add("telemetry/share", trainer.step, trainer.epoch, self.meter.share)
             if stepping_s > 0:
                 self.points.add("throughput/samples_per_s", trainer.step, trainer.epoch, samples / stepping_s)
@@ -262,32 +331,14 @@ class _Run:
         self.pending, self.news = [], {}
         return records
 
-    def _warning(self, losses: Scalars) -> list[Event]:
-        progress = self.trainer.progress
-        bad = np.flatnonzero(~np.isfinite(losses.values))
-        if progress.warned_step >= 0 or not len(bad):
-            return []
-        progress.warned_step = step = int(losses.steps[bad[0]])
-        value = losses.values[bad[0]]
-        what = "not a number" if math.isnan(value) else "infinite"
-        text = f"Training loss is {what} since step {step:,}. Try a smaller learning rate or clip_norm."
-        return [Event("warning", text, step, float(losses.epochs[bad[0]]), float(losses.times[bad[0]]))]
-
-    def _panels(self) -> list[Record]:
+    def _panels(self) -> Sequence[Record]:
         judged, self.judged = self.judged, None
         if judged is None:
             return []
-        step = self.trainer.progress.validated_step
-        at = (step, step / self.trainer.steps_per_epoch, time.time())
-        found: list[Record] = []
-        matrix = panels.confusion_panel(judged, self.data, *at)
-        if matrix is not None:
-            found.append(matrix)
-        if self.spec.watch.samples:
-            found.append(
-                panels.samples_panel(judged, self.data, self.trainer.task, self.spec.watch.samples, *at)
-            )
-        return found
+        trainer = self.trainer
+        step = trainer.progress.validated_step
+        at = (step, step / trainer.steps_per_epoch, time.time())
+        return panels.of(judged, self.data, trainer.task, trainer.spec.watch.samples, *at)
 
     def _look(self) -> list[Record]:
         if self.watch is None:
@@ -302,26 +353,15 @@ class _Run:
     def _event(self, kind: str, text: str, **data: object) -> Event:
         return Event(kind, text, self.trainer.step, self.trainer.epoch, time.time(), data)
 
-    # ------------------------------------------------------------ checkpoints
+    # ------------------------------------------------------------ handing over
 
-    def _should_save(self) -> bool:
-        since = perf_counter() - self.saved
-        shortest = max(SHORTEST_SAVE_S, self.save_cost_s / SAVE_SHARE)
-        return since >= SAVE_S or (self.save_due and since >= shortest)
-
-    def _handed(self, last: Checkpoint) -> tuple[Saved, ...]:
-        """The best one first, if there is a new one: what "last" remembers as best must be on disk."""
-        best, self.best = self.best, None
-        self.saved, self.save_due = perf_counter(), False
-        blob = to_bytes(last)
-        handed = [Saved("last", blob, last.step, last.epoch, last.metrics)]
-        if best is not None:
-            whole = blob if best.step == last.step else to_bytes(best)
-            handed.insert(0, Saved("best", whole, best.step, best.epoch, best.metrics))
-        return tuple(handed)
+    def _checkpoints(self) -> tuple[Saved, ...]:
+        """The present state, and the best one if it has not been handed over."""
+        return self.keeping.handed(self.trainer.capture(**self._facts()))
 
     def _facts(self) -> dict[str, object]:
-        clocks = {"active_s": self.meter.active_s, "spent_s": self.meter.spent_s}
+        meter = self.meter
+        clocks = {"active_s": meter.active_s, "spent_s": meter.spent_s, "pace_s": meter.pace_s}
         return {"metrics": dict(self.metrics), "clocks": clocks, "device": self.device}
 
     def _hand(
@@ -330,6 +370,7 @@ class _Run:
         phase: Phase = "running",
         checkpoints: tuple[Saved, ...] = (),
         outcome: Outcome | None = None,
+        changes: tuple[Change, ...] = (),
     ) -> Flush:
         trainer = self.trainer
         return Flush(
@@ -344,4 +385,10 @@ class _Run:
             phase,
             checkpoints,
             outcome,
+            changes,
+            self.meter.active_s,
         )
+
+
+def _steps(n: int) -> str:
+    return f"{n:,} step{'s' if n != 1 else ''}"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workbench.records import Record
+from workbench.records import Change, Record
 
 Phase = Literal["running", "paused", "stopping"]
-Outcome = Literal["finished", "stopped"]
+Outcome = Literal["finished", "stopped", "parked"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Flush:
     step: updates done; epoch: passes done, fractional; total_steps, total_epochs: planned for the
     whole run; eta_s: seconds to the end at the recent pace, None until it is known;
     telemetry_share: part of the run's active wall time spent on watching it, 0..1;
-    checkpoints: to be written after the records, in order; outcome: set on the last flush only.
+    checkpoints: to be written after the records, in order; outcome: set on the last flush only;
+    changes: new lines of the run's ledger, to be written with the records: no update has been made
+    under them yet; active_s: seconds the run has worked, in all its sessions, pauses left out.
     """
 
     records: tuple[Record, ...]
@@ -52,3 +54,5 @@ class Flush:
     phase: Phase = "running"
     checkpoints: tuple[Saved, ...] = ()
     outcome: Outcome | None = None
+    changes: tuple[Change, ...] = ()
+    active_s: float = 0.0

@@ -9,13 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from workbench.engine.batches import Data
 from workbench.engine.evaluate import Judged, confusion
 from workbench.engine.task import Task
-from workbench.records import Panel
+from workbench.records import Data, Panel
 
 LARGEST_MATRIX = 200  # classes; a larger matrix cannot be read and is not sent
 LARGEST_SIDE = 96  # pixels of a sample picture
+
+
+def of(
+    judged: Judged, data: Data, task: Task, samples: int, step: int, epoch: float, time: float
+) -> list[Panel]:
+    """All panels of a validation; `samples` predictions, 0 for none."""
+    found = []
+    matrix = confusion_panel(judged, data, step, epoch, time)
+    if matrix is not None:
+        found.append(matrix)
+    if samples:
+        found.append(samples_panel(judged, data, task, samples, step, epoch, time))
+    return found
 
 
 def confusion_panel(judged: Judged, data: Data, step: int, epoch: float, time: float) -> Panel | None:

@@ -10,6 +10,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from workbench.records import Event, Scalars
 from workbench.specs.training import Plateau, TrainingSpec
 
 
@@ -27,6 +30,9 @@ class Progress:
     factor: float = 1.0
     validated_step: int = -1
     warned_step: int = -1  # of the first non-finite loss
+    metric: str = ""  # what best and patience_best are marks of
+    planned_step: int = -1  # of the last planned validation
+    planned_loss: float | None = None
 
     def to_meta(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,33 +66,56 @@ def judge_progress(
     planned: False for the extra validation at a stop, which may be the best one but must not move
     patience and plateau: a resumed run would decide otherwise than an uninterrupted one.
     """
-    mark = accuracy if watched(training) == "val/accuracy" else loss
-    rising = watched(training) == "val/accuracy"
+    metric = watched(training)
+    rising = metric == "val/accuracy"
+    mark = accuracy if rising else loss
+    if progress.metric not in ("", metric):  # steered to another: marks of two kinds cannot be compared
+        progress.best = progress.patience_best = None
+        progress.stale = 0
+    progress.metric = metric
     progress.validated_step = step
     is_best = _better(mark, progress.best, rising)
     if is_best:
         progress.best, progress.best_step = mark, step
     if not planned:
         return Verdict(is_best, dropped=False, stop=None)
-    stop = _patience(progress, training, mark, rising)
+    progress.planned_step, progress.planned_loss = step, loss
+    _patience(progress, training, mark, rising)
     dropped = _plateau(progress, training, loss)
-    threshold = training.stop_at_loss
-    if threshold is not None and loss <= threshold:
-        stop = f"Validation loss {loss:.4g} is at or below {threshold:g}"
-    return Verdict(is_best, dropped, stop)
+    return Verdict(is_best, dropped, reason_to_stop(progress, training))
 
 
-def _patience(progress: Progress, training: TrainingSpec, mark: float, rising: bool) -> str | None:
+def reason_to_stop(progress: Progress, training: TrainingSpec) -> str | None:
+    """Why the last planned validation ends the run, or None. A pure function of what is remembered, so
+    that a run killed after that validation and before its end is not trained further when resumed."""
+    loss, threshold, rule = progress.planned_loss, training.stop_at_loss, training.early_stopping
+    if loss is not None and threshold is not None and loss <= threshold:
+        return f"Validation loss {loss:.4g} is at or below {threshold:g}"
+    if rule is not None and progress.stale >= rule.patience:
+        return f"{rule.metric} has not improved for {progress.stale} validations"
+    return None
+
+
+def warning(progress: Progress, losses: Scalars) -> list[Event]:
+    """The news that a training loss is not finite, once in a run, at its step."""
+    bad = np.flatnonzero(~np.isfinite(losses.values))
+    if progress.warned_step >= 0 or not len(bad):
+        return []
+    first = bad[0]
+    progress.warned_step = step = int(losses.steps[first])
+    what = "not a number" if math.isnan(losses.values[first]) else "infinite"
+    text = f"Training loss is {what} since step {step:,}. Try a smaller learning rate or clip_norm."
+    return [Event("warning", text, step, float(losses.epochs[first]), float(losses.times[first]))]
+
+
+def _patience(progress: Progress, training: TrainingSpec, mark: float, rising: bool) -> None:
     rule = training.early_stopping
     if rule is None:
-        return None
-    if _better(mark, progress.patience_best, rising, rule.min_delta):
+        progress.patience_best, progress.stale = None, 0
+    elif _better(mark, progress.patience_best, rising, rule.min_delta):
         progress.patience_best, progress.stale = mark, 0
-        return None
-    progress.stale += 1
-    if progress.stale < rule.patience:
-        return None
-    return f"{rule.metric} has not improved for {progress.stale} validations"
+    else:
+        progress.stale += 1
 
 
 def _plateau(progress: Progress, training: TrainingSpec, loss: float) -> bool:

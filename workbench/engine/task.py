@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Task(Protocol):
-    """B samples, K classes; scores (B, K) float, y (B,) int64."""
+    """B samples, K classes; scores (B, K) float; y (B,) int64, or (B, K) float shares of each class."""
 
     @property
     def n_classes(self) -> int: ...
@@ -18,7 +18,7 @@ class Task(Protocol):
         ...
 
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
-        """How many are right: scores (..., B, K), y (..., B) -> (...) int64."""
+        """How many are right: scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64."""
         ...
 
     def predict(self, scores: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ n trainable weights.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -14,15 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from workbench.engine import optim
-from workbench.engine.batches import Batches, Data, batch_sizes
+from workbench.engine.augment import Augment
+from workbench.engine.average import Average
+from workbench.engine.batches import Batches, batch_sizes
 from workbench.engine.checkpoint import Checkpoint
 from workbench.engine.device import pick, place
 from workbench.engine.flat import Flat
+from workbench.engine.frozen import freeze, frozen_names
+from workbench.engine.optim import Updates
 from workbench.engine.precision import Precision
 from workbench.engine.progress import Progress
 from workbench.engine.tally import Tally
 from workbench.engine.task import Task
+from workbench.records import Data
 from workbench.specs.errors import DataError, RunError
 from workbench.specs.run import RunSpec
 
@@ -43,12 +48,13 @@ class Trainer:
             torch.set_num_threads(training.threads)
         self.model = place(model, self.device, half=training.precision != "fp32").train()
         self.flat = Flat(self.model)
-        self.optimizer = optim.optimizer_for(training.optimizer, self.flat)
+        self.updates = Updates(training.optimizer, self.flat)
+        self.average = Average(self.flat, training.ema) if training.ema is not None else None
         self.precision = Precision(training.precision, self.device)
         self.train = Batches(data.train, data, self.device)
         self.validation = Batches(data.validation, data, self.device)
-        has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
-        self._sizes = batch_sizes(self.train.n, training.batch_size, join_single=has_batch_norm)
+        self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
+        self._sizes = batch_sizes(self.train.n, training.batch_size, join_single=self._has_batch_norm)
         self.steps_per_epoch = len(self._sizes)
         self.total_steps = training.total_steps(self.steps_per_epoch)
         self.validate_every = max(1, round(training.validate_every * self.steps_per_epoch))
@@ -56,7 +62,9 @@ class Trainer:
         self.progress = Progress()
         self.tally = Tally(task, self.steps_per_epoch)
         self.telemetry_s = 0.0  # what keeping loss, hits and norm costs a step, smoothed
-        self._group: dict[str, Any] = self.optimizer.param_groups[0]
+        self._augment: Augment | None = None
+        self._frozen: set[int] = set()
+        self._take_up(spec)
         torch.manual_seed(spec.seed)  # dropout; the order of the data does not depend on it
 
     @property
@@ -77,25 +85,51 @@ class Trainer:
         rows, labels = self.train.shuffled(self.spec.seed, epoch, self._sizes)
         return iter(list(zip(rows, labels, self._sizes, strict=True))[position:])
 
+    def steer(self, spec: RunSpec) -> None:
+        """From the next update on, what `specs.steer` may change is as `spec` says.
+
+        Nothing that a checkpoint holds is touched: it does not matter whether it is taken before or after.
+        Raises: SpecError, and nothing has changed, when no layer with weights is left to train.
+        """
+        self._take_up(spec)
+
+    def judged_model(self) -> AbstractContextManager[None]:
+        """Inside, the model is the one that is validated and kept: averaged where that is asked for."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def _take_up(self, spec: RunSpec) -> None:
+        training, ops = spec.training, spec.data.augment
+        if set(training.freeze) != self._frozen:
+            names = frozen_names(self.model, training.freeze, self.flat.spans)
+            freeze(self.model, training.freeze, names, self.flat.spans)
+            self.updates.freeze(names, training.optimizer)
+            self._frozen = set(training.freeze)
+        if self._augment is None or self._augment.ops != ops:
+            self._augment = Augment(ops, self.task.n_classes, spec.seed) if ops else None
+        self.spec = spec
+        self._group = self.updates.group
+        self._group["weight_decay"] = training.optimizer.weight_decay
+        self._parts = training.accumulation_steps
+
     def advance(self, rows: Tensor, y: Tensor, size: int) -> None:
         """One update from the samples `rows` (B,) with labels y (B,). Never waits for the device."""
-        x = self.train.x_of(rows)  # (B, C, H, W)
+        target = y
+        if self._augment is None:
+            x = self.train.x_of(rows)  # (B, C, H, W)
+        else:
+            x, target = self.train.changed(rows, y, self._augment, self.step)  # target (B,) or (B, K)
+            if target.ndim == 2:
+                y = target.argmax(dim=1)
         grad = self.flat.grad
         self._group["lr"] = rate = self.rate
         grad.zero_()
-        scaler = self.precision.scaler
-        if self.precision.name == "fp32":
-            scores = self.model(x)  # (B, K)
+        if self._parts == 1:
+            loss, scores = self._backward(x, target, None)
         else:
-            with self.precision.autocast():
-                scores = self.model(x)
-            scores = scores.float()
-        loss = self.task.loss(scores, y)
-        if scaler is None:
-            loss.backward()
-        else:
-            scaler.scale(loss).backward()
-            scaler.unscale_(self.optimizer)
+            loss, scores = self._in_parts(x, target, size)
+        scaler, optimizer = self.precision.scaler, self.updates.torch
+        if scaler is not None:
+            scaler.unscale_(optimizer)
         began = perf_counter()
         norm = torch.linalg.vector_norm(grad)
         noted = perf_counter() - began
@@ -103,16 +137,45 @@ class Trainer:
         if limit is not None:
             grad.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
         if scaler is None:
-            self.optimizer.step()
+            optimizer.step()
         else:
-            scaler.step(self.optimizer)
+            scaler.step(optimizer)
             scaler.update()
         self.step += 1
+        if self.average is not None:
+            self.average.follow(self.step)
         began = perf_counter()
         self.tally.add(loss, norm, scores, y, size, rate)
         if self.step % SAMPLED == 0:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
+
+    def _backward(self, x: Tensor, y: Tensor, share: float | None) -> tuple[Tensor, Tensor]:
+        """Adds the gradient of `share` of x's mean loss; gives that loss () and the scores (B, K)."""
+        if self.precision.name == "fp32":
+            scores = self.model(x)  # (B, K)
+        else:
+            with self.precision.autocast():
+                scores = self.model(x)
+            scores = scores.float()
+        loss = self.task.loss(scores, y)
+        if share is not None:
+            loss = loss * share
+        scaler = self.precision.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        return loss, scores
+
+    def _in_parts(self, x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The same, the batch in parts that differ by one image at most: their losses, each weighted by
+        its share of the batch, sum to the whole batch's mean."""
+        # Batch norm cannot train on a single vector.
+        parts = max(1, min(self._parts, size // 2 if self._has_batch_norm else size))
+        losses, scores = [], []
+        for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+            loss, seen = self._backward(some, labels, len(some) / size)
+            losses.append(loss.detach())
+            scores.append(seen.detach())
+        return torch.stack(losses).sum(), torch.cat(scores)
 
     # ------------------------------------------------------------ in and out
 
@@ -123,12 +186,10 @@ class Trainer:
         for name, value in self.model.state_dict().items():
             if name not in weights:  # buffers, such as batch norm's running mean
                 tensors[f"model/{name}"] = _copy(value)
-        for slot, value in optim.slots(self.optimizer, self.flat).items():
-            if value.shape == self.flat.weights.shape:
-                parts = self.flat.split(_copy(value))
-                tensors |= {f"optimizer/{slot}/{name}": part for name, part in parts.items()}
-            else:
-                tensors[f"optimizer/{slot}"] = _copy(value)
+        if self.average is not None:
+            parts = self.flat.split(_copy(self.average.vector))
+            tensors |= {f"ema/{name}": part for name, part in parts.items()}
+        tensors |= {f"optimizer/{name}": value for name, value in self.updates.tensors().items()}
         tensors["rng/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng/cuda"] = torch.cuda.get_rng_state(self.device)
@@ -157,7 +218,12 @@ class Trainer:
         }:
             raise _other_work("layers", "others", "these")
         self.model.load_state_dict(weights)
-        optim.restore(self.optimizer, self.flat, checkpoint.part("optimizer"))
+        self.updates.restore(checkpoint.part("optimizer"), self.spec.training.optimizer)
+        self._take_up(self.spec)
+        if self.average is not None:  # an average that was asked for later begins at the weights
+            averaged = checkpoint.part("ema")
+            vector = self.flat.join(averaged) if averaged else self.flat.weights.detach()
+            self.average.vector.copy_(vector)
         self.progress = Progress(**checkpoint.meta["progress"])
         self.step = checkpoint.step
         if self.precision.scaler and checkpoint.meta.get("scaler"):

@@ -60,3 +60,17 @@ def balance_figure(info: BalanceInfo) -> go.Figure:
         showgrid=False,
     )
     return figure
+
+
+def brightness_figure(counts: Sequence[int]) -> go.Figure:
+    """Images by their mean grey. counts: images per bin, the bins of equal width from black to white."""
+    width = 256 / max(1, len(counts))
+    at = (np.arange(len(counts)) + 0.5) * width
+    bar = go.Bar(
+        x=at, y=list(counts), width=width, marker={"color": TRAIN, "line": {"width": 0}},
+        hovertemplate="%{y:,} images around %{x:.0f}<extra></extra>",
+    )  # fmt: skip
+    figure = go.Figure([bar], layout(200, bargap=0.0))
+    figure.update_xaxes(title="mean grey, 0 black to 255 white", range=[0, 256])
+    figure.update_yaxes(title="images")
+    return figure

@@ -39,15 +39,9 @@ GROUPS: dict[str, str] = {
     "activation": "#b87d02",
     "regularisation": "#d9641e",
     "dense": "#1a9c5b",
+    "group": "#64748b",
     "other": "#8089a0",
 }
-
-# Light to dark for counts (confusion), through the accent; zero is nearly the background.
-SEQUENTIAL = [
-    [0.0, "rgba(91, 94, 240, 0.04)"],
-    [0.5, "rgba(91, 94, 240, 0.45)"],
-    [1.0, "rgba(91, 94, 240, 1.0)"],
-]
 
 
 def css_variables() -> dict[str, str]:

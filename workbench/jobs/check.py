@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from workbench import catalog
+from workbench.data.dataset import rows_of
 from workbench.specs.base import Shape
+from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
-from workbench.specs.model import Row, activation_numbers
+from workbench.specs.memory import fewest_parts, largest_batch, predict
+from workbench.specs.model import Row
 from workbench.specs.run import RunSpec
-from workbench.specs.training import AnyOptimizer
+from workbench.specs.steer import freeze_problems
 from workbench.store import Store
 
-FLOAT_BYTES = 4
+NO_IMAGES: Mapping[str, int] = {"train": 0, "validation": 0, "test": 0}
 PROCESS_BYTES = 350_000_000  # a run's process with torch before it holds any data (measured, CPU build)
 
 
@@ -66,10 +71,14 @@ def check(store: Store, spec: RunSpec) -> CheckReport:
         return CheckReport(False, 0, (), problems + tuple(_device_problems(spec)), 0)
     rows = spec.model.rows(shape)
     found = spec.model.problems(shape, n_classes)
-    memory = memory_bytes(spec, shape)
+    sizes = split_sizes(store, spec)
+    memory = memory_bytes(spec, shape, n_classes, sizes)
     found += _device_problems(spec)
-    found += _memory_problems(spec, memory)
+    found += _thread_problems(spec)
+    found += _memory_problems(spec, shape, n_classes, sizes)
     found += _batch_problems(spec, rows)
+    found += freeze_problems(spec)
+    found += _split_problems(store, spec)
     return CheckReport(
         ok=all(problem.severity != "error" for problem in found),
         parameters=sum(row.parameters for row in rows),
@@ -79,22 +88,64 @@ def check(store: Store, spec: RunSpec) -> CheckReport:
     )
 
 
-def memory_bytes(spec: RunSpec, shape: Shape) -> int:
-    """What training needs at least: weights, gradients, optimizer state and a batch's activations.
+def memory_bytes(
+    spec: RunSpec, shape: Shape, n_classes: int = 10, sizes: Mapping[str, int] = NO_IMAGES
+) -> int:
+    """What the run's process takes at its peak: the process, and on it what `specs.memory` counts.
 
-    Activations count twice, for their gradients. The data set itself is not in it.
+    sizes: images per split, where they are known. 0 for a stack that cannot work.
     """
-    weights = spec.model.n_params(shape) * (2 + _optimizer_copies(spec.training.optimizer))
-    activations = 2 * activation_numbers(spec.model, shape) * spec.training.batch_size
-    return PROCESS_BYTES + FLOAT_BYTES * (weights + activations)
+    try:
+        found = predict(
+            spec, shape, n_classes, sizes, device=_kind(spec), free=psutil.virtual_memory().available
+        )
+    except WorkbenchError:
+        return 0
+    return PROCESS_BYTES + found.total
 
 
-def _optimizer_copies(optimizer: AnyOptimizer) -> int:
-    """How many numbers the optimizer keeps per weight."""
-    if optimizer.kind in ("adam", "adamw"):
-        return 2
-    momentum = 1 if getattr(optimizer, "momentum", 0) else 0
-    return momentum + (1 if optimizer.kind == "rmsprop" else 0)
+def fit_problem(
+    spec: RunSpec,
+    shape: Shape,
+    n_classes: int,
+    sizes: Mapping[str, int],
+    *,
+    device: str,
+    free: int,
+    limit: int,
+) -> Problem | None:
+    """Why the run does not fit into `limit` bytes of its device, and what would; None where it does.
+
+    free: bytes that are free there now, which decide how the images are kept.
+    """
+    try:
+        needed = predict(spec, shape, n_classes, sizes, device=device, free=free).total
+    except WorkbenchError:  # the layers are told of elsewhere
+        return None
+    if needed <= limit:
+        return None
+    facts = (shape, n_classes, sizes)
+    batch, training = largest_batch(spec, *facts, device=device, free=free, room=limit), spec.training
+    parts = fewest_parts(spec, *facts, device=device, free=limit)
+    fits = []
+    if 0 < batch < training.batch_size:
+        fits.append(f"batch {batch:,} fits")
+    if parts is not None:
+        fits.append(f"accumulation_steps {parts} " + ("does too" if fits else "makes it fit"))
+    return _problem(
+        "training.batch_size",
+        "the run must fit into memory",
+        f"batch {training.batch_size:,} needs {_gb(needed)}, and {_gb(limit)} are free",
+        (", or ".join(fits) + "." if fits else "Use a smaller model or smaller images.").capitalize(),
+    )
+
+
+def _kind(spec: RunSpec) -> str:
+    """The kind of device the run will take on this machine."""
+    device = spec.training.device.partition(":")[0]
+    if device != "auto":
+        return device
+    return "cuda" if gpu_count() else "mps" if sys.platform == "darwin" else "cpu"
 
 
 def _device_problems(spec: RunSpec) -> list[Problem]:
@@ -111,6 +162,48 @@ def _device_problems(spec: RunSpec) -> list[Problem]:
                 _problem("training.device", f"{device} must be there", fact, "Set training.device to auto.")
             ]
     return []
+
+
+def _thread_problems(spec: RunSpec) -> list[Problem]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if spec.training.threads is None or spec.training.threads <= cores:
+        return []
+    return [
+        Problem(
+            where="training.threads",
+            rule="more threads than cores take each other's time",
+            fact=f"{spec.training.threads} are asked for on {cores} core{'s' if cores != 1 else ''}",
+            repair="Leave it empty: the run takes every core.",
+            severity="warning",
+        )
+    ]
+
+
+def _split_problems(store: Store, spec: RunSpec) -> list[Problem]:
+    """Whether the images can be cut as the spec says: by the very function that will cut them."""
+    try:
+        row = catalog.with_shipped(store, spec.data.name)
+        return list(_cut(row.path, row.fingerprint, spec.data.model_dump_json())[0])
+    except WorkbenchError as error:
+        return list(error.problems)
+
+
+def split_sizes(store: Store, spec: RunSpec) -> Mapping[str, int]:
+    """Images per split as the run will cut them; zeros where they cannot be cut."""
+    with contextlib.suppress(WorkbenchError):
+        row = catalog.with_shipped(store, spec.data.name)
+        return _cut(row.path, row.fingerprint, spec.data.model_dump_json())[1]
+    return NO_IMAGES
+
+
+@lru_cache(maxsize=64)  # asked at every keystroke
+def _cut(folder: Path, fingerprint: str, data: str) -> tuple[tuple[Problem, ...], Mapping[str, int]]:
+    try:
+        rows = rows_of(folder, DataSpec.model_validate_json(data))
+    except WorkbenchError as error:
+        told = (p.model_copy(update={"where": f"data ({p.where})"}) for p in error.problems)
+        return tuple(told), NO_IMAGES
+    return (), {name: len(getattr(rows, name)) for name in NO_IMAGES}
 
 
 def _batch_problems(spec: RunSpec, rows: Sequence[Row]) -> list[Problem]:
@@ -139,24 +232,35 @@ def gpu_count() -> int:
     return 0
 
 
-def _memory_problems(spec: RunSpec, needed: int) -> list[Problem]:
-    if spec.training.device != "cpu" and gpu_count():
-        return []  # the GPU's memory decides, and the engine reports on that
-    memory = psutil.virtual_memory()
-    if needed <= memory.available:
-        return []
-    # Only what exceeds the whole machine is impossible; the rest may fit once others have ended.
-    impossible = needed > memory.total
-    room = _gb(memory.total) if impossible else f"{_gb(memory.available)} of free memory"
-    return [
-        Problem(
-            where="training.batch_size",
-            rule=f"the run must fit into this machine's {room}",
-            fact=f"it needs about {_gb(needed)}",
-            repair="Use a smaller batch or a smaller model.",
-            severity="error" if impossible else "warning",
-        )
-    ]
+def _memory_problems(spec: RunSpec, shape: Shape, n_classes: int, sizes: Mapping[str, int]) -> list[Problem]:
+    """What exceeds the whole device is impossible; what exceeds its free part may fit once others ended."""
+    device = _kind(spec)
+    if device == "cuda":
+        free, total = _gpu_bytes(int(spec.training.device.partition(":")[2] or 0))
+        if not total:
+            return []  # the engine reports on that
+        own = 0
+    else:
+        memory = psutil.virtual_memory()
+        free, total, own = memory.available, memory.total, PROCESS_BYTES
+    facts = (spec, shape, n_classes, sizes)
+    never = fit_problem(*facts, device=device, free=total, limit=total - own)
+    if never is not None:
+        whole = never.fact.removesuffix("are free") + "is all there is"
+        return [never.model_copy(update={"fact": whole})]
+    now = fit_problem(*facts, device=device, free=free, limit=free - own)
+    return [now.model_copy(update={"severity": "warning"})] if now is not None else []
+
+
+def _gpu_bytes(index: int) -> tuple[int, int]:
+    """(free, total) bytes of a GPU; zeros where the driver does not say."""
+    with contextlib.suppress(Exception):
+        import pynvml  # noqa: PLC0415
+
+        pynvml.nvmlInit()
+        found = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index))
+        return int(found.free), int(found.total)
+    return 0, 0
 
 
 def _gb(n_bytes: float) -> str:

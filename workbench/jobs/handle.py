@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from workbench.jobs import runs as jobs
-from workbench.records import RunState, Scalars
+from workbench.records import Change, RunState, Scalars
 from workbench.specs.errors import RunError
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store, open_store
@@ -62,15 +62,33 @@ class Run:
     def pause(self) -> None:
         jobs.pause(self._store, self.id)
 
-    def resume(self) -> None:
-        jobs.resume(self._store, self.id)
+    def park(self) -> None:
+        """Pause and give the memory back; `resume` puts it into the queue, to go on where it was."""
+        jobs.park(self._store, self.id)
+
+    def resume(self, *changes: str) -> None:
+        """Go on, changed by `"a.b=value"` texts where some are given."""
+        jobs.resume(self._store, self.id, changes)
+
+    def step(self, steps: int = 1) -> None:
+        """Do so many updates, then pause."""
+        jobs.step(self._store, self.id, steps)
+
+    def change(self, *changes: str) -> None:
+        """Change the run while it lives: `run.change("training.optimizer.lr=0.001")`."""
+        jobs.change(self._store, self.id, changes)
+
+    @property
+    def ledger(self) -> Sequence[Change]:
+        """What was changed while it trained."""
+        return self._store.ledger.list(self.id)
 
     def stop(self) -> None:
         jobs.stop(self._store, self.id)
 
-    def fork(self, *changes: str, checkpoint: str | None = None) -> Run:
-        """A new run with this one's spec, changed by `"a.b=value"` texts."""
-        return Run(self._store, jobs.fork(self._store, self.id, changes, checkpoint))
+    def fork(self, *changes: str, checkpoint: str | None = None, replay: bool = False) -> Run:
+        """A new run with this one's spec, changed by `"a.b=value"` texts. replay: and its ledger."""
+        return Run(self._store, jobs.fork(self._store, self.id, changes, checkpoint, replay))
 
     def __repr__(self) -> str:
         row = self.row

@@ -34,12 +34,18 @@ class Supervisor:
 
     pid: int
     host: str
-    holder: str  # "<stamp>/<unique>", as in the lease
+    holder: str  # "<stamp>/<unique>/<settings>", as in the lease
 
     @property
     def stamp(self) -> str:
         """`source_stamp` of what it has loaded."""
         return self.holder.partition("/")[0]
+
+    @property
+    def settings(self) -> str:
+        """Its slots, as `jobs.slots` writes them; empty for one of an older version."""
+        parts = self.holder.split("/", 2)
+        return parts[2] if len(parts) == 3 else ""
 
 
 def supervisor(store: Store) -> Supervisor | None:

@@ -1,32 +1,40 @@
-"""What a person does with runs: submit, pause, resume, stop, fork, delete. Torch is never loaded.
+"""What a person does with runs: submit, pause, park, resume, stop, change, fork, hold, delete. No torch.
 
-Each function says what stands after it; asking for what is already so is not an error.
+Each function says what stands after it; asking for what is already so is not an error. Steering is in
+steering.py, what a waiting run waits for in queue.py.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from workbench.jobs import steering
 from workbench.jobs.check import check
-from workbench.jobs.launch import ensure_supervisor, log_file, supervisor
+from workbench.jobs.launch import ensure_supervisor
+from workbench.jobs.queue import why_waiting as why_waiting
 from workbench.records import Event, RunState
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.states import HOST, started_at
 
-SLOW_START_S = 20.0  # a cold supervisor needs 3 to 8 s; longer means that something is wrong
+Changes = Sequence[str] | Mapping[str, Any]  # ["training.optimizer.lr=0.01"], or path -> value
+LOADED = (RunState.RUNNING, RunState.STARTING, RunState.PAUSED)
+ENDED = (RunState.LOST, RunState.FAILED, RunState.STOPPED)
 
 
-def submit(store: Store, spec: RunSpec) -> str:
+def submit(store: Store, spec: RunSpec, held: bool = False) -> str:
     """Check `spec`, put it in the queue, see that a supervisor is there; the new run's id.
+
+    held: it waits there until it is released.
 
     Raises SpecError with every problem of the check; warnings do not stop a run.
     """
     _must_work(store, spec)
-    row = store.runs.create(spec)
+    row = store.runs.create(spec, held=held)
     ensure_supervisor(store)
     return row.id
 
@@ -43,24 +51,91 @@ def pause(store: Store, ref: str) -> RunRow:
     return row
 
 
-def resume(store: Store, ref: str) -> RunRow:
-    """Let a paused run go on in place, or put a lost, failed or stopped one back in the queue.
+def park(store: Store, ref: str) -> RunRow:
+    """Ask a run to save itself and give its memory and its slot back; it stays paused.
 
-    From the queue it continues at its last checkpoint, or from the start when it has none (an event
-    of the run says so). Raises RunError for a finished run.
+    `resume` puts it into the queue, to go on exactly where it was. Raises RunError when it is not at work.
     """
     row = store.runs.get(ref)
-    if row.state in (RunState.PAUSED, RunState.RUNNING, RunState.STARTING):
-        store.commands.post(row.id, "resume")
-    elif row.state in (RunState.LOST, RunState.FAILED, RunState.STOPPED):
-        store.commands.clear(row.id)  # what its former process never took is not meant for the next
-        store.runs.requeue(row.id)
-        ensure_supervisor(store)
-    elif row.state is RunState.FINISHED:
-        raise _cannot(row, "resumed", "it finished", _repair(row))
-    elif row.state is RunState.STOPPING:
-        raise _cannot(row, "resumed", "it is stopping", "Wait until it has stopped, then resume it.")
+    if row.parked:
+        return row
+    if row.state in LOADED:
+        store.commands.post(row.id, "park")
+    elif row.state is RunState.QUEUED:
+        raise _cannot(row, "parked", "it has not started", f"Hold it instead: workbench hold {row.id}.")
+    else:
+        raise _cannot(row, "parked", f"it is {row.state}", _repair(row))
     return row
+
+
+def step(store: Store, ref: str, steps: int) -> RunRow:
+    """Let a run do so many updates and then pause; a parked one comes back for them.
+
+    Raises RunError when it is not at work, SpecError for a number below 1.
+    """
+    if steps < 1:
+        raise SpecError.of("steps", "a run goes on by at least one step", f"{steps} were asked for")
+    row = store.runs.get(ref)
+    if row.parked:
+        _requeue(store, row, "step", {"steps": steps})
+    elif row.state in LOADED:
+        store.commands.post(row.id, "step", {"steps": steps})
+    else:
+        raise _cannot(row, "stepped", f"it is {row.state}", _repair(row))
+    return row
+
+
+def resume(store: Store, ref: str, changes: Changes = ()) -> RunRow:
+    """Let a paused run go on in place, or put a parked, lost, failed or stopped one back in the queue.
+
+    From the queue it continues at its last checkpoint, or from the start when it has none (an event
+    of the run says so). changes: made before it goes on, as `change` makes them. Raises RunError for
+    a finished run, SpecError for what cannot be changed.
+    """
+    row = store.runs.get(ref)
+    if row.state is RunState.FINISHED:
+        raise _cannot(row, "resumed", "it finished", _repair(row))
+    if row.state is RunState.STOPPING:
+        raise _cannot(row, "resumed", "it is stopping", "Wait until it has stopped, then resume it.")
+    if changes:
+        change(store, row.id, changes)
+    if row.parked or row.state in ENDED:
+        _requeue(store, row)
+    elif row.state in LOADED:
+        store.commands.post(row.id, "resume")
+    return row
+
+
+def change(store: Store, ref: str, changes: Changes) -> RunRow:
+    """Change what may be changed in a run: learning rate, weight decay, clipping, augmentation, ….
+
+    A run at work is asked, and does it before its next update; for one that waits, is parked or ended
+    the change is written into its ledger and comes into force when it goes on. Either way it is a line
+    of the ledger and an event. Raises SpecError for what only a fork can change, RunError for a
+    finished run.
+    """
+    row = store.runs.get(ref)
+    wanted = steering.checked(store, row, changes)
+    if row.state in LOADED and not row.parked:
+        store.commands.post(row.id, "change", {"changes": wanted})
+    elif row.parked or row.state in ENDED or row.state is RunState.QUEUED:
+        if not steering.write(store, row, wanted):  # a process took it just now: it is asked instead
+            return change(store, row.id, wanted)
+    elif row.state is RunState.STOPPING:
+        raise _cannot(row, "changed", "it is stopping", "Wait until it has stopped; then resume it with it.")
+    else:
+        raise _cannot(row, "changed", f"it {row.state}", _repair(row))
+    return row
+
+
+def accept_offer(store: Store, ref: str) -> RunRow:
+    """Resume a failed or lost run with the change its error offers. Raises RunError when there is none."""
+    row = store.runs.get(ref)
+    offer = (row.error or {}).get("offer") if row.state.is_over else None
+    if not offer:
+        fact = "its error offers none" if row.error else f"it is {row.state}, without an error"
+        raise RunError.of(f"run `{row.name}`", "a run can be resumed with what its error offers", fact)
+    return resume(store, row.id, dict(offer["changes"]))
 
 
 def stop(store: Store, ref: str) -> RunRow:
@@ -72,6 +147,10 @@ def stop(store: Store, ref: str) -> RunRow:
     if row.state is RunState.QUEUED and _take_from_queue(store, row):
         return store.runs.get(row.id)
     row = store.runs.get(row.id)
+    if row.parked:  # there is no process to ask; its last checkpoint is what it hands over
+        store.runs.exit(row.id, "stopped")
+        _event(store, row, "stopped", "Stopped while it was parked.")
+        return store.runs.get(row.id)
     if row.state in (RunState.STARTING, RunState.RUNNING, RunState.PAUSED):
         store.commands.post(row.id, "stop")
     elif row.state not in (RunState.STOPPING, RunState.STOPPED):
@@ -79,33 +158,66 @@ def stop(store: Store, ref: str) -> RunRow:
     return row
 
 
-def fork(store: Store, ref: str, changes: Sequence[str] = (), checkpoint: str | None = None) -> str:
+def fork(
+    store: Store, ref: str, changes: Sequence[str] = (), checkpoint: str | None = None, replay: bool = False
+) -> str:
     """A new run with the spec of another, changed by `a.b=value` texts; its id.
 
-    checkpoint: None starts from fresh weights; "best", "last" or "step-N" (or N) takes the parent's
-    weights and leaves its optimizer behind. Raises SpecError, RunError.
+    checkpoint: None starts from fresh weights; "best", "last" or a step takes the parent's weights as
+    they are now, also while it runs, and leaves its optimizer behind. replay: the child makes the
+    changes of the parent's ledger too, each at its step. Raises SpecError, RunError.
     """
     parent = store.runs.get(ref)
     spec = parent.spec.with_changes(*changes)
     if spec.name == parent.name or spec.name == parent.spec.name:
         spec = spec.model_copy(update={"name": f"{parent.name} (fork)"[:200]})
+    if replay and checkpoint is not None:
+        raise SpecError.of(
+            "replay", "a run's changes are replayed from its first step", "the fork starts from a checkpoint",
+            "Fork without a checkpoint, or without the replay.",
+        )  # fmt: skip
     if checkpoint is not None:
-        checkpoint = checkpoint_name(checkpoint)
-        known = [info.name for info in store.checkpoints.list(parent.id)]
-        if checkpoint not in known:
-            raise RunError.of(
-                f"run `{parent.name}`", "the checkpoint must exist", f"`{checkpoint}` does not",
-                f"It has: {', '.join(known)}." if known else "It has saved none: fork without a checkpoint.",
-            )  # fmt: skip
+        checkpoint = _known_checkpoint(store, parent, checkpoint)
         if spec.model != parent.spec.model:
             raise SpecError.of(
                 "model", "weights fit only the architecture that learned them", "the fork changes the model",
                 "Fork without a checkpoint, or leave the model as it is.",
             )  # fmt: skip
     _must_work(store, spec)
-    row = store.runs.create(spec, parent=parent.id, parent_checkpoint=checkpoint)
+    # Nobody may start it before it has all that it starts from.
+    row = store.runs.create(spec, parent=parent.id, parent_checkpoint=checkpoint, held=True)
+    if checkpoint is not None:
+        store.checkpoints.copy(parent.id, checkpoint, row.id, steering.START)
+    if replay:  # on the very images that the parent saw
+        store.ledger.copy(parent.id, row.id)
+        store.runs.update(row.id, beat=False, data_version=parent.data_version)
+    store.runs.release([row.id])
     ensure_supervisor(store)
     return row.id
+
+
+def hold(store: Store, refs: Sequence[str]) -> list[RunRow]:
+    """Keep waiting runs from being started until they are released. Raises RunError for others."""
+    rows = [_waiting(store, ref, "held") for ref in refs]
+    store.runs.hold([row.id for row in rows])
+    return [store.runs.get(row.id) for row in rows]
+
+
+def release(store: Store, refs: Sequence[str]) -> list[RunRow]:
+    """Let held runs start when their turn comes. Raises RunError for runs that do not wait."""
+    rows = [_waiting(store, ref, "released") for ref in refs]
+    store.runs.release([row.id for row in rows])
+    ensure_supervisor(store)
+    return [store.runs.get(row.id) for row in rows]
+
+
+def move(store: Store, ref: str, before: str | None) -> RunRow:
+    """Put a waiting run before another one, or at the end of the queue (None). Raises RunError."""
+    row = _waiting(store, ref, "moved")
+    other = _waiting(store, before, "moved before") if before is not None else None
+    if (other is None or other.id != row.id) and not store.runs.move(row.id, other.id if other else None):
+        raise _cannot(row, "moved", "one of them was started just now", "Look at the queue again.")
+    return store.runs.get(row.id)
 
 
 def delete(store: Store, ref: str) -> RunRow:
@@ -115,22 +227,41 @@ def delete(store: Store, ref: str) -> RunRow:
     return row
 
 
-def why_waiting(store: Store, row: RunRow) -> str | None:
-    """Why a queued run has not started yet, in one sentence; None when it is not queued."""
-    if row.state is not RunState.QUEUED:
-        return None
-    at_work = [other for other in store.runs.active() if other.state.is_active]
-    if not at_work and time.time() - row.created > SLOW_START_S and supervisor(store) is None:
-        return f"Waits for the supervisor, which does not come up: see {log_file(store)}."
-    if not at_work:
-        return "Waits for the supervisor."
-    first = at_work[0]
-    return f"Waits for {first.name} ({first.state})."
-
-
 def checkpoint_name(text: str) -> str:
     """`best`, `last` or `step-N` from what a person writes: the bare number works too."""
     return f"step-{text}" if text.isdecimal() else text
+
+
+def _known_checkpoint(store: Store, parent: RunRow, text: str) -> str:
+    """The name of the checkpoint that is meant; step 300 may be kept under the name "last"."""
+    name = checkpoint_name(text)
+    known = [info for info in store.checkpoints.list(parent.id) if info.name != steering.START]
+    if name in [info.name for info in known]:
+        return name
+    for info in known:
+        if name == f"step-{info.step}":
+            return info.name
+    have = ", ".join(f"{info.name} (step {info.step})" for info in known)
+    raise RunError.of(
+        f"run `{parent.name}`", "the checkpoint must exist", f"`{name}` does not",
+        f"It has: {have}." if known else "It has saved none: fork without a checkpoint.",
+    )  # fmt: skip
+
+
+def _requeue(store: Store, row: RunRow, verb: str = "", payload: Mapping[str, Any] | None = None) -> None:
+    """Back into the queue; `verb` is what its next process finds asked."""
+    store.commands.clear(row.id)  # what its former process never took is not meant for the next
+    if verb:
+        store.commands.post(row.id, verb, payload)
+    store.runs.requeue(row.id)
+    ensure_supervisor(store)
+
+
+def _waiting(store: Store, ref: str, done: str) -> RunRow:
+    row = store.runs.get(ref)
+    if row.state is not RunState.QUEUED:
+        raise _cannot(row, done, f"it is {row.state}", "")
+    return row
 
 
 def _take_from_queue(store: Store, row: RunRow) -> bool:
@@ -138,12 +269,15 @@ def _take_from_queue(store: Store, row: RunRow) -> bool:
 
     Claiming first is what makes it safe: only one can have it, the run's process or we.
     """
-    if not store.runs.claim(row.id, os.getpid(), started_at(os.getpid()), HOST):
+    if not store.runs.claim(row.id, os.getpid(), started_at(os.getpid()), HOST, held_too=True):
         return False
     store.runs.exit(row.id, "stopped")
-    text = "Stopped while it waited in the queue."
-    store.events.add(row.id, Event("stopped", text, row.step, row.epoch, time.time()))
+    _event(store, row, "stopped", "Stopped while it waited in the queue.")
     return True
+
+
+def _event(store: Store, row: RunRow, kind: str, text: str) -> None:
+    store.events.add(row.id, Event(kind, text, row.step, row.epoch, time.time()))
 
 
 def _must_work(store: Store, spec: RunSpec) -> None:
@@ -154,8 +288,15 @@ def _must_work(store: Store, spec: RunSpec) -> None:
 
 WHO = {
     "paused": "a run at work",
+    "parked": "a run at work",
+    "stepped": "a run at work",
     "stopped": "a run that waits or works",
     "resumed": "a paused, stopped, failed or lost run",
+    "changed": "a run that is not over",
+    "held": "a run that waits",
+    "released": "a run that waits",
+    "moved": "a run that waits",
+    "moved before": "a run that waits",
 }
 
 

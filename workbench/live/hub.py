@@ -14,9 +14,10 @@ from typing import Any
 
 from workbench.live import wire
 from workbench.live.history import Axis
+from workbench.live.logfile import MAX_WORD
 from workbench.live.reader import News, Reader, layer_names
 from workbench.records import Panel, Tiles
-from workbench.specs.errors import RunError
+from workbench.specs.errors import RunError, StoreError, WorkbenchError
 from workbench.store import Store, open_store
 
 log = logging.getLogger("workbench.live")
@@ -25,13 +26,13 @@ POLL_S = 0.1
 IDLE_POLL_S = 0.5  # for a run that is over: it can only be resumed or deleted
 WHOLE = 4096  # points a key that are sent as they are; more are thinned
 BUCKETS = 1024  # of a thinned snapshot
-TICK_WHOLE, TICK_BUCKETS = 128, 32  # the same for increments: a tick stays below 20 kB
+TICK_POINTS = 512  # of all keys together in an increment, 32 bytes each: a tick stays below 20 kB
 EVENTS = 500
 MAX_BYTES = 8 * 2**20  # waiting for one viewer; beyond, it is cut off
 MAX_COLUMNS = 4096
 MAX_TOPICS = 64
 FARTHEST = 1e15  # steps, epochs or seconds that a viewer may ask for; JSON knows larger numbers than we
-TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/\d{1,4})?(@\d{1,3})?")
+TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/[a-z0-9_.]{1,80})?(@\d{1,3})?")
 
 
 class Viewer:
@@ -84,6 +85,7 @@ class Hub:
         self._snapshot: tuple[str, bytes] | None = None
         self._pictures: dict[str, bytes] = {}  # topic as subscribed → its newest frame
         self._steps: dict[str, list[int]] = {}  # topic in the store → the steps it was seen at
+        self._in_trouble = False  # the last poll failed
         self._log_end: int | None = None  # bytes of the log that were sent; None while nobody reads it
 
     # ------------------------------------------------------------ viewers
@@ -135,8 +137,15 @@ class Hub:
                 if picture is not None:
                     viewer.put(picture, f"at:{topic}")
             case {"op": "log", "before": int(before)}:
-                head = await asyncio.to_thread(self.reader.log, None, before)
+                head = await asyncio.to_thread(self.reader.log.read, None, before)
                 viewer.put(wire.pack("log", {**head, "snap": False, "earlier": True}))
+            case {"op": "page", "at": int(at)}:
+                viewer.put(wire.pack("page", await asyncio.to_thread(self.reader.log.page, at)), "page")
+            case {"op": "find", "text": str(text), "before": (int() | None) as before} if (
+                len(text) <= MAX_WORD
+            ):
+                head = await asyncio.to_thread(self.reader.log.find, text, before)
+                viewer.put(wire.pack("found", {**head, "text": text, "earlier": before is not None}), "found")
             case _:
                 pass
 
@@ -144,7 +153,7 @@ class Hub:
         async with self._lock:
             viewer.topics.add(topic)
             if topic == "log":
-                head = await asyncio.to_thread(self.reader.log, None, self._log_end)
+                head = await asyncio.to_thread(self.reader.log.read, None, self._log_end)
                 self._log_end = head["end"]
                 viewer.put(wire.pack("log", {**head, "snap": True, "earlier": False}))
                 return
@@ -165,8 +174,14 @@ class Hub:
             try:
                 async with self._lock:
                     await self._publish(await asyncio.to_thread(self.reader.poll))
-            except Exception:  # a locked database, a full disk: the next poll may succeed
-                log.exception("reading run %s failed", self.reader.run_id)
+                if self._in_trouble:
+                    self._in_trouble = False
+                    self._tell(wire.pack("status", self.reader.status()), "status")
+            except Exception as error:  # a locked database, a full disk: the next poll may succeed
+                if not self._in_trouble:
+                    log.exception("reading run %s failed", self.reader.run_id)
+                    self._tell(wire.pack("trouble", {"text": trouble(error)}), "trouble")
+                self._in_trouble = True
                 await asyncio.sleep(1.0)
 
     async def _publish(self, news: News) -> None:
@@ -190,7 +205,7 @@ class Hub:
         if news.row is not None:
             self._tell(wire.pack("status", self.reader.status()), "status")
         if self._wanted("log"):
-            head = await asyncio.to_thread(self.reader.log, self._log_end)
+            head = await asyncio.to_thread(self.reader.log.read, self._log_end)
             if head["text"]:
                 self._log_end = head["end"]
                 self._tell(wire.pack("log", {**head, "snap": False, "earlier": False}), topic="log")
@@ -228,7 +243,7 @@ class Hub:
 
     def _topics_frame(self) -> bytes:
         topics = self.reader.topics
-        names = layer_names(self.reader.spec) if self.reader.spec else {}
+        names = layer_names(self.reader.spec, inside=True) if self.reader.spec else {}
         layers = {t: names.get(t.partition("/")[2], "") for t in topics if "/" in t}
         return wire.pack("topics", {"topics": topics, "layers": layers})
 
@@ -252,9 +267,13 @@ class Hub:
         return self._snapshot[1]
 
     def _increment(self, starts: dict[str, int]) -> bytes:
+        """New points: all of them while they are few, else as many of each key as a tick may hold."""
         histories = self.reader.histories
+        new = {key: histories[key].n - start for key, start in starts.items()}
+        few = sum(new.values()) <= TICK_POINTS
+        share = max(new.values(), default=0) if few else TICK_POINTS // len(new)
         series = [
-            (key, histories[key].thinned(start, TICK_WHOLE, TICK_BUCKETS), histories[key].total)
+            (key, histories[key].thinned(start, share, max(1, share // 4)), histories[key].total)
             for key, start in starts.items()
         ]
         return wire.scalars(series, snap=False, cursor=self.reader.cursor)
@@ -282,6 +301,12 @@ class Hubs:
     async def join(self, run_id: str, viewer: Viewer, cursor: str = "") -> Hub:
         """The run's hub, with `viewer` in it. Raises RunError when the run does not exist."""
         async with self._opening:  # the first viewers come together, and one store serves them all
+            if self._store is not None:
+                try:
+                    self._store.must_be_there()
+                except StoreError:  # the home was removed or replaced: look at what is there now
+                    self.close()
+                    self._hubs.clear()
             if self._store is None:
                 self._store = await asyncio.to_thread(self._opener)
         hub = self._hubs.get(run_id)
@@ -317,6 +342,14 @@ class Hubs:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def trouble(error: Exception) -> str:
+    """What a viewer is told when the store cannot be read."""
+    if isinstance(error, WorkbenchError):
+        return error.problems[0].sentence()
+    fact = str(getattr(error, "orig", None) or "it does not answer").splitlines()[0]
+    return f"The store cannot be read: {fact}."
 
 
 def _stored(topic: str) -> str:

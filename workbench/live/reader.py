@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from workbench.live.history import Axis, History
+from workbench.live.logfile import LogFile
+from workbench.live.silence import is_stopped
 from workbench.records import Event, Scalars
+from workbench.specs.nesting import named
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.snapshots import SnapshotRow
 
 STATUS_S = 1.0  # a state can change by absence (a killed process), so it is looked at this often
-LOG_CHUNK = 64 * 1024  # bytes of log sent at once
 LONG = 100_000  # points of a key; beyond twice that, all but the last so many are kept thinned
 COLUMNS = 1024  # groups that stand for the thinned part: up to four points each
 
@@ -48,6 +50,8 @@ class Reader:
         self.topics: list[str] = []
         self.row: RunRow | None = None
         self.spec: RunSpec | None = None
+        self.log = LogFile(store.log_path(run_id))
+        self._good: dict[str, Any] | None = None  # the newest checkpoint of a run that is over
         self._revision = -2
         self._looked = 0.0
         self._cursors = {"scalars": 0, "events": 0, "snapshots": 0}
@@ -61,8 +65,10 @@ class Reader:
         return f"{self._generation}.{self._cursors['scalars']}"
 
     def poll(self) -> News:
-        """Read what was written since the last poll."""
+        """Read what was written since the last poll. Raises StoreError when the home is gone."""
         now = time.monotonic()
+        if now - self._looked >= STATUS_S:
+            self.store.must_be_there()
         revision = self.store.runs.revision(self.run_id)
         if revision < 0:
             return News(gone=True)
@@ -77,6 +83,7 @@ class Reader:
         news = News(row=self.row)
         self.spec = self.spec or self.row.spec  # frozen in the run: read once
         if changed:
+            self._good = self._checkpoint() if self.row.state.is_over else None
             if before is not None and self.row.step < before.step:  # resumed from an earlier step
                 self._rewind(self.row.step, news)
             self._read(news)
@@ -170,48 +177,28 @@ class Reader:
         """How many points of each key a viewer with this cursor has; None when that is not known."""
         return next((marks for known, marks in reversed(self._marks) if known == cursor), None)
 
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, from which a resume would go on."""
+        found = max(self.store.checkpoints.list(self.run_id), key=lambda c: c.step, default=None)
+        return {"name": found.name, "step": found.step} if found else None
+
     def status(self) -> dict[str, Any]:
         """The status frame's header. Times are seconds."""
         row, spec = self.row, self.spec
         assert row is not None
         assert spec is not None
         ended = row.ended or (row.heartbeat if row.state.is_over else None)
-        elapsed = max(0.0, (ended or time.time()) - row.started) if row.started else None
+        elapsed = row.active_s
+        if elapsed is None and row.started:  # before its first flush, or written by an older version
+            elapsed = max(0.0, (ended or time.time()) - row.started)
         return {
             "run": row.id, "name": row.name, "state": row.state.value, "step": row.step, "epoch": row.epoch,
             "total_steps": row.total_steps, "total_epochs": _total_epochs(row, spec), "eta_s": row.eta_s,
             "elapsed_s": elapsed, "device": row.device, "telemetry_share": row.telemetry_share,
             "metrics": row.metrics, "error": row.error, "created": row.created, "started": row.started,
-            "ended": row.ended, "budget": spec.watch.budget, "parent": row.parent,
+            "ended": row.ended, "budget": spec.watch.budget, "parent": row.parent, "parked": row.parked,
+            "held": row.held, "silent_s": row.silent_s, "is_stopped": is_stopped(row), "good": self._good,
         }  # fmt: skip
-
-    def log(self, start: int | None = None, end: int | None = None) -> dict[str, Any]:
-        """Log text as {text, offset, end, more}; offsets are bytes, `more` says that earlier text exists.
-
-        start: read on from there; None: the last LOG_CHUNK bytes before `end` (None: of the file).
-        """
-        path = self.store.log_path(self.run_id)
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, 2)
-                stop = size if end is None else max(0, min(end, size))
-                tail = start is None or start > size  # a shorter file than before was begun anew
-                begin = max(0, stop - LOG_CHUNK) if tail or start is None else start
-                file.seek(begin)
-                blob = file.read(min(stop - begin, 4 * LOG_CHUNK))
-        except OSError:
-            return {"text": "", "offset": 0, "end": 0, "more": False}
-        if tail and begin:  # begin at a whole line
-            cut = blob.find(b"\n") + 1
-            begin, blob = begin + cut, blob[cut:]
-        elif not tail:  # end at a whole character: the rest comes with the next read
-            blob = _whole_characters(blob)
-        return {
-            "text": blob.decode("utf-8", "replace"),
-            "offset": begin,
-            "end": begin + len(blob),
-            "more": begin > 0,
-        }
 
 
 def _walks_again(chunk: Scalars, last_step: float) -> bool:
@@ -221,25 +208,19 @@ def _walks_again(chunk: Scalars, last_step: float) -> bool:
     return bool(first < last_step if chunk.key.startswith("system/") else first <= last_step)
 
 
-def _whole_characters(blob: bytes) -> bytes:
-    for cut in range(min(4, len(blob))):
-        if blob[len(blob) - cut - 1] & 0xC0 != 0x80:  # the last byte that begins a character
-            lead = blob[len(blob) - cut - 1]
-            need = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-            return blob if need <= cut + 1 else blob[: len(blob) - cut - 1]
-    return blob
-
-
 def _total_epochs(row: RunRow, spec: RunSpec) -> float | None:
     if row.total_steps and row.step and row.epoch:
         return round(row.total_steps * row.epoch / row.step, 2)
     return spec.training.epochs if spec.training.steps is None else None
 
 
-def layer_names(spec: RunSpec) -> dict[str, str]:
-    """Layer index → what to call it: "conv2d 32"."""
+def layer_names(spec: RunSpec, *, inside: bool = False) -> dict[str, str]:
+    """Layer name → what to call it: "conv2d 32". inside: those in groups too, "3.layers.1"."""
+    layers = spec.model.layers
+    named_layers = named(layers) if inside else ((str(i), layer) for i, layer in enumerate(layers))
     names = {}
-    for index, layer in enumerate(spec.model.layers):
+    for name, layer in named_layers:
         size = getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)
-        names[str(index)] = f"{layer.kind} {size}" if size else layer.kind
+        kind = str(getattr(layer, "kind", ""))
+        names[name] = f"{kind} {size}" if size else kind
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import hashlib
 import json
@@ -13,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -20,9 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from workbench.figures.theme import css_variables
 from workbench.live import wire
-from workbench.live.hub import Hub, Hubs, Viewer
+from workbench.live.hub import Hub, Hubs, Viewer, trouble
 from workbench.live.security import is_same_origin
-from workbench.specs.errors import RunError
+from workbench.specs.errors import RunError, StoreError
 
 ASSETS = Path(__file__).parent / "assets"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -38,6 +40,8 @@ PRE_IMPORTS = (
     "workbench.catalog.sets",
     "workbench.jobs.runs",
 )
+
+TRIM_EVERY_S = 60.0
 
 HUBS = Hubs()
 
@@ -82,6 +86,10 @@ async def stream(socket: WebSocket) -> None:
     except RunError:
         await socket.send_bytes(wire.pack("gone", {"run": run_id}))
         await socket.close(GONE)
+        return
+    except (StoreError, SQLAlchemyError) as error:
+        await socket.send_bytes(wire.pack("trouble", {"text": trouble(error)}))
+        await socket.close(TRY_AGAIN)
         return
     listening = asyncio.create_task(_listen(socket, hub, viewer))
     try:
@@ -139,5 +147,22 @@ async def lifespan(app: object) -> AsyncIterator[None]:
         import_module(name)
     gc.collect()
     gc.freeze()
+    tidying = asyncio.create_task(_give_memory_back())
     yield
+    tidying.cancel()
     HUBS.close()
+
+
+async def _give_memory_back() -> None:
+    """Returns freed memory to the system now and then, where the C library is glibc.
+
+    Frames of many sizes fragment its heap: in hours of 50 viewers the app grew by a tenth, with no
+    object more. A trim takes milliseconds, in a thread and without Python's lock.
+    """
+    try:
+        trim = ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):
+        return
+    while True:
+        await asyncio.sleep(TRIM_EVERY_S)
+        await asyncio.to_thread(trim, 0)

@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.records import Event, Panel, Tiles
 
+MAX_TEXT = 1000  # characters of an event's sentence
 DTYPES = {"uint8": "<u1", "int64": "<i8", "float32": "<f4", "float64": "<f8", "int32": "<i4"}
 
 
@@ -101,7 +102,10 @@ def panel(record: Panel, *, topic: str, at: int | None = None) -> bytes:
 
 
 def events(items: Sequence[Event], *, snap: bool) -> bytes:
-    rows = [{"kind": e.kind, "text": e.text, "step": e.step, "epoch": e.epoch, "time": e.time} for e in items]
+    rows = [
+        {"kind": e.kind, "text": e.text[:MAX_TEXT], "step": e.step, "epoch": e.epoch, "time": e.time}
+        for e in items
+    ]
     return pack("event", {"snap": snap, "items": rows})
 
 

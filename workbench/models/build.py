@@ -5,12 +5,14 @@ Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
+from workbench.specs import activation, convolution, dense, normalisation, pooling
 from workbench.specs import layers as spec
 from workbench.specs.base import Shape
 from workbench.specs.errors import SpecError
@@ -21,7 +23,9 @@ from workbench.specs.model import ModelSpec
 def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Sequential:
     """The network for inputs of `shape`, on the CPU, with torch's own initial weights.
 
-    Shapes: input (B, *shape) -> scores (B, K). Child i is layer i of the spec, named str(i).
+    Shapes: input (B, *shape) -> scores (B, K). Child i is layer i of the spec, named str(i); inside
+    groups a layer's name is its path: "3.layers.1", "3.shortcut.0", "3.branches.0.1", and "4.<turn>.1" in
+    a repeat.
     Check: its parameters number `model.n_params(shape)`; the same seed gives the same weights, and
     torch's random state is left as it was when a seed is given.
     Raises: SpecError at the first layer that cannot work.
@@ -30,10 +34,10 @@ def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Sequent
         raise SpecError(*model.problems(shape, 0))
     model.out_shape(shape)  # refuses a stack that cannot work, before anything is allocated
     if seed is None:
-        return _stack(model, shape)
+        return _stack(model.layers, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _stack(model, shape)
+        return _stack(model.layers, shape)
 
 
 def build_layer(layer: Layer, shape: Shape) -> nn.Module:
@@ -41,15 +45,21 @@ def build_layer(layer: Layer, shape: Shape) -> nn.Module:
     return BUILDERS[type(layer)](layer, shape)
 
 
-def _stack(model: ModelSpec, shape: Shape) -> nn.Sequential:
+def _stack(layers: Sequence[Layer], shape: Shape) -> nn.Sequential:
     modules = []
-    for layer in model.layers:
+    for layer in layers:
         modules.append(build_layer(layer, shape))
         shape = layer.out_shape(shape)
     return nn.Sequential(*modules)
 
 
-def _conv2d(layer: spec.Conv2d, shape: Shape) -> nn.Module:
+def _out(layers: Sequence[Layer], shape: Shape) -> Shape:
+    for layer in layers:
+        shape = layer.out_shape(shape)
+    return shape
+
+
+def _conv2d(layer: convolution.Conv2d, shape: Shape) -> nn.Module:
     return nn.Conv2d(
         shape[0],
         layer.out_channels,
@@ -62,39 +72,148 @@ def _conv2d(layer: spec.Conv2d, shape: Shape) -> nn.Module:
     )
 
 
-def _batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
+def _depthwise_conv2d(layer: convolution.DepthwiseConv2d, shape: Shape) -> nn.Module:
+    return nn.Conv2d(
+        shape[0],
+        shape[0] * layer.multiplier,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=shape[0],
+        bias=layer.bias,
+    )
+
+
+def _conv_transpose2d(layer: convolution.ConvTranspose2d, shape: Shape) -> nn.Module:
+    return nn.ConvTranspose2d(
+        shape[0],
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        output_padding=layer.output_padding,
+        groups=layer.groups,
+        bias=layer.bias,
+        dilation=layer.dilation,
+    )
+
+
+def _max_pool2d(layer: pooling.MaxPool2d, shape: Shape) -> nn.Module:
+    return nn.MaxPool2d(
+        layer.kernel_size, layer.stride, layer.padding, dilation=layer.dilation, ceil_mode=layer.ceil_mode
+    )
+
+
+def _avg_pool2d(layer: pooling.AvgPool2d, shape: Shape) -> nn.Module:
+    return nn.AvgPool2d(
+        layer.kernel_size, layer.stride, layer.padding,
+        ceil_mode=layer.ceil_mode, count_include_pad=layer.count_include_pad,
+    )  # fmt: skip
+
+
+def _batch_norm(layer: normalisation.BatchNorm, shape: Shape) -> nn.Module:
     norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
     return norm(shape[0], eps=layer.eps, momentum=layer.momentum, affine=layer.affine)
 
 
+def _layer_norm2d(layer: normalisation.LayerNorm2d, shape: Shape) -> nn.Module:
+    return LayerNorm2d(shape[0], eps=layer.eps, elementwise_affine=layer.elementwise_affine)
+
+
+def _residual(layer: spec.Residual, shape: Shape) -> nn.Module:
+    body = _stack(layer.layers, shape)
+    shortcut = _stack(layer.shortcut, shape) if layer.shortcut else None
+    out = _out(layer.layers, shape)
+    if shortcut is None and out != shape:
+        shortcut = _projection(shape, out)
+    after = AFTER[layer.activation]
+    return Residual(body, shortcut, after() if after else None)
+
+
+def _projection(shape: Shape, out: Shape) -> nn.Sequential:
+    """What brings the input of a residual into shape where nothing else is said."""
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(shape[0], out[0], bias=False))
+    stride = spec.projection_stride(shape, out) or 1
+    return nn.Sequential(
+        nn.Conv2d(shape[0], out[0], 1, stride=stride, bias=False),
+        nn.BatchNorm2d(out[0]),
+    )
+
+
+def _parallel(layer: spec.Parallel, shape: Shape) -> nn.Module:
+    return Parallel(*[_stack(branch, shape) for branch in layer.branches], join=layer.join)
+
+
+def _repeat(layer: spec.Repeat, shape: Shape) -> nn.Module:
+    turns = []
+    for _ in range(layer.times):
+        turns.append(_stack(layer.layers, shape))
+        shape = _out(layer.layers, shape)
+    return nn.Sequential(*turns)
+
+
+AFTER: dict[str, Callable[[], nn.Module] | None] = {
+    "none": None, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU,
+}  # fmt: skip
+
 # singledispatch would do the same with more ceremony; a new layer is one line here.
 BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
-    spec.Conv2d: _conv2d,
-    spec.MaxPool2d: lambda layer, shape: nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding),
-    spec.AvgPool2d: lambda layer, shape: nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding),
-    spec.AdaptiveAvgPool2d: lambda layer, shape: nn.AdaptiveAvgPool2d(layer.output_size),
-    spec.BatchNorm: _batch_norm,
-    spec.LayerNorm: lambda layer, shape: nn.LayerNorm(
+    convolution.Conv2d: _conv2d,
+    convolution.DepthwiseConv2d: _depthwise_conv2d,
+    convolution.ConvTranspose2d: _conv_transpose2d,
+    convolution.Upsample: lambda layer, shape: nn.Upsample(scale_factor=layer.scale_factor, mode=layer.mode),
+    convolution.SqueezeExcitation: lambda layer, shape: SqueezeExcitation(shape[0], layer.squeezed(shape[0])),
+    pooling.MaxPool2d: _max_pool2d,
+    pooling.AvgPool2d: _avg_pool2d,
+    pooling.AdaptiveAvgPool2d: lambda layer, shape: nn.AdaptiveAvgPool2d(layer.output_size),
+    pooling.AdaptiveMaxPool2d: lambda layer, shape: nn.AdaptiveMaxPool2d(layer.output_size),
+    pooling.GlobalAvgPool2d: lambda layer, shape: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    pooling.GlobalMaxPool2d: lambda layer, shape: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+    normalisation.BatchNorm: _batch_norm,
+    normalisation.LayerNorm: lambda layer, shape: nn.LayerNorm(
         shape, eps=layer.eps, elementwise_affine=layer.elementwise_affine
     ),
-    spec.GroupNorm: lambda layer, shape: nn.GroupNorm(
+    normalisation.LayerNorm2d: _layer_norm2d,
+    normalisation.GroupNorm: lambda layer, shape: nn.GroupNorm(
         layer.num_groups, shape[0], eps=layer.eps, affine=layer.affine
     ),
-    spec.InstanceNorm: lambda layer, shape: nn.InstanceNorm2d(shape[0], eps=layer.eps, affine=layer.affine),
-    spec.ReLU: lambda layer, shape: nn.ReLU(),
-    spec.LeakyReLU: lambda layer, shape: nn.LeakyReLU(layer.negative_slope),
-    spec.ELU: lambda layer, shape: nn.ELU(layer.alpha),
-    spec.GELU: lambda layer, shape: nn.GELU(),
-    spec.SiLU: lambda layer, shape: nn.SiLU(),
-    spec.Tanh: lambda layer, shape: nn.Tanh(),
-    spec.Sigmoid: lambda layer, shape: nn.Sigmoid(),
-    spec.Hardswish: lambda layer, shape: nn.Hardswish(),
-    spec.Mish: lambda layer, shape: nn.Mish(),
-    spec.Softplus: lambda layer, shape: nn.Softplus(),
-    spec.Softmax: lambda layer, shape: nn.Softmax(dim=1),
-    spec.LogSoftmax: lambda layer, shape: nn.LogSoftmax(dim=1),
-    spec.Dropout: lambda layer, shape: nn.Dropout(layer.p),
-    spec.Dropout2d: lambda layer, shape: nn.Dropout2d(layer.p),
-    spec.Flatten: lambda layer, shape: nn.Flatten(),
-    spec.Linear: lambda layer, shape: nn.Linear(shape[0], layer.out_features, bias=layer.bias),
+    normalisation.InstanceNorm: lambda layer, shape: nn.InstanceNorm2d(
+        shape[0], eps=layer.eps, affine=layer.affine
+    ),
+    normalisation.LayerScale: lambda layer, shape: LayerScale(shape[0], layer.init),
+    activation.ReLU: lambda layer, shape: nn.ReLU(),
+    activation.ReLU6: lambda layer, shape: nn.ReLU6(),
+    activation.LeakyReLU: lambda layer, shape: nn.LeakyReLU(layer.negative_slope),
+    activation.PReLU: lambda layer, shape: nn.PReLU(shape[0] if layer.per_channel else 1, layer.init),
+    activation.RReLU: lambda layer, shape: nn.RReLU(layer.lower, layer.upper),
+    activation.ELU: lambda layer, shape: nn.ELU(layer.alpha),
+    activation.SELU: lambda layer, shape: nn.SELU(),
+    activation.CELU: lambda layer, shape: nn.CELU(layer.alpha),
+    activation.GELU: lambda layer, shape: nn.GELU(layer.approximate),
+    activation.SiLU: lambda layer, shape: nn.SiLU(),
+    activation.Hardswish: lambda layer, shape: nn.Hardswish(),
+    activation.Mish: lambda layer, shape: nn.Mish(),
+    activation.GLU: lambda layer, shape: nn.GLU(dim=1),
+    activation.Tanh: lambda layer, shape: nn.Tanh(),
+    activation.Hardtanh: lambda layer, shape: nn.Hardtanh(layer.min_val, layer.max_val),
+    activation.Softsign: lambda layer, shape: nn.Softsign(),
+    activation.Tanhshrink: lambda layer, shape: nn.Tanhshrink(),
+    activation.Hardshrink: lambda layer, shape: nn.Hardshrink(layer.lambd),
+    activation.Softshrink: lambda layer, shape: nn.Softshrink(layer.lambd),
+    activation.Sigmoid: lambda layer, shape: nn.Sigmoid(),
+    activation.Hardsigmoid: lambda layer, shape: nn.Hardsigmoid(),
+    activation.LogSigmoid: lambda layer, shape: nn.LogSigmoid(),
+    activation.Softplus: lambda layer, shape: nn.Softplus(),
+    activation.Softmax: lambda layer, shape: nn.Softmax(dim=1),
+    activation.LogSoftmax: lambda layer, shape: nn.LogSoftmax(dim=1),
+    dense.Dropout: lambda layer, shape: nn.Dropout(layer.p),
+    dense.Dropout2d: lambda layer, shape: nn.Dropout2d(layer.p),
+    dense.AlphaDropout: lambda layer, shape: nn.AlphaDropout(layer.p),
+    dense.Flatten: lambda layer, shape: nn.Flatten(),
+    dense.Linear: lambda layer, shape: nn.Linear(shape[0], layer.out_features, bias=layer.bias),
+    spec.Residual: _residual,
+    spec.Parallel: _parallel,
+    spec.Repeat: _repeat,
 }

@@ -10,24 +10,38 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from workbench.probes.hooks import looking, outputs_of
+from workbench.probes.hooks import Name, looking, outputs_of
 from workbench.probes.tiles import Scaled, scaled, shrunk
 from workbench.records import Tiles
+from workbench.specs.convolution import Conv2d, DepthwiseConv2d
 from workbench.specs.errors import ProbeError
+from workbench.specs.model import ModelSpec
+from workbench.specs.nesting import named
 
+MOST_LAYERS = 24  # of a deep network, from the input on: each costs a snapshot at every look
 MOST_FILTERS = 256  # tiles of one layer's filters
 MOST_CHANNELS = 64  # maps of one image
 MOST_MAPS = 384  # maps of one layer, all images together
 LARGEST_SIDE = 64  # pixels of a map
 
 
-def conv_layers(model: nn.Module) -> list[int]:
-    """Indices of the model's children that are 2-d convolutions, in order."""
-    return [int(name) for name, child in model.named_children() if isinstance(child, nn.Conv2d)]
+def conv_layers(model: nn.Module) -> list[Name]:
+    """The model's 2-d convolutions, in order: children by their index, those in groups by their name."""
+    found = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    return [int(name) if name.isdecimal() else name for name in found]
+
+
+def watched(model: ModelSpec) -> list[Name]:
+    """The convolutions of a stack that are worth looking at, by the names they have once built.
+
+    Gates and the projections that a residual adds by itself are not among them.
+    """
+    found = [name for name, layer in named(model.layers) if isinstance(layer, Conv2d | DepthwiseConv2d)]
+    return [int(name) if name.isdecimal() else name for name in found[:MOST_LAYERS]]
 
 
 def filters(
-    model: nn.Module, layer: int, *, step: int = 0, epoch: float = 0.0, time: float | None = None
+    model: nn.Module, layer: Name, *, step: int = 0, epoch: float = 0.0, time: float | None = None
 ) -> Tiles:
     """The filters of a convolution as tiles, zero in the middle of each tile's range.
 
@@ -59,7 +73,7 @@ def filters(
 
 def feature_maps(
     model: nn.Module,
-    layers: Sequence[int],
+    layers: Sequence[Name],
     x: Tensor,
     *,
     step: int = 0,
@@ -78,7 +92,7 @@ def feature_maps(
         return [_maps(layer, seen[layer], step, epoch, time) for layer in layers]
 
 
-def _maps(layer: int, output: Tensor, step: int, epoch: float, time: float | None) -> Tiles:
+def _maps(layer: Name, output: Tensor, step: int, epoch: float, time: float | None) -> Tiles:
     if output.ndim != 4:
         raise ProbeError.of(
             f"layer {layer}",
@@ -125,8 +139,8 @@ def _tiles(
     )
 
 
-def _conv(model: nn.Module, layer: int) -> nn.Conv2d:
-    child = dict(model.named_children()).get(str(layer))
+def _conv(model: nn.Module, layer: Name) -> nn.Conv2d:
+    child = dict(model.named_modules()).get(str(layer))
     if not isinstance(child, nn.Conv2d):
         raise ProbeError.of(
             f"layer {layer}",

@@ -10,27 +10,30 @@ from torch import Tensor, nn
 
 from workbench.specs.errors import ProbeError
 
+Name = int | str  # of a layer: its place in the stack, or the name of one inside a group ("3.layers.1")
+
 
 @contextmanager
-def outputs_of(model: nn.Module, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-    """A dict that forward passes inside fill with the output of each layer, by its index.
+def outputs_of(model: nn.Module, layers: Sequence[Name]) -> Iterator[dict[Name, Tensor]]:
+    """A dict that forward passes inside fill with the output of each layer, by its name as given.
 
-    Layers are children named str(index). Hooks are gone at the end, also after an error.
+    Layers are children named str(index), or modules by their full name. Hooks are gone at the end, also
+    after an error.
     Raises: ProbeError when the model has no such layer.
     """
-    children = dict(model.named_children())
-    seen: dict[int, Tensor] = {}
+    modules = dict(model.named_modules())
+    seen: dict[Name, Tensor] = {}
     handles = []
     try:
         for index in layers:
-            if str(index) not in children:
+            if not str(index) or str(index) not in modules:
                 raise ProbeError.of(
                     f"layer {index}",
-                    f"the model's layers are 0 to {len(children) - 1}",
+                    f"the model's layers are 0 to {sum(1 for _ in model.children()) - 1}",
                     f"there is no layer {index}",
                     "Choose one of them.",
                 )
-            handles.append(children[str(index)].register_forward_hook(_keeper(seen, index)))
+            handles.append(modules[str(index)].register_forward_hook(_keeper(seen, index)))
         yield seen
     finally:
         for handle in handles:
@@ -51,7 +54,7 @@ def looking(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _keeper(seen: dict[int, Tensor], index: int) -> Callable[[nn.Module, object, Tensor], None]:
+def _keeper(seen: dict[Name, Tensor], index: Name) -> Callable[[nn.Module, object, Tensor], None]:
     def keep(module: nn.Module, given: object, output: Tensor) -> None:
         seen[index] = output
 

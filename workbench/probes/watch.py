@@ -4,45 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from workbench.probes.budget import Budget
-from workbench.probes.convolutions import feature_maps, filters
-from workbench.records import Panel, Record
+from workbench.probes.convolutions import feature_maps, filters, watched
+from workbench.records import Data, Panel, Record
 from workbench.specs.model import ModelSpec
 from workbench.specs.training import WatchSpec
-
-
-class Split(Protocol):
-    """x (N, C, H, W) uint8, y (N,) int64."""
-
-    @property
-    def x(self) -> np.ndarray: ...
-
-    @property
-    def y(self) -> np.ndarray: ...
-
-
-class Data(Protocol):
-    """What is needed of a data set; `data.Dataset` is one."""
-
-    @property
-    def train(self) -> Split: ...
-
-    @property
-    def validation(self) -> Split: ...
-
-    @property
-    def classes(self) -> Sequence[str]: ...
-
-    @property
-    def mean(self) -> np.ndarray: ...
-
-    @property
-    def std(self) -> np.ndarray: ...
 
 
 class Watcher:
@@ -55,7 +25,7 @@ class Watcher:
         self, model: ModelSpec, watch: WatchSpec, inputs: Tensor, pictures: np.ndarray, labels: Sequence[str]
     ) -> None:
         """inputs (P, C, H, W) normalised; pictures (P, h, w) or (P, h, w, 3) uint8; labels of length P."""
-        self._layers = [i for i, layer in enumerate(model.layers) if layer.kind == "conv2d"]
+        self._layers = watched(model)
         self._watch = watch
         self._inputs = inputs
         self._panel: tuple[np.ndarray, list[str]] | None = (pictures, list(labels))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from workbench.specs.augment import AnyAugmentation
 from workbench.specs.base import Shape, Spec, knob
 
 DataName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -41,6 +42,22 @@ class DataSpec(Spec):
     split_seed: int = knob(
         0, "Seed of the stratified split; the same seed cuts the same way", ge=0, le=2**31 - 1, advanced=True
     )
+    groups: Literal["none", "given", "prefix"] = knob(
+        "none",
+        "Keeps images that belong together in one split. given: by the groups the set was imported with "
+        "(one patient, one scene); prefix: by file names up to their last _ or -",
+        advanced=True,
+    )
+    folds: int = knob(
+        5, "Parts for cross-validation; used when a fold is chosen", unit="parts", ge=2, le=20, advanced=True
+    )
+    fold: int | None = knob(
+        None,
+        "Which part is validated on, from 1; empty holds out the validation share instead",
+        ge=1,
+        le=20,
+        advanced=True,
+    )
     normalize: Literal["standardize", "unit"] = knob(
         "standardize",
         "standardize: zero mean and unit variance per channel, measured on the training split; "
@@ -54,6 +71,15 @@ class DataSpec(Spec):
         ge=1,
         advanced=True,
     )
+    augment: tuple[AnyAugmentation, ...] = knob(
+        (), "Random changes of the training images, in this order; none by default", max_length=16
+    )
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold is not None and self.fold > self.folds:
+            raise ValueError("the fold is one of the folds; choose a smaller fold, or more folds")
+        return self
 
 
 class DataSchema(Spec):

@@ -12,9 +12,32 @@ WorkbenchError
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+Path = tuple[int | str, ...]  # a layer's place: (3, "layers", 1) is `model.layers[3].layers[1]`
+
+
+class Edit(BaseModel):
+    """One change of a stack of layers. Paths lead to where the layer stands before the edit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["insert", "set", "remove", "move"]
+    path: Path  # insert: the place that the new layer takes
+    layer: dict[str, Any] | None = None  # insert: the layer as plain data
+    fields: dict[str, Any] | None = None  # set: the fields that change
+    to: int | None = None  # move: its place in the same list, counted without it
+
+
+class Fix(BaseModel):
+    """A repair that a program can apply: what a button says, and the edits, one after the other."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    edits: tuple[Edit, ...]
 
 
 class Problem(BaseModel):
@@ -27,6 +50,7 @@ class Problem(BaseModel):
     fact: str
     repair: str = ""
     severity: Literal["error", "warning"] = "error"
+    fix: Fix | None = None  # the same repair as data, where there is one obvious way
 
     def sentence(self) -> str:
         """The four parts on one line, as the command line and the error boxes print them."""

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar, NamedTuple
 
 from workbench.specs.base import Shape, Spec
-from workbench.specs.errors import LayerError, Problem
+from workbench.specs.errors import Edit, Fix, LayerError, Problem
+
+
+class Sight(NamedTuple):
+    """How far back a value sees: pixels of the input's side, and pixels between two neighbours."""
+
+    size: float = 1.0
+    jump: float = 1.0
+
+    def through(self, window: float, stride: float) -> Sight:
+        """After a layer whose values each read `window` neighbours, `stride` apart."""
+        return Sight(self.size + (window - 1) * self.jump, self.jump * stride)
+
+
+EVERYTHING = Sight(math.inf, math.inf)
 
 
 class Layer(Spec):
@@ -25,10 +40,40 @@ class Layer(Spec):
         """Multiply-adds for one sample of `shape`, counted as torchinfo counts them."""
         return 0
 
+    def activations(self, shape: Shape) -> int:
+        """Numbers that one sample leaves behind for the backward pass: those of every output."""
+        return math.prod(self.out_shape(shape))
 
-def refuse(rule: str, fact: str, repair: str) -> LayerError:
-    """A layer's refusal. The stack that holds the layer adds where it stands."""
-    return LayerError(Problem(where="layer", rule=rule, fact=fact, repair=repair))
+    def sight(self, before: Sight, shape: Shape) -> Sight:
+        """The receptive field after this layer; one pixel reads one pixel unless said otherwise."""
+        return before
+
+
+def refuse(rule: str, fact: str, repair: str, fix: Fix | None = None) -> LayerError:
+    """A layer's refusal. The stack that holds the layer adds where it stands, in `fix` too."""
+    return LayerError(Problem(where="layer", rule=rule, fact=fact, repair=repair, fix=fix))
+
+
+def set_to(**fields: Any) -> Fix:
+    """The repair that changes one field of the layer itself (others may have to follow it)."""
+    name, value = next(iter(fields.items()))
+    return Fix(label=f"Set {name} to {value}", edits=(Edit(action="set", path=(), fields=fields),))
+
+
+def removed(kind: str) -> Fix:
+    """The repair that takes the layer itself away."""
+    return Fix(label=f"Remove {kind}", edits=(Edit(action="remove", path=()),))
+
+
+def exchanged(kind: str, layer: dict[str, Any]) -> Fix:
+    """The repair that puts another layer in its place."""
+    edits = (Edit(action="remove", path=()), Edit(action="insert", path=(), layer=layer))
+    return Fix(label=f"Use {layer['kind']} instead", edits=edits)
+
+
+def preceded(label: str, *layers: dict[str, Any]) -> Fix:
+    """The repair that puts layers before it."""
+    return Fix(label=label, edits=tuple(Edit(action="insert", path=(), layer=one) for one in layers[::-1]))
 
 
 def need_image(kind: str, shape: Shape) -> tuple[int, int, int]:
@@ -47,14 +92,28 @@ def show(shape: Shape) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def window(kind: str, size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Length after a sliding window, as torch.nn.Conv2d and MaxPool2d give it (floor mode)."""
+def window(
+    kind: str,
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int = 1,
+    *,
+    ceil_mode: bool = False,
+    fix: Fix | None = None,
+) -> int:
+    """Length after a sliding window, as torch.nn.Conv2d and MaxPool2d give it."""
     reach = dilation * (kernel - 1) + 1
-    out = (size + 2 * padding - reach) // stride + 1
-    if size + 2 * padding < reach or out < 1:
+    room = size + 2 * padding - reach
+    out = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if ceil_mode and (out - 1) * stride >= size + padding:
+        out -= 1  # torch drops a last window that would begin in the padding
+    if out < 1:
         raise refuse(
             f"{kind} needs an input at least as large as its window",
             f"the window spans {reach} pixels and the input is {size} with padding {padding}",
             "Use a smaller kernel, more padding, or fewer pooling layers before it.",
+            fix,
         )
     return out

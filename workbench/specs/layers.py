@@ -1,4 +1,4 @@
-"""One class per layer: its fields, the shape it gives, its parameters and its mult-adds.
+"""Every layer there is, by kind; and the groups, which hold layers themselves.
 
 Field names are PyTorch's own. Input sizes are never fields: they follow from the layer before.
 Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors. All arithmetic is plain
@@ -8,375 +8,356 @@ does (1.8), per sample: every weight application, biases included, for layers wi
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from workbench.specs.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Activation,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    RReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+)  # fmt: skip
 from workbench.specs.base import Shape, knob
-from workbench.specs.layer import Layer, need_image, refuse, show, window
+from workbench.specs.convolution import (
+    Conv2d,
+    Convolution,
+    ConvTranspose2d,
+    DepthwiseConv2d,
+    SqueezeExcitation,
+    Upsample,
+    most_channels,
+)  # fmt: skip
+from workbench.specs.dense import AlphaDropout, Dropout, Dropout2d, Flatten, Linear
+from workbench.specs.errors import Edit, Fix, LayerError, Path
+from workbench.specs.layer import Layer, Sight, refuse, removed, set_to, show
+from workbench.specs.normalisation import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LayerNorm2d,
+    LayerScale,
+)
+from workbench.specs.pooling import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+    Pool,
+)  # fmt: skip
+from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 
-# ---------------------------------------------------------------- convolution
+MAX_LAYERS = 256  # written in one list
+MAX_BRANCHES = 16
+MAX_TIMES = 64
+MAX_STRIDE = 16
 
-
-class Conv2d(Layer):
-    """Slides small filters over the image; each output channel is one filter's response."""
-
-    group: ClassVar[str] = "convolution"
-    kind: Literal["conv2d"] = "conv2d"
-    out_channels: int = knob(32, "Number of filters, and so of output channels", ge=1, le=4096)
-    kernel_size: int = knob(3, "Side of each filter", unit="pixels", ge=1, le=31)
-    stride: int = knob(1, "Step between two positions of the filter", unit="pixels", ge=1, le=16)
-    padding: int = knob(
-        0, "Zeros added on each side; kernel_size // 2 keeps the size", unit="pixels", ge=0, le=31
-    )
-    dilation: int = knob(1, "Spacing between the filter's taps", unit="pixels", ge=1, le=16, advanced=True)
-    groups: int = knob(
-        1, "Channels are cut into this many groups that do not mix", ge=1, le=4096, advanced=True
-    )
-    bias: bool = knob(
-        True, "Add one learned number per filter; not needed before a batch norm", advanced=True
-    )
-
-    def out_shape(self, shape: Shape) -> Shape:
-        channels, height, width = need_image("conv2d", shape)
-        if channels % self.groups or self.out_channels % self.groups:
-            fit = math.gcd(channels, self.out_channels)
-            raise refuse(
-                "groups must divide the input and the output channels",
-                f"groups={self.groups} with {channels} in and {self.out_channels} out",
-                f"Set groups to a divisor of {fit}.",
-            )
-        h = window("conv2d", height, self.kernel_size, self.stride, self.padding, self.dilation)
-        w = window("conv2d", width, self.kernel_size, self.stride, self.padding, self.dilation)
-        return (self.out_channels, h, w)
-
-    def n_params(self, shape: Shape) -> int:
-        weight = self.out_channels * (shape[0] // self.groups) * self.kernel_size**2
-        return weight + (self.out_channels if self.bias else 0)
-
-    def mult_adds(self, shape: Shape) -> int:
-        _, h, w = self.out_shape(shape)
-        return self.n_params(shape) * h * w
+# ---------------------------------------------------------------- groups
 
 
-# ---------------------------------------------------------------- pooling
+def _block(channels: int) -> tuple[Any, ...]:
+    """Two 3×3 convolutions, each with a norm: the body that a new residual starts with."""
+    conv = Conv2d(out_channels=channels, kernel_size=3, padding=1, bias=False)
+    return (conv, BatchNorm(), ReLU(), conv, BatchNorm())
 
 
-class MaxPool2d(Layer):
-    """Keeps the largest value of each window: smaller maps, a little shift tolerance."""
+class Residual(Group):
+    """Adds the input to what its layers make of it, so that deep stacks learn (He et al. 2016).
 
-    group: ClassVar[str] = "pooling"
-    kind: Literal["max_pool2d"] = "max_pool2d"
-    kernel_size: int = knob(2, "Side of the window", unit="pixels", ge=1, le=31)
-    stride: int | None = knob(
-        None, "Step between windows; empty means the window's side", unit="pixels", ge=1, le=16
-    )
-    padding: int = knob(0, "Border added on each side, at most half the window", unit="pixels", ge=0, le=15)
+    Where shapes differ and no shortcut layers are given, a 1×1 convolution with the stride that fits and
+    a batch norm bring the input into shape (vectors: a linear layer without bias).
+    """
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return _pool(self.kind, shape, self.kernel_size, self.stride, self.padding)
+    group: ClassVar[str] = "group"
+    kind: Literal["residual"] = "residual"
+    layers: tuple[AnyLayer, ...] = Field(
+        default_factory=lambda: _block(32), description="The layers around which the input is led",
+        max_length=MAX_LAYERS,
+    )  # fmt: skip
+    shortcut: tuple[AnyLayer, ...] = Field(
+        (), description="Layers on the way around; empty: none, or the projection that fits",
+        max_length=MAX_LAYERS,
+    )  # fmt: skip
+    activation: Literal["none", "relu", "leaky_relu", "gelu", "silu"] = knob("relu", "After the sum")
 
+    def slots(self) -> Sequence[tuple[Path, Sequence[Layer]]]:
+        return ((("layers",), self.layers), (("shortcut",), self.shortcut))
 
-class AvgPool2d(Layer):
-    """Averages each window."""
+    def inside(self, shape: Shape, sight: Sight, path: Path) -> Inside:
+        if not self.layers:
+            raise _empty(self.kind)
+        body = trace(self.layers, shape, (*path, "layers"), sight)
+        around = trace(self.shortcut, shape, (*path, "shortcut"), sight)
+        out, seen = body[-1].out_shape, body[-1].sight or sight
+        if first_problem([*body, *around]) or out is None:
+            return Inside([*body, *around], None, sight)
+        parameters = mult_adds = 0
+        if around:
+            end, see = around[-1].out_shape, around[-1].sight or sight
+            if end != out:
+                raise self._mismatch(shape, out, f"the shortcut gives {show(end or ())}")
+            seen = Sight(max(seen.size, see.size), seen.jump)
+        elif out != shape:
+            if len(out) == len(shape) == 1:
+                parameters = mult_adds = shape[0] * out[0]
+            elif projection_stride(shape, out) is None:
+                raise self._mismatch(shape, out, f"the input is {show(shape)}")
+            else:
+                weight, norm = shape[0] * out[0], 2 * out[0]
+                parameters = weight + norm
+                mult_adds = weight * out[1] * out[2] + norm
+        size = 1
+        for n in out:
+            size *= n
+        extra = size * (2 if self.activation != "none" else 1) + (2 * size if parameters else 0)
+        return Inside([*body, *around], out, seen, parameters, mult_adds, extra)
 
-    group: ClassVar[str] = "pooling"
-    kind: Literal["avg_pool2d"] = "avg_pool2d"
-    kernel_size: int = knob(2, "Side of the window", unit="pixels", ge=1, le=31)
-    stride: int | None = knob(
-        None, "Step between windows; empty means the window's side", unit="pixels", ge=1, le=16
-    )
-    padding: int = knob(0, "Zeros added on each side, at most half the window", unit="pixels", ge=0, le=15)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        return _pool(self.kind, shape, self.kernel_size, self.stride, self.padding)
-
-
-class AdaptiveAvgPool2d(Layer):
-    """Averages to a fixed output size, whatever the input size; 1 is global average pooling."""
-
-    group: ClassVar[str] = "pooling"
-    kind: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"
-    output_size: int = knob(1, "Side of the output", unit="pixels", ge=1, le=64)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        channels, _, _ = need_image(self.kind, shape)
-        return (channels, self.output_size, self.output_size)
-
-
-def _pool(kind: str, shape: Shape, kernel: int, stride: int | None, padding: int) -> Shape:
-    channels, height, width = need_image(kind, shape)
-    if padding * 2 > kernel:
-        raise refuse(
-            f"{kind} padding must be at most half the kernel",
-            f"padding={padding} with kernel_size={kernel}",
-            f"Set padding to {kernel // 2} or less.",
+    def _mismatch(self, shape: Shape, out: Shape, other: str) -> LayerError:
+        fix = self._repair(shape)
+        return refuse(
+            "a residual adds two results of the same shape",
+            f"its layers give {show(out)} and {other}",
+            fix.label + ".",
+            fix,
         )
-    step = stride or kernel
-    return (channels, window(kind, height, kernel, step, padding), window(kind, width, kernel, step, padding))
+
+    def _repair(self, shape: Shape) -> Fix:
+        if self.shortcut and self._works(shape, shortcut=()):
+            edits = tuple(Edit(action="remove", path=("shortcut", 0)) for _ in self.shortcut)
+            return Fix(label="Use the shortcut that fits by itself", edits=edits)
+        padded, edits = keeping_size(self.layers, ("layers",))
+        if edits and self._works(shape, layers=padded):
+            return Fix(label="Pad the layers so that they keep the size", edits=edits)
+        inner = [layer.model_dump(mode="json") for layer in self.layers]
+        unwrapped = [Edit(action="insert", path=(), layer=layer) for layer in inner[::-1]]
+        return Fix(
+            label="Take its layers out of the residual",
+            edits=(Edit(action="remove", path=()), *unwrapped),
+        )
+
+    def _works(self, shape: Shape, **fields: Any) -> bool:
+        return works(self.model_copy(update=fields), shape)
 
 
-# ---------------------------------------------------------------- normalisation
+class Parallel(Group):
+    """Several branches on the same input, side by side: concatenated over the channels, or added up."""
 
-
-class BatchNorm(Layer):
-    """Centres and scales each channel over the batch (BatchNorm2d on images, BatchNorm1d on vectors)."""
-
-    group: ClassVar[str] = "normalisation"
-    kind: Literal["batch_norm"] = "batch_norm"
-    eps: float = knob(1e-5, "Added to the variance before its root", gt=0, le=1.0, advanced=True)
-    momentum: float = knob(
-        0.1, "Share of the newest batch in the running statistics", ge=0, le=1, advanced=True
+    group: ClassVar[str] = "group"
+    kind: Literal["parallel"] = "parallel"
+    branches: tuple[Annotated[tuple[AnyLayer, ...], Field(max_length=MAX_LAYERS)], ...] = Field(
+        default_factory=lambda: (
+            (Conv2d(out_channels=16, kernel_size=1), ReLU()),
+            (Conv2d(out_channels=16, kernel_size=3, padding=1), ReLU()),
+        ),
+        description="The branches; an empty one passes its input on as it is",
+        max_length=MAX_BRANCHES,
     )
-    affine: bool = knob(True, "Learn a scale and a shift per channel", advanced=True)
-
-    def n_params(self, shape: Shape) -> int:
-        return 2 * shape[0] if self.affine else 0
-
-    def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
-
-
-class LayerNorm(Layer):
-    """Centres and scales all features of each sample."""
-
-    group: ClassVar[str] = "normalisation"
-    kind: Literal["layer_norm"] = "layer_norm"
-    eps: float = knob(1e-5, "Added to the variance before its root", gt=0, le=1.0, advanced=True)
-    elementwise_affine: bool = knob(True, "Learn a scale and a shift per feature", advanced=True)
-
-    def n_params(self, shape: Shape) -> int:
-        return 2 * math.prod(shape) if self.elementwise_affine else 0
-
-    def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
-
-
-class GroupNorm(Layer):
-    """Centres and scales groups of channels of each sample; independent of the batch size."""
-
-    group: ClassVar[str] = "normalisation"
-    kind: Literal["group_norm"] = "group_norm"
-    num_groups: int = knob(8, "Number of groups; must divide the channels", ge=1, le=1024)
-    eps: float = knob(1e-5, "Added to the variance before its root", gt=0, le=1.0, advanced=True)
-    affine: bool = knob(True, "Learn a scale and a shift per channel", advanced=True)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        if shape[0] % self.num_groups:
-            fit = max(d for d in range(1, self.num_groups + 1) if shape[0] % d == 0)
-            raise refuse(
-                "num_groups must divide the channels",
-                f"num_groups={self.num_groups} with {shape[0]} channels",
-                f"Set num_groups to {fit}.",
-            )
-        if math.prod(shape) == self.num_groups:
-            raise refuse(
-                "group_norm needs more than one value per group",
-                f"num_groups={self.num_groups} on {show(shape)} leaves one",
-                "Use fewer groups, or layer_norm.",
-            )
-        return shape
-
-    def n_params(self, shape: Shape) -> int:
-        return 2 * shape[0] if self.affine else 0
-
-    def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
-
-
-class InstanceNorm(Layer):
-    """Centres and scales each channel of each image (InstanceNorm2d)."""
-
-    group: ClassVar[str] = "normalisation"
-    kind: Literal["instance_norm"] = "instance_norm"
-    eps: float = knob(1e-5, "Added to the variance before its root", gt=0, le=1.0, advanced=True)
-    affine: bool = knob(False, "Learn a scale and a shift per channel", advanced=True)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        _, height, width = need_image(self.kind, shape)
-        if height * width < 2:
-            raise refuse(
-                "instance_norm needs more than one pixel per channel",
-                f"it gets {show(shape)}",
-                "Move it before the pooling, or use layer_norm.",
-            )
-        return shape
-
-    def n_params(self, shape: Shape) -> int:
-        return 2 * shape[0] if self.affine else 0
-
-    def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
-
-
-# ---------------------------------------------------------------- activations
-
-
-class Activation(Layer):
-    """Bends the values, element by element; without it, stacked layers collapse to one."""
-
-    group: ClassVar[str] = "activation"
-
-
-class ReLU(Activation):
-    """max(0, x): the usual choice."""
-
-    kind: Literal["relu"] = "relu"
-
-
-class LeakyReLU(Activation):
-    """ReLU that lets a little of the negative side through, so that units do not die."""
-
-    kind: Literal["leaky_relu"] = "leaky_relu"
-    negative_slope: float = knob(0.01, "Slope for negative values", ge=0, le=1)
-
-
-class ELU(Activation):
-    """Smooth below zero, saturating at -alpha."""
-
-    kind: Literal["elu"] = "elu"
-    alpha: float = knob(1.0, "Size of the negative plateau", gt=0, le=10)
-
-
-class GELU(Activation):
-    """x · Φ(x): the smooth gate of Transformers."""
-
-    kind: Literal["gelu"] = "gelu"
-
-
-class SiLU(Activation):
-    """x · sigmoid(x), also called swish."""
-
-    kind: Literal["silu"] = "silu"
-
-
-class Tanh(Activation):
-    """Squashes to (-1, 1)."""
-
-    kind: Literal["tanh"] = "tanh"
-
-
-class Sigmoid(Activation):
-    """Squashes to (0, 1)."""
-
-    kind: Literal["sigmoid"] = "sigmoid"
-
-
-class Hardswish(Activation):
-    """A piecewise, cheap swish."""
-
-    kind: Literal["hardswish"] = "hardswish"
-
-
-class Mish(Activation):
-    """x · tanh(softplus(x))."""
-
-    kind: Literal["mish"] = "mish"
-
-
-class Softplus(Activation):
-    """log(1 + exp(x)): a smooth ReLU."""
-
-    kind: Literal["softplus"] = "softplus"
-
-
-class Softmax(Activation):
-    """Turns scores into probabilities over the first axis. Cross-entropy does this by itself."""
-
-    kind: Literal["softmax"] = "softmax"
-
-
-class LogSoftmax(Activation):
-    """Logarithm of softmax. Cross-entropy does this by itself."""
-
-    kind: Literal["log_softmax"] = "log_softmax"
-
-
-# ---------------------------------------------------------------- the rest
-
-
-class Dropout(Layer):
-    """Zeroes random values while training, against overfitting."""
-
-    group: ClassVar[str] = "regularisation"
-    kind: Literal["dropout"] = "dropout"
-    p: float = knob(0.5, "Share of the values that is zeroed", ge=0, lt=1)
-
-
-class Dropout2d(Layer):
-    """Zeroes whole random channels while training."""
-
-    group: ClassVar[str] = "regularisation"
-    kind: Literal["dropout2d"] = "dropout2d"
-    p: float = knob(0.25, "Share of the channels that is zeroed", ge=0, lt=1)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        need_image(self.kind, shape)
-        return shape
-
-
-class Flatten(Layer):
-    """Lays an image out as one vector, for linear layers."""
-
-    group: ClassVar[str] = "dense"
-    kind: Literal["flatten"] = "flatten"
-
-    def out_shape(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
-
-
-class Linear(Layer):
-    """Every output sees every input (torch.nn.Linear); the input size is inferred."""
-
-    group: ClassVar[str] = "dense"
-    kind: Literal["linear"] = "linear"
-    out_features: int = knob(128, "Number of outputs", ge=1, le=65536)
-    bias: bool = knob(True, "Add one learned number per output", advanced=True)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise refuse(
-                "linear needs a vector (D,)", f"it gets {show(shape)}", "Put a flatten layer before it."
-            )
-        return (self.out_features,)
-
-    def n_params(self, shape: Shape) -> int:
-        return shape[0] * self.out_features + (self.out_features if self.bias else 0)
-
-    def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
-
+    join: Literal["concat", "sum"] = knob("concat", "concat: channels side by side; sum: add the results")
+
+    def slots(self) -> Sequence[tuple[Path, Sequence[Layer]]]:
+        return tuple((("branches", i), branch) for i, branch in enumerate(self.branches))
+
+    def inside(self, shape: Shape, sight: Sight, path: Path) -> Inside:
+        if not self.branches:
+            raise _empty(self.kind, "branch")
+        rows: list[Row] = []
+        outs: list[Shape | None] = []
+        seen = sight
+        for i, branch in enumerate(self.branches):
+            traced = trace(branch, shape, (*path, "branches", i), sight)
+            rows += traced
+            outs.append(traced[-1].out_shape if traced else shape)
+            see = (traced[-1].sight if traced else None) or sight
+            seen = Sight(max(seen.size, see.size), see.jump)
+        shapes = [out for out in outs if out is not None]
+        if first_problem(rows) or len(shapes) < len(outs):
+            return Inside(rows, None, sight)
+        joined = self._joined(shapes)
+        if joined is None:
+            fix = self._repair(shape, shapes)
+            same = "image size" if self.join == "concat" else "shape"
+            told = ", ".join(show(out) for out in shapes)
+            raise refuse(f"branches must give the same {same}", f"they give {told}", fix.label + ".", fix)
+        most_channels(self.kind, joined[0])
+        size = 1
+        for n in joined:
+            size *= n
+        return Inside(rows, joined, seen, activations=size)
+
+    def _joined(self, shapes: Sequence[Shape]) -> Shape | None:
+        first = shapes[0]
+        if self.join == "sum":
+            return first if all(out == first for out in shapes) else None
+        if any(out[1:] != first[1:] for out in shapes):
+            return None
+        return (sum(out[0] for out in shapes), *first[1:])
+
+    def _repair(self, shape: Shape, shapes: Sequence[Shape]) -> Fix:
+        branches: list[tuple[Any, ...]] = []
+        edits: list[Edit] = []
+        for i, branch in enumerate(self.branches):
+            padded, more = keeping_size(branch, ("branches", i))
+            branches.append(padded)
+            edits += more
+        if edits and works(self.model_copy(update={"branches": tuple(branches)}), shape):
+            return Fix(label="Pad the branches so that they keep the size", edits=tuple(edits))
+        if self.join == "sum" and works(self.model_copy(update={"join": "concat"}), shape):
+            return set_to(join="concat")
+        odd = next(i for i, out in enumerate(shapes) if self._joined([shapes[0], out]) is None)
+        edit = Edit(action="remove", path=("branches", odd))
+        return Fix(label=f"Remove branch {odd + 1}", edits=(edit,))
+
+
+class Repeat(Group):
+    """The same layers again and again, each time with weights of their own."""
+
+    group: ClassVar[str] = "group"
+    kind: Literal["repeat"] = "repeat"
+    times: int = knob(2, "How often", ge=1, le=MAX_TIMES)
+    layers: tuple[AnyLayer, ...] = Field(
+        default_factory=lambda: (Conv2d(out_channels=32, padding=1), ReLU()),
+        description="The layers that are repeated", max_length=MAX_LAYERS,
+    )  # fmt: skip
+
+    def slots(self) -> Sequence[tuple[Path, Sequence[Layer]]]:
+        return ((("layers",), self.layers),)
+
+    def inside(self, shape: Shape, sight: Sight, path: Path) -> Inside:
+        if not self.layers:
+            raise _empty(self.kind)
+        rows: list[Row] = []
+        for turn in range(self.times):
+            traced = trace(self.layers, shape, (*path, "layers"), sight)
+            problem = first_problem(traced)
+            if problem and turn:
+                raise refuse(
+                    "every repetition must work",
+                    f"repetition {turn + 1} gets {show(shape)}, and {problem.rule}",
+                    f"Set times to {turn}.",
+                    set_to(times=turn),
+                )
+            rows = [_added(a, b) for a, b in zip(rows, traced, strict=True)] if rows else traced
+            out = traced[-1].out_shape
+            if problem or out is None:
+                return Inside(rows, None, sight)
+            shape, sight = out, traced[-1].sight or sight
+        rows = [_repeated(row, self.times) for row in rows]
+        return Inside(rows, shape, sight)
+
+
+def projection_stride(shape: Shape, out: Shape) -> int | None:
+    """The stride with which a 1×1 convolution brings (C, H, W) to the size of `out`; None: there is none."""
+    if len(shape) != 3 or len(out) != 3:
+        return None
+    for stride in range(1, MAX_STRIDE + 1):
+        if all((n - 1) // stride + 1 == m for n, m in zip(shape[1:], out[1:], strict=True)):
+            return stride
+    return None
+
+
+def keeping_size(layers: Sequence[Layer], path: Path) -> tuple[tuple[Any, ...], tuple[Edit, ...]]:
+    """The layers with every window padded so that stride 1 keeps the size, and the edits that do it."""
+    changed: list[Layer] = []
+    edits: list[Edit] = []
+    for index, layer in enumerate(layers):
+        fields: dict[str, Any] = {}
+        if isinstance(layer, Convolution) and layer.reach % 2 and layer.padding != layer.reach // 2 <= 31:
+            fields = {"padding": layer.reach // 2}
+        elif isinstance(layer, Pool) and layer.kernel_size % 2 and layer.kernel_size > 1:
+            fields = {"padding": layer.kernel_size // 2, "stride": 1}
+            if isinstance(layer, MaxPool2d):
+                fields["dilation"] = 1
+            fields = {name: value for name, value in fields.items() if getattr(layer, name) != value}
+        if fields:
+            edits.append(Edit(action="set", path=(*path, index), fields=fields))
+            layer = layer.model_copy(update=fields)
+        changed.append(layer)
+    return tuple(changed), tuple(edits)
+
+
+def works(group: Group, shape: Shape) -> bool:
+    """Whether the group takes `shape`."""
+    try:
+        group.whole(shape)
+    except LayerError:
+        return False
+    return True
+
+
+def _added(one: Row, more: Row) -> Row:
+    """Two repetitions of a row as one: sums, and the shape of the later one."""
+    return replace(
+        more,
+        parameters=one.parameters + more.parameters,
+        mult_adds=one.mult_adds + more.mult_adds,
+        activations=one.activations + more.activations,
+        children=tuple(_added(a, b) for a, b in zip(one.children, more.children, strict=True)),
+    )
+
+
+def _repeated(row: Row, times: int) -> Row:
+    children = tuple(_repeated(child, times) for child in row.children)
+    return replace(row, times=row.times * times, children=children)
+
+
+def _empty(kind: str, what: str = "layer") -> LayerError:
+    return refuse(
+        f"a {kind} needs at least one {what}", "it is empty", f"Add a {what}, or remove it.", removed(kind)
+    )
+
+
+# ---------------------------------------------------------------- all of them
 
 AnyLayer = Annotated[
-    Conv2d
-    | MaxPool2d
-    | AvgPool2d
-    | AdaptiveAvgPool2d
-    | BatchNorm
-    | LayerNorm
-    | GroupNorm
-    | InstanceNorm
-    | ReLU
-    | LeakyReLU
-    | ELU
-    | GELU
-    | SiLU
-    | Tanh
-    | Sigmoid
-    | Hardswish
-    | Mish
-    | Softplus
-    | Softmax
-    | LogSoftmax
-    | Dropout
-    | Dropout2d
-    | Flatten
-    | Linear,
+    Conv2d | DepthwiseConv2d | ConvTranspose2d | Upsample | SqueezeExcitation
+    | MaxPool2d | AvgPool2d | AdaptiveAvgPool2d | AdaptiveMaxPool2d | GlobalAvgPool2d | GlobalMaxPool2d
+    | BatchNorm | LayerNorm | LayerNorm2d | GroupNorm | InstanceNorm | LayerScale
+    | ReLU | LeakyReLU | PReLU | RReLU | ReLU6 | ELU | SELU | CELU | GELU | SiLU | Hardswish | Mish | GLU
+    | Tanh | Hardtanh | Softsign | Tanhshrink | Hardshrink | Softshrink
+    | Sigmoid | Hardsigmoid | LogSigmoid | Softplus | Softmax | LogSoftmax
+    | Dropout | Dropout2d | AlphaDropout
+    | Flatten | Linear
+    | Residual | Parallel | Repeat,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
+
+for _group in (Residual, Parallel, Repeat):
+    _group.model_rebuild()
 
 LAYERS: dict[str, type[Layer]] = {
     cls.model_fields["kind"].default: cls
     for cls in AnyLayer.__origin__.__args__  # type: ignore[attr-defined]
 }
+GROUPS: dict[str, type[Group]] = {kind: cls for kind, cls in LAYERS.items() if issubclass(cls, Group)}
+
+__all__ = [
+    "GROUPS", "LAYERS", "MAX_LAYERS", "Activation", "AnyLayer", "Parallel", "Repeat", "Residual",
+    "projection_stride",
+]  # fmt: skip

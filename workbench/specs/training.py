@@ -180,6 +180,21 @@ class TrainingSpec(Spec):
     clip_norm: float | None = knob(
         None, "Gradients are scaled down to at most this norm; empty never", gt=0, le=1e6, advanced=True
     )
+    accumulation_steps: int = knob(
+        1,
+        "Parts into which each batch is cut; their gradients are summed before the update: "
+        "less memory, the same update (batch norm sees the parts)",
+        unit="parts", ge=1, le=1024, advanced=True,
+    )  # fmt: skip
+    ema: float | None = knob(
+        None,
+        "Decay of a running average of the weights, which is validated and kept; 0.999 is usual, empty none",
+        gt=0, lt=1, advanced=True,
+    )  # fmt: skip
+    freeze: tuple[int, ...] = knob(
+        (), "Layers (by their place in the model, from 0) whose weights stay as they are", max_length=256,
+        advanced=True,
+    )  # fmt: skip
     precision: Literal["fp32", "bf16", "fp16"] = knob(
         "fp32", "Number format of the forward pass; bf16 and fp16 are faster on recent GPUs", advanced=True
     )
@@ -210,6 +225,11 @@ class TaskSpec(Spec):
     label_smoothing: float = knob(
         0.0, "Share of the target spread over all classes, against overconfidence", ge=0, lt=1
     )
+    class_weights: Literal["none", "balanced"] = knob(
+        "none",
+        "balanced: images of rare classes count more in the loss, by the inverse of their class's share of "
+        "the training images",
+    )
 
 
 class WatchSpec(Spec):
@@ -225,6 +245,13 @@ class WatchSpec(Spec):
     filters: bool = knob(True, "Follow the filters of every convolution")
     feature_maps: bool = knob(True, "Follow what every convolution sees in the probe images")
     samples: int = knob(24, "Predictions shown per validation", unit="images", ge=0, le=200, advanced=True)
+    tensorboard: bool = knob(False, "Also write TensorBoard event files into the run's folder", advanced=True)
+    mlflow: str | None = knob(
+        None,
+        "Also log to this MLflow tracking address, such as sqlite:////path/mlflow.db or http://host:5000",
+        max_length=500,
+        advanced=True,
+    )
     interval: float = knob(
         0.5, "Shortest time between two looks inside", unit="seconds", ge=0.05, le=3600, advanced=True
     )

@@ -93,6 +93,15 @@ class Checkpoints:
             )
         return blob
 
+    def copy(self, run_id: str, name: str, to: str, as_name: str) -> None:
+        """Keep a run's checkpoint for another run too, under another name. Raises RunError, StoreError."""
+        while True:
+            blob = self.read(run_id, name)
+            info = next((info for info in self.list(run_id) if info.name == name), None)
+            if info and info.bytes == len(blob) and self.read(run_id, name) == blob:
+                break  # else the run saved a newer one meanwhile
+        self.write(to, as_name, blob, step=info.step, epoch=info.epoch, metrics=info.metrics)
+
     def owners(self) -> set[str]:
         """Ids of the runs that have saved any."""
         with self._engine.connect() as connection:

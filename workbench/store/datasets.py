@@ -1,4 +1,8 @@
-"""Registered data sets: a row each, and a folder in the prepared format below the artifact root."""
+"""Registered data sets: a row each, and a folder in the prepared format below the artifact root.
+
+A set that is put again under its name is a new version; the former ones stay, with their folders, so that
+a run finds what it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, select, update
+from sqlalchemy import Engine, Row, delete, insert, select, update
 
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
-from workbench.store.schema import datasets
+from workbench.store.schema import dataset_versions, datasets, lock
 
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A registered data set; `path` is its folder in the prepared format."""
+    """A registered data set, or a former version of one; `path` is its folder in the prepared format."""
 
     name: str
     version: int
@@ -38,7 +42,7 @@ class DatasetRow:
 
 
 class Datasets:
-    """Put, get, list, rename, delete."""
+    """Put, get, versions, list, rename, delete."""
 
     def __init__(self, engine: Engine, artifacts: Path) -> None:
         self._engine = engine
@@ -55,25 +59,27 @@ class Datasets:
         fingerprint: str,
     ) -> DatasetRow:
         """Move `folder` into the store and register it; the same name again makes a new version."""
-        with self._engine.connect() as connection:
-            old = connection.execute(select(datasets.c.version).where(datasets.c.name == name)).scalar()
-        version = (old or 0) + 1
         place = f"datasets/{fingerprint[:16]}-{time.time_ns():x}"
         target = self._artifacts / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(os.fspath(folder), target)
         values = {
-            "version": version, "folder": place, "schema": schema.model_dump_json(),
+            "folder": place, "schema": schema.model_dump_json(),
             "splits": json.dumps(dict(rows)), "report": json.dumps([dict(row) for row in report]),
             "fingerprint": fingerprint, "added": time.time(),
         }  # fmt: skip
         with self._engine.begin() as connection:
-            connection.execute(delete(datasets).where(datasets.c.name == name))
-            connection.execute(datasets.insert().values(name=name, **values))
+            lock(connection)  # two who change a set at once make two versions, not one
+            old = connection.execute(select(datasets).where(datasets.c.name == name)).first()
+            if old is not None:
+                connection.execute(insert(dataset_versions).values(**old._mapping))
+                connection.execute(delete(datasets).where(datasets.c.name == name))
+            version = 1 if old is None else old.version + 1
+            connection.execute(datasets.insert().values(name=name, version=version, **values))
         return self.get(name)
 
-    def get(self, name: str) -> DatasetRow:
-        """The data set of that name. Raises DataError with the nearest name."""
+    def get(self, name: str, version: int | None = None) -> DatasetRow:
+        """The data set of that name, as it is now or was. Raises DataError with the nearest name."""
         with self._engine.connect() as connection:
             row = connection.execute(select(datasets).where(datasets.c.name == name)).first()
             if row is None:
@@ -82,7 +88,24 @@ class Datasets:
                     f"data set `{name}`", "the data set must be registered", "it is not",
                     did_you_mean(name, known) if known else "Add it with `workbench data add`.",
                 )  # fmt: skip
-        return self._frozen(row)
+            if version is None or version == row.version:
+                return self._frozen(row)
+            which = (dataset_versions.c.name == name, dataset_versions.c.version == version)
+            former = connection.execute(select(dataset_versions).where(*which)).first()
+        if former is None:
+            raise DataError.of(
+                f"data set `{name}`", f"version {version} must be there", f"the newest is {row.version}",
+                "It may have been added anew under the same name.",
+            )  # fmt: skip
+        return self._frozen(former)
+
+    def versions(self, name: str) -> Sequence[DatasetRow]:
+        """All versions of a set, the newest first. Raises DataError."""
+        now = self.get(name)
+        table = dataset_versions
+        former = select(table).where(table.c.name == name).order_by(table.c.version.desc())
+        with self._engine.connect() as connection:
+            return [now, *(self._frozen(row) for row in connection.execute(former))]
 
     def list(self) -> list[DatasetRow]:
         with self._engine.connect() as connection:
@@ -96,13 +119,17 @@ class Datasets:
                 raise DataError.of(
                     "name", "a data set's name must be free", f"`{new}` is taken", "Choose another."
                 )
-            connection.execute(update(datasets).where(datasets.c.name == old).values(name=new))
+            for table in (datasets, dataset_versions):
+                connection.execute(update(table).where(table.c.name == old).values(name=new))
 
     def delete(self, name: str) -> None:
-        row = self.get(name)
+        """Forget a set with all its versions, and remove their folders."""
+        rows = self.versions(name)
         with self._engine.begin() as connection:
-            connection.execute(delete(datasets).where(datasets.c.name == name))
-        shutil.rmtree(row.path, ignore_errors=True)
+            for table in (datasets, dataset_versions):
+                connection.execute(delete(table).where(table.c.name == name))
+        for row in rows:
+            shutil.rmtree(row.path, ignore_errors=True)
 
     def _frozen(self, row: Row[Any]) -> DatasetRow:
         return DatasetRow(

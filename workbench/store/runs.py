@@ -1,4 +1,4 @@
-"""Runs: rows that are facts, and the frozen value in which they leave the store."""
+"""Runs: the table of facts, read and written. Values leave it as `RunRow` (rows.py)."""
 
 from __future__ import annotations
 
@@ -7,71 +7,30 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
 
-from workbench.records import RunState
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import RunError
 from workbench.specs.likeness import like
-from workbench.specs.run import RunSpec, from_dict
-from workbench.store import schema
+from workbench.specs.run import RunSpec
+from workbench.store import queue, schema, sheets
 from workbench.store import search as searching
 from workbench.store.labels import haystack, refresh
+from workbench.store.queue import is_waiting
+from workbench.store.rows import RunRow, frozen
 from workbench.store.search import EVERYTHING, GroupKey, Query
-from workbench.store.states import derive
+from workbench.store.states import PARKED
 
 runs = schema.runs
 RUN_TABLES = (
     schema.scalar_chunks, schema.scalar_folds, schema.events, schema.snapshots,
-    schema.commands, schema.checkpoints, schema.run_tags, schema.run_metrics,
+    schema.commands, schema.checkpoints, schema.run_tags, schema.run_metrics, schema.ledger,
 )  # fmt: skip
+EXITS = ("finished", "stopped", "failed", "lost", PARKED)
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that reads as something else
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run as it stands now. Times are Unix seconds; `state` was derived when this was read."""
-
-    id: str
-    name: str
-    state: RunState
-    spec_json: str
-    created: float
-    started: float | None
-    ended: float | None
-    pid: int | None
-    step: int
-    epoch: float
-    total_steps: int | None
-    device: str | None
-    parent: str | None
-    parent_checkpoint: str | None
-    error: Mapping[str, Any] | None
-    telemetry_share: float | None
-    metrics: Mapping[str, Mapping[str, float]]
-    eta_s: float | None
-    heartbeat: float | None
-    revision: int
-    data: str = ""  # the data set's name
-    model: str = ""  # the preset it is built like, or its family and depth
-    tags: tuple[str, ...] = ()
-    note: str = ""
-    archived: bool = False
-
-    @cached_property
-    def spec(self) -> RunSpec:
-        """The spec the run was started with, in today's version."""
-        return from_dict(json.loads(self.spec_json))
-
-    @property
-    def progress(self) -> float:
-        """Share of the planned updates that is done, 0 to 1."""
-        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
 
 
 class Runs:
@@ -103,13 +62,13 @@ class Runs:
                 names = [text for pair in connection.execute(recent) for text in pair]
                 hint = did_you_mean(ref, names[:8]) if names else "There is no run yet: start one."
                 raise RunError.of(f"run `{ref}`", "the run must exist", "no id or name matches", hint)
-        return _frozen(row)
+        return frozen(row)
 
     def list(self, limit: int = 1000, offset: int = 0) -> list[RunRow]:
         """Runs, newest first."""
         newest = select(runs).order_by(runs.c.created.desc(), runs.c.id).limit(limit).offset(offset)
         with self._engine.connect() as connection:
-            return [_frozen(row) for row in connection.execute(newest)]
+            return [frozen(row) for row in connection.execute(newest)]
 
     def many(self, run_ids: Sequence[str]) -> Sequence[RunRow]:
         """The runs with these ids, in this order; ids of runs that are gone are left out."""
@@ -141,7 +100,7 @@ class Runs:
 
     def _rows(self, connection: Connection, ids: Sequence[str]) -> Sequence[RunRow]:
         found = {row.id: row for row in connection.execute(select(runs).where(runs.c.id.in_(ids)))}
-        return [_frozen(found[run_id]) for run_id in ids if run_id in found]
+        return [frozen(found[run_id]) for run_id in ids if run_id in found]
 
     def count(self) -> int:
         with self._engine.connect() as connection:
@@ -151,14 +110,32 @@ class Runs:
         """Runs that claim a process and have no exit record; the lost among them included."""
         claimed = select(runs).where(runs.c.pid.is_not(None), runs.c.exit_kind.is_(None))
         with self._engine.connect() as connection:
-            return [_frozen(row) for row in connection.execute(claimed)]
+            return [frozen(row) for row in connection.execute(claimed)]
+
+    def waiting(self, held: bool = True) -> Sequence[RunRow]:
+        """The runs that wait, in the order of the queue. held: with those that are held, at their places."""
+        with self._engine.connect() as connection:
+            return [frozen(row) for row in queue.waiting(connection, held)]
+
+    def peaks(self, data: str, model: str, limit: int = 50) -> Sequence[tuple[int, str]]:
+        """Measured memory (bytes) and spec of runs on this data set with a model like this, newest first.
+
+        Only of runs that got far enough to have shown all they take: a validation at least.
+        """
+        whole = or_(runs.c.exit_kind.in_(("finished", "stopped", PARKED)), runs.c.epoch >= 1.0)
+        measured = select(runs.c.peak_bytes, runs.c.spec).where(
+            runs.c.peak_bytes.is_not(None), runs.c.data == data, runs.c.model == model, whole
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(measured.order_by(runs.c.created.desc()).limit(limit))
+            return [(row.peak_bytes, row.spec) for row in found]
 
     def next_queued(self) -> RunRow | None:
-        """The run that waits longest."""
-        waiting = select(runs).where(_waits()).order_by(runs.c.queued, runs.c.id).limit(1)
+        """The first run of the queue that nobody holds."""
+        first = select(runs).where(is_waiting(), runs.c.held.is_(False))
         with self._engine.connect() as connection:
-            row = connection.execute(waiting).first()
-        return _frozen(row) if row else None
+            row = connection.execute(first.order_by(runs.c.queued, runs.c.id).limit(1)).first()
+        return frozen(row) if row else None
 
     def revision(self, run_id: str) -> int:
         """A number that grows with every write concerning the run; -1 when there is no such run."""
@@ -169,21 +146,25 @@ class Runs:
     # ------------------------------------------------------------ writing
 
     def create(
-        self, spec: RunSpec, *, parent: str | None = None, parent_checkpoint: str | None = None
-    ) -> RunRow:
-        """A new run at the end of the queue, its spec frozen as given."""
+        self, spec: RunSpec, *, parent: str | None = None, parent_checkpoint: str | None = None,
+        held: bool = False,
+    ) -> RunRow:  # fmt: skip
+        """A new run at the end of the queue, its spec frozen as given. held: it waits to be released."""
         run_id = time.strftime("%y%m%d-%H%M%S-") + "".join(secrets.choice(ALPHABET) for _ in range(4))
         now = time.time()
         values = {
-            "id": run_id, "name": spec.name, "spec": spec.to_json(), "created": now, "queued": now,
-            "parent": parent, "parent_checkpoint": parent_checkpoint,
+            "id": run_id, "name": spec.name, "spec": spec.to_json(), "created": now,
+            "queued": queue.the_end(), "held": held, "parent": parent, "parent_checkpoint": parent_checkpoint,
             "step": 0, "epoch": 0.0, "metrics": "{}", "revision": 0,
             "data": spec.data.name, "model": like(spec.model),
             "haystack": haystack(run_id, spec.name, spec.data.name),
         }  # fmt: skip
         with self._engine.begin() as connection:
             connection.execute(runs.insert().values(**values))
-        self._folder_of(run_id).mkdir(parents=True, exist_ok=True)
+        folder: Path = self._folder_of(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        lineage = {"parent": parent, "parent_checkpoint": parent_checkpoint}
+        sheets.put(folder, sheets.SPEC, {"id": run_id, "created": now, **lineage, "spec": values["spec"]})
         return self.get(run_id)
 
     def rename(self, run_id: str, name: str) -> None:
@@ -196,7 +177,7 @@ class Runs:
     def delete(self, run_id: str) -> None:
         """Remove a run and everything it made. Raises RunError while a process works on it."""
         row = self.get(run_id)
-        if row.state.is_active:
+        if row.at_work:
             raise RunError.of(
                 f"run `{row.name}`", "only an ended run can be deleted", f"it is {row.state}", "Stop it."
             )
@@ -218,30 +199,56 @@ class Runs:
         Nothing changes when somebody else was faster: a process that works on it by now is not forgotten.
         """
         row = self.get(run_id)
-        if not row.state.is_over:
+        if not row.state.is_over and not row.parked:
             return
         values = {
             "exit_kind": None, "error": None, "ended": None, "pid": None, "pid_started": None, "host": None,
-            "phase": None, "heartbeat": None, "eta_s": None, "queued": time.time(),
+            "phase": None, "heartbeat": None, "eta_s": None, "queued": queue.the_end(), "held": False,
             "revision": runs.c.revision + 1,
         }  # fmt: skip
         with self._engine.begin() as connection:
             as_seen = and_(runs.c.id == row.id, runs.c.pid == row.pid)
-            connection.execute(update(runs).where(as_seen).values(**values))
+            done = connection.execute(update(runs).where(as_seen).values(**values))
+        if done.rowcount:
+            sheets.drop(self._folder_of(row.id), sheets.EXIT)
 
-    def claim(self, run_id: str, pid: int, pid_started: float, host: str) -> bool:
-        """Process `pid` takes the run; False when another was faster or it no longer waits."""
+    def hold(self, run_ids: Sequence[str]) -> Sequence[str]:
+        """Keep waiting runs from being started; the ids of those that were not held before."""
+        with self._engine.begin() as connection:
+            return queue.set_held(connection, run_ids, held=True)
+
+    def release(self, run_ids: Sequence[str]) -> Sequence[str]:
+        """Let held runs be started when their turn comes, at the place they kept; the ids of those."""
+        with self._engine.begin() as connection:
+            return queue.set_held(connection, run_ids, held=False)
+
+    def move(self, run_id: str, before: str | None) -> bool:
+        """Put a waiting run before another, or at the end (None); False when one of them waits no more."""
+        with self._engine.begin() as connection:
+            return queue.move(connection, run_id, before)
+
+    def claim(
+        self, run_id: str, pid: int, pid_started: float, host: str, *,
+        slot: str | None = None, held_too: bool = False,
+    ) -> bool:  # fmt: skip
+        """Process `pid` takes the run; False when another was faster, it is held, or waits no longer.
+
+        slot: the device slot it takes; None leaves what was known. held_too: a held one as well.
+        """
         now = time.time()
         values = {
             "pid": pid, "pid_started": pid_started, "host": host, "phase": "starting", "heartbeat": now,
             "queued": None, "started": func.coalesce(runs.c.started, now), "revision": runs.c.revision + 1,
         }  # fmt: skip
+        if slot is not None:
+            values["slot"] = slot
+        free = is_waiting() if held_too else and_(is_waiting(), runs.c.held.is_(False))
         with self._engine.begin() as connection:
-            done = connection.execute(update(runs).where(runs.c.id == run_id, _waits()).values(**values))
+            done = connection.execute(update(runs).where(runs.c.id == run_id, free).values(**values))
         return bool(done.rowcount)
 
     def update(self, run_id: str, *, beat: bool = True, **facts: Any) -> None:
-        """Set facts: phase, step, epoch, total_steps, device, telemetry_share, eta_s."""
+        """Set facts: phase, step, epoch, total_steps, device, telemetry_share, eta_s, slot, peak_bytes …"""
         with self._engine.begin() as connection:
             self.write_facts(connection, run_id, beat=beat, **facts)
 
@@ -260,14 +267,24 @@ class Runs:
             connection.execute(update(runs).where(runs.c.id == run_id).values(heartbeat=time.time()))
 
     def exit(self, run_id: str, kind: str, error: Mapping[str, Any] | None = None) -> bool:
-        """Write the exit record, once: False when there is one already."""
+        """Write the exit record, once: False when there is one already.
+
+        kind: finished, stopped, failed, lost; or parked, when its process ended and it waits to go on.
+        """
+        if kind not in EXITS:
+            raise ValueError(f"a run cannot end as {kind!r}")
         values = {
-            "exit_kind": RunState(kind).value, "ended": time.time(), "queued": None, "eta_s": None,
+            "exit_kind": kind, "ended": time.time(), "queued": None, "eta_s": None,
             "error": json.dumps(dict(error)) if error else None, "revision": runs.c.revision + 1,
         }  # fmt: skip
         with self._engine.begin() as connection:
-            open_run = and_(runs.c.id == run_id, runs.c.exit_kind.is_(None))
-            return bool(connection.execute(update(runs).where(open_run).values(**values)).rowcount)
+            unended = or_(runs.c.exit_kind.is_(None), runs.c.exit_kind == PARKED)  # a parked one may end
+            open_run = and_(runs.c.id == run_id, unended)
+            done = connection.execute(update(runs).where(open_run).values(**values))
+        if done.rowcount:
+            facts = {"kind": kind, "ended": values["ended"], "error": dict(error) if error else None}
+            sheets.put(self._folder_of(run_id), sheets.EXIT, facts)
+        return bool(done.rowcount)
 
     def _set(self, run_id: str, **values: Any) -> None:
         with self._engine.begin() as connection:
@@ -276,37 +293,3 @@ class Runs:
             )
         if not done.rowcount:
             raise RunError.of(f"run `{run_id}`", "the run must exist", "it does not")
-
-
-def _waits() -> Any:
-    return and_(runs.c.queued.is_not(None), runs.c.exit_kind.is_(None), runs.c.pid.is_(None))
-
-
-def _frozen(row: Row[Any]) -> RunRow:
-    return RunRow(
-        id=row.id,
-        name=row.name,
-        state=derive(row.exit_kind, row.queued, row.phase, row.pid, row.pid_started, row.host, row.heartbeat),
-        spec_json=row.spec,
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        pid=row.pid,
-        step=row.step,
-        epoch=row.epoch,
-        total_steps=row.total_steps,
-        device=row.device,
-        parent=row.parent,
-        parent_checkpoint=row.parent_checkpoint,
-        error=json.loads(row.error) if row.error else None,
-        telemetry_share=row.telemetry_share,
-        metrics=json.loads(row.metrics),
-        eta_s=row.eta_s,
-        heartbeat=row.heartbeat,
-        revision=row.revision,
-        data=row.data,
-        model=row.model,
-        tags=tuple(json.loads(row.tags)),
-        note=row.note,
-        archived=bool(row.archived),
-    )

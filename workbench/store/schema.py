@@ -32,7 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from workbench.specs.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 META = MetaData()
 
 # SQLite numbers rows by itself only for plain INTEGER keys.
@@ -71,6 +71,11 @@ runs = Table(
     Column("tags", Text, nullable=False, default="[]"),
     Column("note", Text, nullable=False, default=""),
     Column("archived", Boolean, nullable=False, default=False),
+    Column("held", Boolean, nullable=False, default=False),  # waits in the queue until it is released
+    Column("slot", String),  # the device slot it takes or took: cpu, mps, cuda:0
+    Column("peak_bytes", BigInteger),  # most memory it was measured to take on that device
+    Column("active_s", Float),  # seconds it has worked in all its sessions, pauses and gaps left out
+    Column("data_version", Integer),  # which version of the data set it saw
     Column("haystack", Text, nullable=False, default=""),
     # Long texts last: a scan over the columns above need not step over them.
     Column("error", Text),
@@ -142,6 +147,18 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+ledger = Table(  # what was changed while the run trained; replaying it reproduces the run
+    "ledger",
+    META,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("run_id", String, nullable=False),
+    Column("step", BigInteger, nullable=False),  # in force from the update after this one
+    Column("changes", Text, nullable=False),  # JSON: path -> value, such as "training.optimizer.lr"
+    Column("time", Float, nullable=False),
+    Index("ledger_run", "run_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 snapshots = Table(
     "snapshots",
     META,
@@ -199,6 +216,19 @@ datasets = Table(
     Column("added", Float, nullable=False),
 )
 
+dataset_versions = Table(  # former versions of the data sets above; a run keeps its own
+    "dataset_versions",
+    META,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("folder", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("splits", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("added", Float, nullable=False),
+)
+
 drafts = Table(
     "drafts",
     META,
@@ -218,8 +248,22 @@ leases = Table(
     Column("expires", Float, nullable=False),
 )
 
-# MIGRATIONS[n] brings a database of version n to n + 1 inside the caller's transaction.
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+def _held_slots_and_ledger(connection: Connection) -> None:
+    for column in (
+        "held BOOLEAN NOT NULL DEFAULT FALSE",
+        "slot VARCHAR",
+        "peak_bytes BIGINT",
+        "active_s FLOAT",
+        "data_version INTEGER",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {column}")
+    META.create_all(connection, tables=[ledger, dataset_versions])
+
+
+# MIGRATIONS[n] brings a database of version n to n + 1 inside the caller's transaction. Steps that
+# create tables from META serve only while those tables stay as they are: freeze them when they change.
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _held_slots_and_ledger}
 
 
 def connect(url: str) -> Engine:
@@ -263,7 +307,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _bring_up_to_date(connection: Connection) -> None:
     if _version(connection) == SCHEMA_VERSION:
         return
-    _lock(connection)  # processes start together: one makes or migrates the tables, the others wait
+    lock(connection)  # processes start together: one makes or migrates the tables, the others wait
     version = _version(connection)
     if version is None:
         META.create_all(connection)
@@ -290,7 +334,7 @@ def _version(connection: Connection) -> int | None:
     return None if found is None else int(found)
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
     """Hold back every other process until the caller's transaction ends."""
     if connection.dialect.name == "sqlite":  # the driver would begin only at the first insert
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -300,7 +344,7 @@ def _lock(connection: Connection) -> None:
 
 def _repair(fact: str) -> str:
     if "not a database" in fact or "malformed" in fact:
-        return "Move the file away, or set WORKBENCH_HOME to another folder."
+        return "Save what can be saved: workbench doctor --salvage. It keeps the damaged file."
     if "unable to open" in fact or "readonly" in fact:
         return "Check the folder's permissions, or set WORKBENCH_HOME to a folder you may write."
     if "locked" in fact:

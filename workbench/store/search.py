@@ -16,7 +16,7 @@ from workbench.records import RunState
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import RunError
 from workbench.store.schema import checkpoints, run_metrics, run_tags, runs
-from workbench.store.states import derive
+from workbench.store.states import PARKED, derive
 
 GroupKey = Literal["data", "model", "tag"]
 PLAIN: dict[str, ColumnElement[Any]] = {
@@ -24,7 +24,9 @@ PLAIN: dict[str, ColumnElement[Any]] = {
     "name": func.lower(runs.c.name),
     "started": runs.c.started,
     "ended": runs.c.ended,
-    "took": func.coalesce(runs.c.ended, runs.c.heartbeat, runs.c.started) - runs.c.started,
+    "took": func.coalesce(
+        runs.c.active_s, func.coalesce(runs.c.ended, runs.c.heartbeat, runs.c.started) - runs.c.started
+    ),
     "progress": 1.0 * runs.c.step / func.nullif(runs.c.total_steps, 0),
 }
 
@@ -125,6 +127,8 @@ def _in_states(connection: Connection, states: set[RunState]) -> ColumnElement[b
     """Runs in any of these states, as they are at this moment."""
     open_run = runs.c.exit_kind.is_(None)
     parts: list[ColumnElement[bool]] = [runs.c.exit_kind.in_([state.value for state in states])]
+    if RunState.PAUSED in states:
+        parts.append(runs.c.exit_kind == PARKED)
     if RunState.QUEUED in states:
         parts.append(and_(open_run, runs.c.pid.is_(None), runs.c.queued.is_not(None)))
     if RunState.LOST in states:

@@ -17,7 +17,7 @@ from workbench.store.schema import commands, drafts, events, leases, runs
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody asked of a run: "pause", "resume", "stop"."""
+    """What somebody asked of a run: pause, park, resume, stop, step {steps}, change {changes}."""
 
     id: int
     verb: str
@@ -72,8 +72,14 @@ class Commands:
             connection.execute(delete(commands).where(commands.c.run_id == run_id))
 
 
+LONGEST_S = 120.0  # no lease is taken for longer
+
+# What the engine tells once more when it walks the same steps again after a resume.
+TOLD_AGAIN = ("changed", "validated", "best", "lr_drop", "early_stop")
+
+
 class Events:
-    """What happened to a run, append-only."""
+    """What happened to a run, append-only but for what is trained anew."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -95,6 +101,11 @@ class Events:
             self.append(connection, run_id, [event])
             connection.execute(update(runs).where(runs.c.id == run_id).values(revision=runs.c.revision + 1))
 
+    def truncate_after(self, connection: Connection, run_id: str, step: int) -> None:
+        """Forget what will be told again of the steps beyond `step`, inside the caller's transaction."""
+        told = and_(events.c.run_id == run_id, events.c.step > step, events.c.kind.in_(TOLD_AGAIN))
+        connection.execute(delete(events).where(told))
+
     def since(self, run_id: str, cursor: int = 0) -> tuple[list[Event], int]:
         newer = select(events).where(events.c.run_id == run_id, events.c.id > cursor).order_by(events.c.id)
         with self._engine.connect() as connection:
@@ -114,6 +125,13 @@ class Drafts:
             connection.execute(delete(drafts).where(drafts.c.id == draft_id))
             connection.execute(drafts.insert().values(id=draft_id, text=text, time=time.time()))
 
+    def prune(self, older_than_s: float) -> int:
+        """Forget drafts that nobody has touched for so long; how many. What begins with a tilde is no
+        draft but a choice of this home (the tour is over), and stays."""
+        old = and_(drafts.c.time < time.time() - older_than_s, ~drafts.c.id.startswith("~"))
+        with self._engine.begin() as connection:
+            return int(connection.execute(delete(drafts).where(old)).rowcount)
+
     def get(self, draft_id: str) -> str | None:
         with self._engine.connect() as connection:
             return connection.execute(select(drafts.c.text).where(drafts.c.id == draft_id)).scalar()
@@ -126,12 +144,17 @@ class Leases:
         self._engine = engine
 
     def acquire(self, name: str, holder: str, pid: int, pid_started: float, host: str, ttl_s: float) -> bool:
-        """Take `name` when it is free, lapsed or already ours."""
+        """Take `name` when it is free, lapsed or already ours.
+
+        One that lapses later than any could was written before the clock was set back; whoever holds it
+        and lives renews it within a second, so it counts as lapsed.
+        """
         now = time.time()
         values = {
             "holder": holder, "pid": pid, "pid_started": pid_started, "host": host, "expires": now + ttl_s
         }  # fmt: skip
-        free = and_(leases.c.name == name, or_(leases.c.expires < now, leases.c.holder == holder))
+        lapsed = or_(leases.c.expires < now, leases.c.expires > now + LONGEST_S)
+        free = and_(leases.c.name == name, or_(lapsed, leases.c.holder == holder))
         try:
             with self._engine.begin() as connection:
                 if connection.execute(update(leases).where(free).values(**values)).rowcount:

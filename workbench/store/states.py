@@ -15,6 +15,7 @@ import psutil
 
 from workbench.records import RunState
 
+PARKED = "parked"  # the exit record of a run that was paused and gave its memory back
 HOST = socket.gethostname()
 SILENT_S = 15.0  # without a heartbeat this long, a run on another machine counts as lost
 PID_SLACK_S = 2.0  # start times by the clock are rounded by the kernel and move with it
@@ -65,6 +66,8 @@ def derive(
     now: float | None = None,
 ) -> RunState:
     """The state these facts amount to."""
+    if exit_kind == PARKED:
+        return RunState.PAUSED
     if exit_kind:
         return RunState(exit_kind)
     if pid is None:

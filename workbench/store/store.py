@@ -6,28 +6,33 @@ shared over a fork: close it before, open it again after.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, make_url, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from workbench.records import Event, Panel, Record, Scalars, Tiles
+from workbench.records import Change, Event, Panel, Record, Scalars, Tiles
 from workbench.specs.errors import RunError, StoreError
 from workbench.store import schema
 from workbench.store.checkpoints import Checkpoints
 from workbench.store.datasets import Datasets
 from workbench.store.labels import Labels
+from workbench.store.ledger import Ledger
 from workbench.store.metrics import merge_metrics, write_rows
+from workbench.store.presets import Presets
 from workbench.store.runs import Runs
 from workbench.store.scalars import ScalarStore
 from workbench.store.signals import Commands, Drafts, Events, Leases
 from workbench.store.snapshots import Snapshots
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PRESETS = "presets"  # the folder of the home that holds presets of one's own
 
 
 class Store:
@@ -44,12 +49,14 @@ class Store:
         self.labels = Labels(self._engine)
         self.scalars = ScalarStore(self._engine)
         self.events = Events(self._engine)
+        self.ledger = Ledger(self._engine)
         self.snapshots = Snapshots(self._engine, self.run_folder)
         self.commands = Commands(self._engine)
         self.checkpoints = Checkpoints(self._engine, self.run_folder)
         self.datasets = Datasets(self._engine, artifacts)
         self.drafts = Drafts(self._engine)
         self.leases = Leases(self._engine)
+        self.presets = Presets(home / PRESETS)
 
     def must_be_there(self) -> None:
         """Raises StoreError when the database file was removed or replaced since this was opened.
@@ -72,9 +79,12 @@ class Store:
         """The file that takes everything the run's process prints."""
         return self.run_folder(run_id) / "log.txt"
 
-    def flush(self, run_id: str, records: Iterable[Record], **progress: Any) -> None:
+    def flush(
+        self, run_id: str, records: Iterable[Record], changes: Sequence[Change] = (), **progress: Any
+    ) -> None:
         """Write what was seen and how far the run is, in one transaction.
 
+        changes: lines of the ledger that came into force since the last flush.
         progress: any of step, epoch, total_steps, phase, device, telemetry_share, eta_s.
         """
         kept = list(records)
@@ -94,6 +104,7 @@ class Store:
                 self.scalars.append(connection, run_id, scalars)
                 self.snapshots.append(connection, pictures)
                 self.events.append(connection, run_id, [r for r in kept if isinstance(r, Event)])
+                self.ledger.append(connection, run_id, changes)
                 self.runs.write_facts(connection, run_id, **progress)
         except BaseException:  # also one that only the commit met; the same records may come again
             self.scalars.forget(run_id)
@@ -108,6 +119,7 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(delete(schema.run_metrics).where(schema.run_metrics.c.run_id == run_id))
             write_rows(connection, run_id, merged, merged)
+            self.events.truncate_after(connection, run_id, step)
             self.runs.write_facts(connection, run_id, metrics=json.dumps(merged), step=step)
 
     def close(self) -> None:
@@ -125,15 +137,36 @@ def _identity(file: str | None) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
-def open_store(home: Path | None = None) -> Store:
-    """The store that the environment names: WORKBENCH_HOME, WORKBENCH_STORE, WORKBENCH_ARTIFACTS.
-
-    Raises StoreError when it cannot be opened as it is.
-    """
+def places(home: Path | None = None) -> tuple[Path, str, Path]:
+    """Home, database address and artifact folder that the environment names: WORKBENCH_HOME,
+    WORKBENCH_STORE, WORKBENCH_ARTIFACTS. Opens and makes nothing."""
     place = (
         Path(home or os.environ.get("WORKBENCH_HOME") or Path.home() / ".workbench").expanduser().resolve()
     )
     artifacts = Path(os.environ.get("WORKBENCH_ARTIFACTS") or place / "artifacts").expanduser().resolve()
+    return place, os.environ.get("WORKBENCH_STORE") or f"sqlite:///{place / 'workbench.db'}", artifacts
+
+
+def own_presets(home: Path | None = None) -> Presets:
+    """The presets kept in the home; opens no database."""
+    return Presets(places(home)[0] / PRESETS)
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an embedded database; None for a server's."""
+    with contextlib.suppress(SQLAlchemyError):
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite" and address.database:
+            return Path(address.database)
+    return None
+
+
+def open_store(home: Path | None = None) -> Store:
+    """The store that the environment names, made where there is none.
+
+    Raises StoreError when it cannot be opened as it is.
+    """
+    place, url, artifacts = places(home)
     for folder in (place, artifacts):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -142,5 +175,4 @@ def open_store(home: Path | None = None) -> Store:
                 str(folder), "the home folder must be creatable", error.strerror or str(error),
                 "Set WORKBENCH_HOME to a folder you may write.",
             ) from None  # fmt: skip
-    url = os.environ.get("WORKBENCH_STORE") or f"sqlite:///{place / 'workbench.db'}"
     return Store(place, url, artifacts)

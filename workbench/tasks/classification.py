@@ -1,10 +1,14 @@
 """One label per sample: loss, hits and probabilities from raw scores.
 
-Notation: B samples, K classes; scores (B, K) float are unnormalised, y (B,) int64 are class numbers.
+Notation: B samples, K classes; scores (B, K) float are unnormalised; y (B,) int64 are class numbers, or
+(B, K) float shares of each class where images were blended.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,31 +18,67 @@ from workbench.specs.training import TaskSpec
 
 
 class Classification:
-    """Softmax and cross-entropy, with label smoothing if asked for."""
+    """Softmax and cross-entropy, with label smoothing and weights of classes if asked for."""
 
-    def __init__(self, n_classes: int, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, n_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
+    ) -> None:
         self.n_classes = n_classes
         self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
+        self._weights: dict[torch.device, Tensor] = {}  # (K,) float32, where they were needed
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy in nats, a scalar. Check: log K for equal scores, whatever the labels.
 
-        Source: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7, for the smoothing.
+        With weights of classes the mean is over weights, not over images: a batch of one class costs what
+        it would without. Blended labels weigh as their classes do, and their mean is over images, as torch
+        has it.
+        Source: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7, for the smoothing; King
+        and Zeng 2001, https://doi.org/10.1093/oxfordjournals.pan.a004868, for the weights.
         """
-        return F.cross_entropy(scores, y, label_smoothing=self.label_smoothing)
+        weight = self._weight(scores.device)
+        return F.cross_entropy(scores, y, weight=weight, label_smoothing=self.label_smoothing)
+
+    def _weight(self, device: torch.device) -> Tensor | None:
+        if self.class_weights is None:
+            return None
+        if device not in self._weights:
+            self._weights[device] = torch.tensor(self.class_weights, dtype=torch.float32, device=device)
+        return self._weights[device]
 
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
-        """How many samples have their label on top. scores (..., B, K), y (..., B) -> (...) int64."""
-        return (scores.argmax(dim=-1) == y).sum(dim=-1)
+        """How many samples have their label on top; of a blend, the label with the largest share.
+
+        scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64.
+        """
+        label = y.argmax(dim=-1) if y.is_floating_point() else y
+        return (scores.argmax(dim=-1) == label).sum(dim=-1)
 
     def predict(self, scores: Tensor) -> Tensor:
         """Probabilities (..., K) float32, each row summing to 1."""
         return torch.softmax(scores.float(), dim=-1)
 
 
-def task_for(spec: TaskSpec, n_classes: int) -> Classification:
-    """The task of a spec. Raises SpecError when there are fewer than two classes to tell apart."""
+def balanced(labels: np.ndarray, n_classes: int) -> list[float]:
+    """Weights of classes, inverse to their counts and of mean 1. labels (n,) int64 -> K numbers.
+
+    Check: every class that has images weighs the same in sum; a class without images counts as with one.
+    """
+    counts = np.maximum(1, np.bincount(labels, minlength=n_classes))
+    inverse = 1.0 / counts
+    return [float(weight) for weight in inverse * (n_classes / inverse.sum())]
+
+
+def task_for(spec: TaskSpec, n_classes: int, labels: np.ndarray | None = None) -> Classification:
+    """The task of a spec. labels (n,) int64: of the training split; without them classes weigh the same.
+
+    Raises SpecError when there are fewer than two classes to tell apart.
+    """
     if n_classes < 2:
         rule, fact = "classification needs at least two classes", f"the data has {n_classes}"
         raise SpecError.of("task", rule, fact, "Use other data.")
-    return Classification(n_classes, spec.label_smoothing)
+    weights = None
+    if spec.class_weights == "balanced" and labels is not None:
+        weights = balanced(labels, n_classes)
+    return Classification(n_classes, spec.label_smoothing, weights)

@@ -13,13 +13,14 @@ from typing import Any
 
 import streamlit as st
 
+from workbench.live.silence import is_silent, silence
 from workbench.records import RunState
 from workbench.specs.errors import RunError
 from workbench.store import Query, RunRow
 from workbench.store.search import PLAIN
 from workbench.ui import nav
-from workbench.ui.marks import STATE_HELP, ago, metric_text, plain
-from workbench.ui.runs import progress_words, took
+from workbench.ui.marks import KIND_HELP, STATE_HELP, ago, metric_text, plain
+from workbench.ui.runs import kind, progress_words, took
 from workbench.ui.state import store
 
 PAGE_ROWS = 50
@@ -120,8 +121,8 @@ def _columns() -> list[str]:
 
 def column_words(column: str) -> str:
     """`best:val/loss` → `val/loss, best`."""
-    kind, sign, key = column.partition(":")
-    return f"{key}, {'best' if kind == 'best' else 'newest'}" if sign else FIXED[column]
+    sort, sign, key = column.partition(":")
+    return f"{key}, {'best' if sort == 'best' else 'newest'}" if sign else FIXED[column]
 
 
 def _first_page() -> None:
@@ -226,12 +227,12 @@ def table(rows: Sequence[RunRow], columns: Sequence[str]) -> str | None:
 
 def head(column: str) -> dict[str, str]:
     """A column's title, what hovering tells, and what a click sorts by."""
-    kind, sign, key = column.partition(":")
+    which, sign, key = column.partition(":")
     if not sign:
         sort = column if column in PLAIN else ""
         return {"key": column, "title": FIXED[column], "help": HELP[column], "sort": sort}
     where = "On the validation images: " if key.startswith("val/") else ""
-    told = "best, and newest below" if kind == "best" else "newest, and best below"
+    told = "best, and newest below" if which == "best" else "newest, and best below"
     return {"key": column, "title": SHORT.get(key, key), "help": f"{key}. {where}{told}", "sort": column}
 
 
@@ -239,8 +240,8 @@ def cells(run: RunRow, columns: Sequence[str]) -> dict[str, Any]:
     """What one row shows."""
     texts: dict[str, list[str]] = {}
     for column in columns:
-        kind, sign, key = column.partition(":")
-        texts[column] = _metric(run.metrics.get(key), kind, key) if sign else [_fixed(run, column)]
+        which, sign, key = column.partition(":")
+        texts[column] = _metric(run.metrics.get(key), which, key) if sign else [_fixed(run, column)]
     return {
         "id": run.id,
         "name": run.name,
@@ -249,7 +250,9 @@ def cells(run: RunRow, columns: Sequence[str]) -> dict[str, Any]:
         "note": run.note[:300],
         "archived": run.archived,
         "state": run.state.value,
-        "state_help": STATE_HELP[run.state],
+        "kind": kind(run),
+        "state_help": silence(run) or KIND_HELP.get(kind(run)) or STATE_HELP[run.state],
+        "silent": is_silent(run),
         "progress": run.progress,
         "progress_text": progress_words(run),
         "created": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.created)),
@@ -261,12 +264,12 @@ def _fixed(run: RunRow, column: str) -> str:
     return {"took": took(run), "created": ago(run.created), "model": run.model}[column]
 
 
-def _metric(values: Mapping[str, float] | None, kind: str, key: str) -> list[str]:
+def _metric(values: Mapping[str, float] | None, which: str, key: str) -> list[str]:
     """The asked value and, below it, the other; no best while every value was NaN."""
     if not values:
         return ["–"]
     best, last = values.get("best"), values.get("last")
-    if kind == "last":
+    if which == "last":
         return [metric_text(key, last), "" if best is None else f"best {metric_text(key, best)}"]
     return [metric_text(key, last if best is None else best), f"now {metric_text(key, last)}"]
 

@@ -1,13 +1,13 @@
-"""What can be done with chosen runs: open, compare, edit, fork, pause, resume, stop, archive, delete."""
+"""What can be done with chosen runs: open, compare, edit, fork, pause, park, stop, archive, delete."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from workbench.jobs import runs
+from workbench.live.silence import silence
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow
 from workbench.store.labels import MAX_NOTE
@@ -15,15 +15,30 @@ from workbench.ui import nav
 from workbench.ui.board import unchoose
 from workbench.ui.errors import guard, problem_boxes
 from workbench.ui.marks import count, duration, message, metric_text, plain, state_pill
-from workbench.ui.runs import can
-from workbench.ui.state import begin, store
+from workbench.ui.runs import can, kind
+from workbench.ui.state import store
+
+OFFER = "Go on with half the memory"
+# verb, icon, help
+VERBS = (
+    ("pause", "pause", "Keep it loaded and wait"),
+    ("park", "local_parking", "Save it and give its memory back"),
+    ("resume", "play_arrow", "Go on from where it stood"),
+    ("hold", "pause_circle", "It waits in the queue until it is released"),
+    ("release", "play_circle", "It starts when its turn comes"),
+    ("stop", "stop", "End it; its model is kept"),
+)
 
 
 def act(verb: str, run: RunRow) -> None:
-    """Pause, resume or stop, and say so; the state itself is read from the store."""
+    """Do what a button says, and say so; the state itself is read from the store."""
     try:
-        getattr(runs, verb)(store(), run.id)
-        st.toast(f"{verb.capitalize()} asked of {plain(run.name, 40)}")
+        if verb in ("hold", "release"):
+            getattr(runs, verb)(store(), [run.id])
+        else:
+            getattr(runs, verb)(store(), run.id)
+        said = "Resume" if verb == "accept_offer" else verb.capitalize()
+        st.toast(f"{said} asked of {plain(run.name, 40)}")
     except WorkbenchError as error:
         problem_boxes(error.problems)
 
@@ -32,12 +47,14 @@ def panel(run: RunRow) -> None:
     """The chosen run: its facts, its error, its buttons."""
     with st.container(border=True, key="chosen"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            state_pill(run.state)
+            state_pill(run.state, kind(run))
             st.text(run.name)
             if run.tags:
                 st.caption(plain(" · ".join(run.tags), 400), width="content")
-        if run.error:
-            error_box(run.error)
+        if (silent := silence(run)) is not None:
+            st.warning(message(silent), icon=":material/hearing_disabled:")
+        if run.error and run.state.is_over:
+            error_box(run)
         st.caption(plain(" · ".join(_facts(run)), 400))
         if run.note:
             st.text(run.note)
@@ -46,7 +63,7 @@ def panel(run: RunRow) -> None:
 
 def _facts(run: RunRow) -> list[str]:
     parts = [f"step {count(run.step)}" + (f" of {count(run.total_steps)}" if run.total_steps else "")]
-    if run.eta_s and run.state.is_active:
+    if run.eta_s and run.at_work:
         parts.append(f"{duration(run.eta_s)} left")
     for key, word in (("val/accuracy", "best accuracy"), ("val/loss", "lowest validation loss")):
         best = run.metrics.get(key, {}).get("best")
@@ -61,8 +78,10 @@ def _facts(run: RunRow) -> list[str]:
     ]
 
 
-def error_box(error: Mapping[str, Any]) -> None:
-    """What ended a run: where, rule, fact, repair, as far as the record has them."""
+def error_box(run: RunRow) -> None:
+    """What ended a run: the line that matters, where, rule, fact, repair, as far as the record has
+    them; below it the whole traceback, the checkpoint from which it would go on, and what is offered."""
+    error = run.error or {}
     where, rule, fact, repair = (
         message(str(error.get(k) or "")) for k in ("where", "rule", "fact", "repair")
     )
@@ -73,6 +92,19 @@ def error_box(error: Mapping[str, Any]) -> None:
     )
     head = f"**{where}** — {what}" if where else what
     st.error("  \n".join(part for part in (head, repair) if part), icon=":material/error:")
+    if error.get("line"):
+        st.code(str(error["line"])[:1000], language=None, wrap_lines=True)
+    if error.get("traceback"):
+        with st.expander("Traceback"):
+            st.code(str(error["traceback"])[-20_000:], language=None)
+    good = max(store().checkpoints.list(run.id), key=lambda info: info.step, default=None)
+    if good is not None:
+        st.caption(f"Last good checkpoint: {plain(good.name)} at step {count(good.step)}.")
+    offer = error.get("offer")
+    if offer and offer.get("changes"):
+        st.caption(message(str(offer.get("text") or ""), 300))
+        if st.button(OFFER, type="primary", icon=":material/memory:", key="run.offer"):
+            act("accept_offer", run)
 
 
 def many(chosen: Sequence[RunRow]) -> None:
@@ -124,17 +156,18 @@ def buttons(run: RunRow) -> None:
     with st.container(horizontal=True, gap="small"):
         if st.button("Open", type="primary", icon=":material/monitoring:", key="run.open"):
             nav.go("live", run=run.id)
-        for verb, icon in (("pause", "pause"), ("resume", "play_arrow"), ("stop", "stop")):
-            if allowed[verb] and st.button(verb.capitalize(), icon=f":material/{icon}:", key=f"run.{verb}"):
+        for verb, icon, about in VERBS:
+            if allowed[verb] and st.button(
+                verb.capitalize(), icon=f":material/{icon}:", key=f"run.{verb}", help=about
+            ):
                 act(verb, run)
         if st.button(
             "Fork",
             icon=":material/call_split:",
             key="run.fork",
-            help="A new run from the same settings, to change and launch",
+            help="A new run from here: choose a checkpoint, change settings, launch",
         ):
-            spec = run.spec
-            nav.go("train", draft=begin(spec.model_copy(update={"name": f"{run.name} (fork)"[:200]})).id)
+            nav.go("live", run=run.id, panel="fork")
         if st.button(
             "Predict", icon=":material/image_search:", key="run.predict", help="Try its model on a picture"
         ):

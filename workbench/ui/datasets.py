@@ -5,27 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from workbench import catalog
 from workbench.catalog.sets import free_name
 from workbench.data import SHIPPED
-from workbench.data.dataset import split_rows
-from workbench.data.prepared import open_arrays
+from workbench.data.dataset import rows_of
 from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSpec
 from workbench.store.datasets import DatasetRow
-from workbench.ui import imports, nav
+from workbench.ui import classes, imports, nav, stack
 from workbench.ui.errors import guard, problem_boxes
 from workbench.ui.forms import fill
 from workbench.ui.marks import ago, count, megabytes, message, plain
-from workbench.ui.state import draft, store
+from workbench.ui.state import Draft, draft, overwrite, store
+from workbench.ui.tiles import TILE_PX
+from workbench.ui.tiles import enlarged as enlarged  # of the predict page too
 
 PAGE_SIZE = 48
-TILE_PX = 72
 WORDS = {
     "train": "to learn from",
     "validation": "to validate on while training",
@@ -56,6 +55,8 @@ def choose(rows: list[DatasetRow]) -> DatasetRow:
     drafted = str(draft().tree.get("data", {}).get("name", ""))
     first = next((name for name in (asked, drafted) if name in by_name), next(iter(by_name)))
     st.session_state.setdefault("set", first)
+    if (fresh := st.session_state.pop("set.next", None)) in by_name:  # a copy just made
+        st.session_state["set"] = fresh
     if st.session_state["set"] not in by_name:
         st.session_state["set"] = first
     name = st.selectbox("Data set", list(by_name), key="set", format_func=lambda n: n, width=360)
@@ -79,12 +80,13 @@ def add_dialog() -> None:
         source = ""
         if way == "Upload":
             files = st.file_uploader(
-                "One zip or tar of class folders, or the idx files of images and labels together",
+                "One zip or tar of images, one .npz, or the idx or .npy files of images and labels together",
                 type=list(imports.SUFFIXES),
                 accept_multiple_files=True,
                 key="add.files",
-                help="Class folders: one folder per class, directly or inside train, val and test. "
-                "Idx: the format of MNIST, plain or gzipped; give all two or four files.",
+                help="Images: one folder per class, directly or inside train, val and test; or a CSV of file "
+                "names and labels beside them. Idx: the format of MNIST, plain or gzipped; NumPy: x_train, "
+                "y_train, x_test, y_test or images and labels. Give all two or four files.",
             )
         elif way == "Hugging Face":
             source = "hf:" + st.text_input(
@@ -162,13 +164,19 @@ def _import(item: imports.Import, index: int) -> None:
             st.rerun()
 
 
+def taken_up(now: Draft, row: DatasetRow) -> Draft:
+    """The draft with this set, and with as many outputs of its model as the set has classes."""
+    shape, n_classes = row.schema.shape, len(row.schema.classes)
+    model = stack.model_tree(stack.fitted(now.layers, shape, n_classes)) if now.layers else None
+    return overwrite(now, data=DataSpec(name=row.name), **({"model": model} if model else {}))
+
+
 # ---------------------------------------------------------------- showing
 
 
 def split_sizes(row: DatasetRow, spec: DataSpec) -> dict[str, int]:
     """Images per split as a run under `spec` would cut the set. Reads labels only. Raises DataError."""
-    arrays = open_arrays(row.path)
-    rows = split_rows(arrays.labels, arrays.splits, spec)
+    rows = rows_of(row.path, spec)
     return {"train": len(rows.train), "validation": len(rows.validation), "test": len(rows.test)}
 
 
@@ -180,9 +188,10 @@ def facts(row: DatasetRow) -> None:
     items = [
         (count(row.rows), "images"),
         (count(len(row.schema.classes)), "classes"),
-        (f"{height}×{width}", "pixels, " + ("grey" if channels == 1 else "colour")),
+        (f"{width} × {height}", "pixels, " + ("grey" if channels == 1 else "colour")),
         (brought, "splits it brought"),
         (megabytes(row.rows * channels * height * width), "as pixels"),
+        (str(row.version), "version"),
     ]
     cells = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in items)
     st.html(f'<div class="wb-facts">{cells}</div>')  # numbers and our own words only
@@ -204,6 +213,9 @@ def samples(row: DatasetRow) -> None:
             part = st.segmented_control(
                 "Split", brought, key=f"part.{row.name}", help="None chosen: all of them"
             )
+        changing = row.name not in SHIPPED and st.toggle(
+            "Change labels", key=f"changing.{row.name}", help="Choose images to relabel or to drop"
+        )
     page_key = f"page.{row.name}.{part}.{wanted}"
     page = catalog.samples(
         store(),
@@ -217,16 +229,23 @@ def samples(row: DatasetRow) -> None:
         st.info("There is no picture of that class in this split.")
         return
     names = [row.schema.classes[k] for k in page.labels]
-    with st.container(key="grid-images"):
-        st.image(
-            [enlarged(image) for image in page.images],
-            caption=[plain(n, 18) for n in names] if wanted < 0 else None,
-            width=TILE_PX,
-            alt=[n[:60] for n in names],
-        )
+    if changing:
+        classes.relabel_grid(row, page)
+    else:
+        _grid(page, names, wanted < 0)
     if page.pages > 1:
         st.pagination(page.pages, key=page_key)
     st.caption(f"{count(page.total)} pictures")
+
+
+def _grid(page: catalog.Samples, names: list[str], captions: bool) -> None:
+    with st.container(key="grid-images"):
+        st.image(
+            [enlarged(image) for image in page.images],
+            caption=[plain(n, 18) for n in names] if captions else None,
+            width=TILE_PX,
+            alt=[n[:60] for n in names],
+        )
 
 
 def first_pictures() -> None:
@@ -236,12 +255,6 @@ def first_pictures() -> None:
         st.image(
             [enlarged(image) for image in page.images], width=44, alt=["a sample image"] * len(page.images)
         )
-
-
-def enlarged(image: np.ndarray, side: int = TILE_PX) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8, each pixel repeated until `side` is reached: never smoothed."""
-    times = max(1, math.ceil(side / image.shape[1]))
-    return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def balance(row: DatasetRow) -> None:
@@ -261,6 +274,7 @@ def balance(row: DatasetRow) -> None:
         st.caption(
             f"Nearly balanced: the largest class has {info.ratio:.1f} times the images of the smallest."
         )
+    classes.editor(row)
 
 
 def split_form(row: DatasetRow, spec: DataSpec, key: str) -> DataSpec:
@@ -313,7 +327,10 @@ def about(row: DatasetRow) -> None:
         left, right = st.columns([1, 4], gap="small")
         left.caption(name)
         right.text(text[:2000])
-    if row.name not in SHIPPED:
+    classes.versions(row)
+    if row.name in SHIPPED:
+        classes.copy_hint(row)
+    else:
         with st.container(horizontal=True, gap="small"):
             if st.button("Rename", icon=":material/edit:", key="set.rename"):
                 rename_dialog(row.name)

@@ -16,11 +16,12 @@ from workbench.specs.base import Shape
 from workbench.ui import stack
 
 _ASSETS = Path(__file__).parent / "assets"
+_SCRIPTS = ("parts", "tree", "editor", "rows", "answers", "keys", "menu")  # joined: a component is one script
 _component = st.components.v2.component(
     "workbench.layer_editor",
     html='<div class="wb-editor"></div>',
     css=(_ASSETS / "editor.css").read_text(),
-    js=(_ASSETS / "editor.js").read_text(),
+    js="\n".join((_ASSETS / "editor" / f"{name}.js").read_text() for name in _SCRIPTS),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from sqlalchemy.exc import DBAPIError
 
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.ui.marks import message
@@ -34,12 +35,24 @@ def problem_boxes(problems: Iterable[Problem]) -> None:
 
 
 @contextmanager
-def guard() -> Iterator[None]:
-    """Whatever goes wrong inside is told in words; the traceback goes to the log alone."""
+def guard(*, brief: bool = False) -> Iterator[None]:
+    """Whatever goes wrong inside is told in words; the traceback goes to the log alone.
+
+    brief: one short line, for a corner of the frame; the page beside it says the rest.
+    """
     try:
         yield
     except WorkbenchError as error:
-        problem_boxes(error.problems)
+        if brief:
+            st.caption("The state of the runs cannot be read now.")
+        else:
+            problem_boxes(error.problems)
+    except DBAPIError as error:
+        log.exception("the database failed under a page")
+        if brief:
+            st.caption("The state of the runs cannot be read now.")
+        else:
+            problem_box(database_problem(error))
     except Exception:
         log.exception("a page failed")
         st.error(
@@ -47,3 +60,19 @@ def guard() -> Iterator[None]:
             "app's log has the details.",
             icon=":material/error:",
         )
+
+
+def database_problem(error: DBAPIError) -> Problem:
+    """What the database said while it was in use, and what helps."""
+    fact = str(error.orig or error).splitlines()[0]
+    if "malformed" in fact or "not a database" in fact:
+        repair = "Save what can be saved: workbench doctor --salvage. It keeps the damaged file."
+    elif "locked" in fact:
+        repair = "Another program holds it for long. Reload this page in a moment."
+    elif "readonly" in fact or "unable to open" in fact:
+        repair = "Check that the home folder is there and that you may write to it."
+    elif "full" in fact:
+        repair = "Make room on the disk; the runs go on as soon as there is some."
+    else:
+        repair = "Reload this page in a moment; `workbench doctor` looks at the store."
+    return Problem(where="the database", rule="it must be readable and writable", fact=fact, repair=repair)

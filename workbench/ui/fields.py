@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -47,7 +47,13 @@ LABELS = {
     "interval": "Shortest interval",
     "samples": "Sample predictions",
     "validate_every": "Validate every",
+    "accumulation_steps": "Batch in parts",
+    "ema": "Average of weights, decay",
+    "tensorboard": "TensorBoard files",
+    "mlflow": "MLflow address",
 }
+# The same for a field that means something else in some specs: by the class that has it first.
+CLASS_LABELS = {("Augmentation", "p"): "Share of images"}
 OPTION_WORDS = {
     "sgd": "SGD",
     "adam": "Adam",
@@ -81,11 +87,12 @@ class Knob:
     hi_open: bool = False
     options: tuple[Any, ...] = ()
     specs: tuple[type[Spec], ...] = ()  # the nested spec, or the members of a discriminated union
+    word: str = ""  # its name where it is not the usual one
 
     @property
     def label(self) -> str:
         """`kernel_size` as `Kernel size`; units follow in brackets."""
-        text = LABELS.get(self.name, self.name.replace("_", " ").capitalize())
+        text = self.word or LABELS.get(self.name, self.name.replace("_", " ").capitalize())
         told = not self.unit or self.unit == self.name or text.lower().endswith(self.unit)
         return text if told else f"{text} ({self.unit})"  # "Probe images" needs no "(images)"
 
@@ -114,8 +121,14 @@ def option_word(option: Any) -> str:
 def knobs(cls: type[Spec]) -> tuple[Knob, ...]:
     """The fields of `cls` in their order, without discriminators and version numbers."""
     return tuple(
-        _knob(name, field) for name, field in cls.model_fields.items() if not _is_constant(field.annotation)
+        replace(_knob(name, field), word=_word(cls, name))
+        for name, field in cls.model_fields.items()
+        if not _is_constant(field.annotation)
     )
+
+
+def _word(cls: type[Spec], name: str) -> str:
+    return next((w for base in cls.__mro__ if (w := CLASS_LABELS.get((base.__name__, name)))), "")
 
 
 def kind_of(cls: type[Spec]) -> str:

@@ -30,12 +30,14 @@ def fill(
     skip: Collection[str] = (),
     order: Sequence[str] = (),
     advanced: bool = True,
+    folded: bool = True,
     where: str = "",
     more: str = "More settings",
 ) -> tuple[S, list[Problem]]:
     """Draw the form of `spec`; return what the widgets say now, and what is wrong with it.
 
-    skip: fields left as they are; order: fields drawn first; advanced: offer the folded settings;
+    skip: fields left as they are; order: fields drawn first; advanced: offer the seldom-used
+    settings; folded: behind a fold, else among the others;
     where: the spec's place in the run (`training`), for the problems; more: the fold's title.
     Check: without a touch, the spec returned equals the spec given.
     """
@@ -46,10 +48,10 @@ def fill(
     blocks = [k for k in shown if k.kind in ("spec", "union")]
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    _grid(spec, [k for k in simple if not k.advanced], values, problems, key, where)
+    _grid(spec, [k for k in simple if not (folded and k.advanced)], values, problems, key, where)
     for knob in blocks:
         _block(spec, knob, values, problems, key, where)
-    rare = [k for k in simple if k.advanced]
+    rare = [k for k in simple if folded and k.advanced]
     if rare and advanced:
         changed = [k.label for k in rare if getattr(spec, k.name) != k.default]
         title = more + (f" · changed: {', '.join(changed)}" if changed else "")
@@ -212,11 +214,14 @@ def _widget(knob: Knob, value: Any, key: str, label: str, hide_label: bool = Fal
 def _kept(widget: Any, label: str, key: str, value: Any, **more: Any) -> Any:
     """A widget that starts at `value` and keeps its own state from then on.
 
-    The start goes through session state rather than `value=`, so that a new default on the next
-    run neither resets the widget nor clashes with what was typed.
+    With a key, a widget's identity does not hang on its default, so that a new default on the next run
+    does not reset it. A start through session state would be told to the browser once only, and be
+    lost where two runs of a fragment follow each other at once: it would show 0.
     """
-    st.session_state.setdefault(key, value)
-    return widget(label, key=key, **more)
+    if "options" in more:
+        options = more["options"]
+        return widget(label, key=key, index=options.index(value) if value in options else 0, **more)
+    return widget(label, key=key, value=value, **more)
 
 
 def _step(knob: Knob) -> float:

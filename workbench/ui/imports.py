@@ -22,7 +22,7 @@ from workbench.specs.errors import DataError, Problem, WorkbenchError
 from workbench.store import Store
 
 log = logging.getLogger("workbench.pages")
-SUFFIXES = ("zip", "tar", "gz", "tgz", "bz2", "xz", "idx", "ubyte")
+SUFFIXES = ("zip", "tar", "gz", "tgz", "bz2", "xz", "idx", "ubyte", "npz", "npy")
 CHUNK = 1 << 20
 
 

@@ -6,15 +6,24 @@ are served by our own route and cached. A rerun of the page re-sends the loader 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
 from workbench.live.routes import VERSION
 
 Kind = Literal["tabs", "status", "curves", "filters", "maps", "predictions", "log"]
-Verb = Literal["pause", "resume", "stop", "predict"]
-VERBS: tuple[Verb, ...] = ("pause", "resume", "stop", "predict")
+Verb = Literal["pause", "resume", "stop", "step", "park", "offer", "predict", "steer", "fork"]
+VERBS: tuple[Verb, ...] = ("pause", "resume", "stop", "step", "park", "offer", "predict", "steer", "fork")
+MOST_STEPS = 1_000_000  # of one press of the step button
+
+
+class Act(NamedTuple):
+    """A button that was pressed; `steps` belongs to "step"."""
+
+    verb: Verb
+    steps: int = 1
+
 
 # An inline script without a line break would be taken for a file's path.
 _LOADER = f"""const at = (base) => new URL(`${{base}}live-assets/{VERSION}/main.js`, location.origin).href;
@@ -25,21 +34,31 @@ _view = st.components.v2.component(
 )
 
 
-def view(kind: Kind, run_id: str, *, key: str, name: str = "", readonly: bool = False) -> Verb | None:
-    """Mount one live view of a run; the verb of a button that was pressed, once, else None.
+def view(kind: Kind, run_id: str, *, key: str, name: str = "", panel: str = "") -> Act | None:
+    """Mount one live view of a run; the button that was pressed, once, else None.
 
-    kind: "tabs" holds all others but "status". name: shown until the stream has said it.
-    readonly: without controls.
+    kind: "tabs" holds all others but "status". name: shown until the stream has said it. panel: the
+    one that stands open below the strip.
     """
-    data = {"kind": kind, "run": run_id, "base": _base(), "name": name, "readonly": readonly}
+    data = {"kind": kind, "run": run_id, "base": _base(), "name": name, "panel": panel}
     result = _view(key=key, data=data, on_act_change=_nothing)
-    asked = result.get("act")
-    return next((verb for verb in VERBS if verb == asked), None)
+    return act_of(result.get("act"))
 
 
-def status(run_id: str, *, name: str = "", readonly: bool = False) -> Verb | None:
+def act_of(asked: Any) -> Act | None:
+    """What the browser sent, as far as it is one of ours."""
+    if not isinstance(asked, dict):
+        return None
+    verb = next((verb for verb in VERBS if verb == asked.get("verb")), None)
+    steps = asked.get("steps", 1)
+    if verb is None or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        return None
+    return Act(verb, steps)
+
+
+def status(run_id: str, *, name: str = "", panel: str = "") -> Act | None:
     """The strip: state, progress, metrics, and the buttons; answers which one was pressed."""
-    return view("status", run_id, key=f"live-status-{run_id}", name=name, readonly=readonly)
+    return view("status", run_id, key=f"live-status-{run_id}", name=name, panel=panel)
 
 
 def tabs(run_id: str) -> None:

@@ -22,6 +22,10 @@ STATE_HELP = {
     RunState.FAILED: "Ended by an error that is recorded",
     RunState.LOST: "Its process is gone without a word; resume continues from the last checkpoint",
 }
+KIND_HELP = {
+    "parked": "Saved, its memory given back; resume loads it and goes on",
+    "held": "Waits in the queue until it is released",
+}
 
 
 def plain(text: str, limit: int = 80) -> str:
@@ -40,15 +44,15 @@ def message(text: str, limit: int = 300) -> str:
     return plain(re.sub(r"`([^`\n]*)`", "\u201c\\1\u201d", text), limit)
 
 
-def pill(state: RunState) -> str:
-    """HTML of a state's pill. Every part of it is ours."""
-    label, title = escape(state.value), escape(STATE_HELP[state])
+def pill(state: RunState, kind: str = "") -> str:
+    """HTML of a state's pill, with a kind of it ("parked", "held"). Every part of it is ours."""
+    label, title = escape(state.value), escape(KIND_HELP.get(kind, STATE_HELP[state]))
     looks = f'class="wb-pill" data-state="{label}" style="--c:{STATES[state]}"'
-    return f'<span {looks} title="{title}">{label}</span>'
+    return f'<span {looks} title="{title}">{label}{f" · {escape(kind)}" if kind else ""}</span>'
 
 
-def state_pill(state: RunState) -> None:
-    st.html(pill(state), width="content")
+def state_pill(state: RunState, kind: str = "") -> None:
+    st.html(pill(state, kind), width="content")
 
 
 def heading(title: str, about: str) -> None:

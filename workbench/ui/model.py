@@ -12,17 +12,21 @@ from workbench.jobs import answers
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, WorkbenchError
+from workbench.specs.likeness import like
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS
-from workbench.specs.run import parse
-from workbench.ui import datasets, stack
+from workbench.specs.run import RunSpec, parse
+from workbench.ui import datasets, links, stack
+from workbench.ui.drawing import drawing
 from workbench.ui.editor import layer_editor
 from workbench.ui.errors import problem_boxes
 from workbench.ui.marks import plain
-from workbench.ui.state import Draft, draft, overwrite, save, store
+from workbench.ui.stack import fitted
+from workbench.ui.state import Draft, begin, draft, overwrite, save, store
 
 FALLBACK: tuple[Shape, int] = ((1, 28, 28), 10)  # what the editor assumes while the data set is missing
 MAX_YAML = 1_000_000  # characters of an imported spec
+MINE = "own:"  # before the names of presets of one's own, which so never meet a built-in one
 
 
 def input_of(now: Draft) -> tuple[Shape, int]:
@@ -49,6 +53,7 @@ def data_choice(now: Draft) -> Draft:
 
 def preset_choice() -> None:
     """Replace the layers by a preset's; undo in the editor brings the old ones back."""
+    mine = {MINE + kept.name: kept.spec for kept in store().presets.list() if kept.spec is not None}
 
     def chosen() -> None:
         name = st.session_state["preset"]
@@ -57,17 +62,23 @@ def preset_choice() -> None:
             overwrite(draft(), model=stack.model_tree([]))
         elif name is not None:
             now = draft()
-            overwrite(now, model=stack.model_tree(fitted(stack.dump(PRESETS[name].spec.model), *_input(now))))
+            spec = mine[name] if name in mine else PRESETS[name].spec
+            overwrite(now, model=stack.model_tree(fitted(stack.dump(spec.model), *_input(now))))
+
+    def title(name: str) -> str:
+        if name in PRESETS:
+            return PRESETS[name].title
+        return f"{name.removeprefix(MINE)} (your own)" if name else "An empty stack"
 
     st.selectbox(
         "Start from",
-        ["", *PRESETS],
+        ["", *mine, *PRESETS],
         index=None,
         key="preset",
         on_change=chosen,
         width=340,
         placeholder="Choose a preset",
-        format_func=lambda n: PRESETS[n].title if n else "An empty stack",
+        format_func=title,
         help="Replaces the layers below by those of a preset; its last layer is fitted to the data set.",
     )
 
@@ -77,14 +88,6 @@ def _input(now: Draft) -> tuple[Shape, int]:
         return catalog.shape_and_classes(store(), now.section("data", DataSpec))
     except WorkbenchError:
         return FALLBACK
-
-
-def fitted(layers: list[stack.Raw], shape: Shape, n_classes: int) -> list[stack.Raw]:
-    """The stack with as many outputs as there are classes, where that is the one thing amiss."""
-    problems = stack.all_problems(layers, shape, n_classes)
-    output = next((p for p in problems if p.rule.startswith("the last layer must give")), None)
-    cure = stack.repair(layers, output, shape, n_classes) if output else None
-    return cure.layers if cure else layers
 
 
 def editor(shape: Shape, n_classes: int) -> dict[str, Any]:
@@ -98,6 +101,37 @@ def editor(shape: Shape, n_classes: int) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------- the model in other forms
+
+
+def drawn(shape: Shape, n_classes: int) -> None:
+    """The network as a picture for a slide."""
+    model = stack.build(draft().layers)
+    if model is None or any(p.severity == "error" for p in model.problems(shape, n_classes)):
+        st.info("Mend the marked layer first; then the drawing stands here.")
+        return
+    known = PRESETS.get(like(model))
+    drawing(model.rows(shape), shape, known.title if known else "Network")
+
+
+def link_view() -> None:
+    """The design as a link: it carries the layers themselves, and works on any workbench."""
+    address = str(st.context.url or "").partition("?")[0]
+    st.caption(
+        "Whoever opens this link gets these layers as a design of their own. No run or data goes with it."
+    )
+    st.code(f"{address}?design={links.packed(draft().layers)}", language=None, wrap_lines=True)
+
+
+def design_from_link() -> None:
+    """A design in the URL becomes a new draft, and leaves the URL."""
+    text = str(st.query_params.get("design", ""))
+    if not text:
+        return
+    del st.query_params["design"]
+    layers = links.unpacked(text)  # refuses what is no design
+    fresh = overwrite(begin(RunSpec()), model=stack.model_tree(layers))
+    st.query_params["draft"] = fresh.id
+    st.toast(f"Took over {len(layers)} layers from the link.")
 
 
 def code_view(shape: Shape, n_classes: int) -> None:

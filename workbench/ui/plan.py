@@ -27,10 +27,21 @@ class Plan:
         return self.total_steps / self.steps_per_epoch
 
 
-def plan(training: TrainingSpec, sizes: Mapping[str, int]) -> Plan:
-    """sizes: images per split as the run will cut them, by the names train, validation and test."""
-    steps = max(1, math.ceil(sizes["train"] / training.batch_size))
+def plan(training: TrainingSpec, sizes: Mapping[str, int], *, batch_norm: bool = False) -> Plan:
+    """sizes: images per split as the run will cut them, by the names train, validation and test.
+
+    batch_norm: the model has some, so that a last batch of one image joins the one before (as
+    `engine.batches.batch_sizes` cuts them).
+    """
+    n, size = sizes["train"], training.batch_size
+    joins = batch_norm and n > size > 1 and n % size == 1
+    steps = max(1, math.ceil(n / size) - joins)
     return Plan(sizes["train"], sizes["validation"], sizes["test"], steps, training.total_steps(steps))
+
+
+def has_batch_norm(spec: RunSpec) -> bool:
+    """Whether some layer is batch norm, inside blocks of layers too."""
+    return '"kind":"batch_norm"' in spec.model.model_dump_json()
 
 
 def checklist(
@@ -51,7 +62,7 @@ def checklist(
         ("Length", f"{length}: {rounds}, {count(planned.steps_per_epoch)} updates each"),
         ("Learning", f"{optimizer} at a learning rate of {training.optimizer.lr:g}, schedule: {schedule}"),
         ("Checks", f"validation every {_epochs(training.validate_every)}; the best and last state are kept"),
-        ("Device", f"{device}, about {megabytes(memory_bytes)} of memory"),
+        ("Device", f"{device}, about {megabytes(memory_bytes)} of memory" if memory_bytes else device),
         ("Watching", _watching(spec)),
     ]
     ends = _early_ends(training)

@@ -13,7 +13,7 @@ import streamlit as st
 from PIL import Image
 
 from workbench import catalog
-from workbench.data.dataset import split_rows
+from workbench.data.dataset import rows_of
 from workbench.data.prepared import Arrays, open_arrays
 from workbench.figures.theme import ACCENT, BAD, GOOD
 from workbench.jobs import answers
@@ -91,10 +91,13 @@ def label(run: RunRow) -> str:
 
 
 def test_rows(run: RunRow) -> tuple[Arrays, np.ndarray, tuple[str, ...]]:
-    """The set's arrays, the rows held out from this run, and its classes. Raises DataError."""
-    row = catalog.with_shipped(store(), run.spec.data.name)
+    """The arrays of the version that the run learned from, the rows held out, and its classes.
+
+    Raises DataError.
+    """
+    row = catalog.with_shipped(store(), run.spec.data.name, run.data_version)
     arrays = open_arrays(row.path)
-    rows = split_rows(arrays.labels, arrays.splits, run.spec.data)
+    rows = rows_of(row.path, run.spec.data)
     return arrays, rows.test if len(rows.test) else rows.validation, row.schema.classes
 
 

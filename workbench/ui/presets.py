@@ -27,6 +27,14 @@ def quick_start(*, primary: bool = True) -> None:
         launch(PRESETS[QUICK].spec.model_copy(update={"name": "CNN on Fashion-MNIST"}))
 
 
+def nothing_yet(text: str) -> None:
+    """What a page says that has nothing to show, and the two ways to something."""
+    st.info(text, icon=":material/info:")
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        quick_start()
+        nav.link("model", "or build a model of your own", icon=":material/layers:")
+
+
 def preset_cards() -> None:
     """Every preset as a card."""
     with st.grid(min_column_width=255, gap="small", key="presets") as grid:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
+from workbench.live.silence import silence
 from workbench.records import RunState
 from workbench.store import Query, RunRow
 from workbench.ui import nav
@@ -27,7 +30,7 @@ def recent_runs(limit: int) -> None:
                     st.container(border=True, height="stretch", gap="xsmall", key=f"card-{run.id}"),
                 ):
                     nav.link("live", f"**{plain(run.name, 60)}**", run=run.id)
-                    st.html(run_line(run))
+                    st.html(run_line(run, kind(run)))
                     st.caption(plain(facts(run), 120))
 
 
@@ -42,12 +45,30 @@ def facts(run: RunRow) -> str:
     if run.step:
         parts.append(f"epoch {run.epoch:.1f}")
     if run.state is RunState.FAILED and run.error:
-        parts = [str(run.error.get("fact") or "ended by an error")]
+        fact, rule = str(run.error.get("fact") or "ended by an error"), run.error.get("rule")
+        short = (
+            re.sub(r"\s*\(.*", "", fact, flags=re.DOTALL) or fact
+        )  # a library's own words stand in brackets
+        parts = [f"{rule}, but {short}" if rule else short]
+    if (silent := silence(run)) is not None:
+        parts = [silent]
     parts.append(ago(run.ended or run.started or run.created))
     return " · ".join(parts)
 
 
 WORDS = {"val/accuracy": "best accuracy", "val/loss": "best validation loss", "train/loss": "loss"}
+
+
+def kind(run: RunRow) -> str:
+    """What kind of its state this is: a paused run may be parked, a queued one held; else nothing."""
+    if run.parked:
+        return "parked"
+    return "held" if run.held and run.state is RunState.QUEUED else ""
+
+
+def state_words(run: RunRow) -> str:
+    """`paused · parked`, `running`."""
+    return " · ".join(word for word in (run.state.value, kind(run)) if word)
 
 
 def took(run: RunRow) -> str:
@@ -56,6 +77,8 @@ def took(run: RunRow) -> str:
 
 
 def _took_s(run: RunRow) -> float | None:
+    if run.active_s is not None:
+        return run.active_s
     if run.started is None:
         return None
     return max(0.0, (run.ended or run.heartbeat or run.started) - run.started)
@@ -65,7 +88,7 @@ def progress_words(run: RunRow) -> str:
     parts = [f"{run.progress:.0%}"]
     if run.step:
         parts.append(f"epoch {run.epoch:.1f}")
-    if run.eta_s and run.state.is_active:
+    if run.eta_s and run.at_work:
         parts.append(f"{duration(run.eta_s)} left")
     return " · ".join(parts)
 
@@ -75,6 +98,9 @@ def can(run: RunRow) -> dict[str, bool]:
     state = run.state
     return {
         "pause": state in (RunState.RUNNING, RunState.STARTING),
+        "park": state in (RunState.RUNNING, RunState.PAUSED) and not run.parked,
+        "hold": state is RunState.QUEUED and not run.held,
+        "release": state is RunState.QUEUED and run.held,
         "resume": state in (RunState.PAUSED, RunState.LOST, RunState.FAILED, RunState.STOPPED),
         "stop": state in (RunState.QUEUED, RunState.STARTING, RunState.RUNNING, RunState.PAUSED),
         "delete": state.is_over or state is RunState.QUEUED,

@@ -1,31 +1,32 @@
-"""The logic of the layer editor, in pure functions: the menu of layers, the report, the repairs.
+"""The logic of the layer editor, in pure functions: reading what the browser sent, and the report on it.
 
-A stack travels between browser and Python as a list of plain dicts, one per layer, and may be
-wrong: a field out of bounds, shapes that do not meet. `report` says for each row what comes out of
-it and what is the matter, without torch, in about a millisecond. Knows no Streamlit.
+A stack travels between browser and Python as a list of plain dicts, one per layer, groups holding
+lists of their own, and may be wrong: a field out of bounds, shapes that do not meet. `report` says for
+each row what comes out of it and what is the matter, without torch, in a few milliseconds. Knows no
+Streamlit.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.specs.base import Shape, did_you_mean
-from workbench.specs.errors import Problem
+from workbench.specs.base import Shape, did_you_mean, problems_of
+from workbench.specs.edits import apply
+from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
-from workbench.specs.layers import LAYERS
-from workbench.specs.model import ModelSpec
+from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS, Parallel
+from workbench.specs.model import MAX_DEPTH, ModelSpec
+from workbench.specs.rows import Row, label, walk
 from workbench.ui.fields import Knob, fault, knobs, summary
 
 Raw = dict[str, Any]  # one layer as plain data: {"kind": "conv2d", "out_channels": 32, ...}
-MAX_LAYERS = 256
-
+FLOAT_BYTES = 4
 GROUP_TITLES = {
+    "group": "Groups",
     "convolution": "Convolution",
     "pooling": "Pooling",
     "normalisation": "Normalisation",
@@ -34,37 +35,34 @@ GROUP_TITLES = {
     "dense": "Dense",
     "other": "Other",
 }
-
-
-@dataclass(frozen=True)
-class Repair:
-    """A one-click cure: what the button says, and the whole stack after it."""
-
-    label: str
-    layers: list[Raw]
-
+SLOTS: dict[str, tuple[str, ...]] = {
+    "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",),
+}  # fmt: skip
 
 # ---------------------------------------------------------------- the menu
 
 
 @cache
 def menu() -> dict[str, Any]:
-    """Every kind of layer with its group, help and fields, as the browser needs it."""
-    kinds = {
-        kind: {
-            "group": cls.group,
-            "help": summary(cls),
-            "fields": [_field(cls, knob) for knob in knobs(cls)],
-        }
-        for kind, cls in LAYERS.items()
-    }
+    """Every kind of layer with its group, help and fields, as the browser needs it.
+
+    Groups have `slots` too: the names of their lists of layers, and what a new one starts with.
+    """
+    kinds: dict[str, Any] = {}
+    for kind, cls in LAYERS.items():
+        fields = [_field(knob) for knob in knobs(cls) if knob.kind != "other"]
+        kinds[kind] = {"group": cls.group, "help": summary(cls), "fields": fields}
+        if kind in GROUPS:
+            start = cls().model_dump(mode="json")
+            kinds[kind]["slots"] = {name: start[name] for name in SLOTS[kind]}
     used = {entry["group"] for entry in kinds.values()}
     groups = [{"name": name, "title": title} for name, title in GROUP_TITLES.items() if name in used]
-    return {"groups": groups, "kinds": kinds}
+    return {"groups": groups, "kinds": kinds, "deepest": MAX_DEPTH, "most": MAX_LAYERS}
 
 
-def _field(cls: type[Layer], knob: Knob) -> dict[str, Any]:
-    return {
+def _field(knob: Knob) -> dict[str, Any]:
+    """A field as the browser needs it; what is empty is left out, since the menu goes with every answer."""
+    entry: dict[str, Any] = {
         "name": knob.name,
         "type": knob.kind,
         "optional": knob.optional,
@@ -77,6 +75,11 @@ def _field(cls: type[Layer], knob: Knob) -> dict[str, Any]:
         "range": knob.range_text,
         "options": list(knob.options),
     }
+    return {
+        name: value
+        for name, value in entry.items()
+        if value not in (None, "", False, []) or name == "default"
+    }
 
 
 # ---------------------------------------------------------------- raw layers
@@ -87,27 +90,78 @@ def dump(model: ModelSpec) -> list[Raw]:
     return [layer.model_dump(mode="json") for layer in model.layers]
 
 
-def clean(raw: Any) -> list[Raw]:
+def brief(layers: Sequence[Raw]) -> list[Raw]:
+    """The same without the fields that have their usual values: what a link carries."""
+    short = []
+    for raw in layers:
+        cls = LAYERS.get(str(raw.get("kind")))
+        usual = {k.name: k.default for k in knobs(cls) if k.kind != "other"} if cls else {}
+        one = {k: v for k, v in raw.items() if k == "kind" or k not in usual or v != usual[k]}
+        for name in SLOTS.get(str(raw.get("kind")), ()):
+            lists = raw[name]
+            one[name] = [brief(inner) for inner in lists] if name == "branches" else brief(lists)
+        short.append(one)
+    return short
+
+
+def clean(raw: Any, depth: int = 0) -> list[Raw]:
     """What the browser sent, reduced to known kinds and fields; missing fields get their defaults.
 
-    Unknown kinds and anything that is not a layer are dropped: only a broken or hostile page sends them.
+    Unknown kinds and anything that is not a layer are dropped, and so is what nests too deep: only a
+    broken or hostile page sends them.
     """
     layers: list[Raw] = []
     for item in raw if isinstance(raw, list) else []:
-        cls = LAYERS.get(str(item.get("kind", ""))) if isinstance(item, dict) else None
-        if cls is None:
+        kind = item.get("kind") if isinstance(item, dict) else None
+        cls = LAYERS.get(kind) if isinstance(kind, str) else None
+        if cls is None or (cls in GROUPS.values() and depth >= MAX_DEPTH):
             continue
-        layer: Raw = {"kind": item["kind"]}
+        assert isinstance(kind, str)
+        layer: Raw = {"kind": kind}
         for knob in knobs(cls):
-            layer[knob.name] = item.get(knob.name, knob.default)
+            if knob.kind != "other":
+                layer[knob.name] = item.get(knob.name, knob.default)
+        for name in SLOTS.get(kind, ()):
+            layer[name] = _lists(cls, name, item, depth)
         layers.append(layer)
-    return layers[:MAX_LAYERS]
+        if len(layers) == MAX_LAYERS:
+            break
+    return layers
 
 
-def family(layers: list[Raw]) -> str:
+def _lists(cls: type[Layer], name: str, item: Raw, depth: int) -> list[Any]:
+    if name not in item:
+        start: list[Any] = cls().model_dump(mode="json")[name]
+        return start
+    if cls is not Parallel:
+        return clean(item[name], depth + 1)
+    branches = item[name] if isinstance(item[name], list) else []
+    return [clean(branch, depth + 1) for branch in branches[:16]]
+
+
+def lists_of(raw: Raw) -> Iterator[tuple[Path, list[Raw]]]:
+    """The lists of layers that a group holds, each with the path that leads to it."""
+    for name in SLOTS.get(str(raw.get("kind")), ()):
+        if name == "branches":
+            for i, branch in enumerate(raw.get(name, [])):
+                yield (name, i), branch
+        else:
+            yield (name,), raw.get(name, [])
+
+
+def every(layers: Sequence[Raw], path: Path = ()) -> Iterator[tuple[Path, Raw]]:
+    """Every layer, and those inside groups, in reading order, each with its path."""
+    for index, raw in enumerate(layers):
+        yield (*path, index), raw
+        for slot, inner in lists_of(raw):
+            yield from every(inner, (*path, index, *slot))
+
+
+def family(layers: Sequence[Raw]) -> str:
     """`cnn` as soon as a convolution or a pooling stands in the stack, else `mlp`."""
     images = {"convolution", "pooling"}
-    return "cnn" if any(LAYERS[r["kind"]].group in images for r in layers if r["kind"] in LAYERS) else "mlp"
+    kinds = (raw.get("kind") for _, raw in every(layers))
+    return "cnn" if any(LAYERS[kind].group in images for kind in kinds if kind in LAYERS) else "mlp"
 
 
 def model_tree(layers: list[Raw]) -> dict[str, Any]:
@@ -115,32 +169,51 @@ def model_tree(layers: list[Raw]) -> dict[str, Any]:
     return {"family": family(layers), "layers": layers}
 
 
-def faults(layers: list[Raw]) -> dict[int, list[Problem]]:
-    """Fields that are out of bounds or of the wrong type, by row."""
+def faults(layers: Sequence[Raw]) -> dict[int, list[Problem]]:
+    """Fields that are out of bounds or of the wrong type, by the row of the editor that they stand in."""
     found: dict[int, list[Problem]] = {}
-    for index, raw in enumerate(layers):
-        cls = LAYERS.get(raw.get("kind", ""))
-        if cls is None:
-            found[index] = [
-                Problem(
-                    where=f"layer {index}",
-                    rule="the kind must be a known one",
-                    fact=f"it is `{raw.get('kind', '')}`",
-                    repair=did_you_mean(str(raw.get("kind", "")), LAYERS),
-                )
-            ]
-            continue
-        for knob in knobs(cls):
-            value = raw.get(knob.name, knob.default)
-            message = fault(cls, knob.name, value)
-            if message:
-                rule = (
-                    f"{knob.name} must be {knob.range_text}" if knob.range_text else f"{knob.name} {message}"
-                )
-                fact = "it is empty" if value is None or value == "" else f"it is {value}"
-                where = f"layer {index} ({raw['kind']}).{knob.name}"
-                found.setdefault(index, []).append(Problem(where=where, rule=rule, fact=fact))
+    for row, (path, raw) in enumerate(every(layers)):
+        problems = list(_faults_of(raw, path))
+        if problems:
+            found[row] = problems
     return found
+
+
+def _faults_of(raw: Raw, path: Path) -> Iterator[Problem]:
+    cls = LAYERS.get(raw.get("kind", ""))
+    if cls is None:
+        yield Problem(
+            where=f"layer {label(path)}",
+            rule="the kind must be a known one",
+            fact=f"it is `{raw.get('kind', '')}`",
+            repair=did_you_mean(str(raw.get("kind", "")), LAYERS),
+            fix=Fix(label="Remove it", edits=(Edit(action="remove", path=path),)),
+        )
+        return
+    for knob in knobs(cls):
+        value = raw.get(knob.name, knob.default)
+        message = fault(cls, knob.name, value) if knob.kind != "other" else None
+        if message:
+            rule = f"{knob.name} must be {knob.range_text}" if knob.range_text else f"{knob.name} {message}"
+            if knob.options:
+                rule = f"{knob.name} must be one of {', '.join(str(o) for o in knob.options)}"
+            fact = "it is empty" if value is None or value == "" else f"it is {str(value)[:40]}"
+            place = f"layer {label(path)} ({raw['kind']}).{knob.name}"
+            yield Problem(where=place, rule=rule, fact=fact, fix=_within(knob, value, path))
+
+
+def _within(knob: Knob, value: Any, path: Path) -> Fix:
+    """The nearest value that goes."""
+    fit: Any = knob.default
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if knob.lo is not None and value < knob.lo and not knob.lo_open:
+            fit = knob.lo
+        elif knob.hi is not None and value > knob.hi and not knob.hi_open:
+            fit = knob.hi
+        elif knob.kind == "int" and value == value and value != int(value):
+            fit = round(value)
+    edit = Edit(action="set", path=path, fields={knob.name: fit})
+    return Fix(label=f"Set {knob.name} to {fit}", edits=(edit,))
 
 
 def build(layers: list[Raw]) -> ModelSpec | None:
@@ -157,43 +230,27 @@ def build(layers: list[Raw]) -> ModelSpec | None:
 def report(layers: list[Raw], shape: Shape, n_classes: int) -> dict[str, Any]:
     """What the editor shows for a stack on images of `shape` (C, H, W) in `n_classes` classes.
 
-    rows: per layer {shape: "32×26×26" or None, parameters, mult_adds, share, problems: [...]};
-    problem: {severity, rule, fact, repair, field, fix: {label, layers} or None};
-    totals: {parameters, mult_adds, layers, output}; ok: whether it can be trained.
+    rows: per layer, those in groups behind their group: {shape: "32×26×26" or None, parameters, mult_adds,
+    bytes, sees, times, share, problems: [...]}; problem: {severity, rule, fact, repair, field, fix: {label,
+    edits} or None}; totals: {parameters, mult_adds, bytes, layers, output}; ok: whether it can be trained.
     """
+    places = list(every(layers))
     wrong = faults(layers)
-    first_wrong = min(wrong, default=len(layers))
-    sound = build(layers[:first_wrong]) or ModelSpec(family="mlp", layers=())
-    rows = sound.rows(shape)
-    shapes: list[Shape | None] = [row.out_shape for row in rows]
-    shapes += [None] * (len(layers) - len(rows))
-    total = sum(row.parameters for row in rows)
-    table: list[dict[str, Any]] = []
-    for index in range(len(layers)):
-        row = rows[index] if index < len(rows) else None
-        out = shapes[index]
-        table.append(
-            {
-                "shape": show(out) if out else None,
-                "parameters": row.parameters if row else 0,
-                "mult_adds": row.mult_adds if row else 0,
-                "share": row.parameters / total if row and total else 0.0,
-                "problems": [_field_problem(layers, index, p) for p in wrong.get(index, [])],
-            }
-        )
+    sound = _sound(layers, wrong, places)
+    tops = sound.rows(shape)
+    rows = list(walk(tops))
+    total = sum(row.parameters for row in tops)
+    table = [_entry(rows[i] if i < len(rows) else None, total) for i in range(len(places))]
+    for i, problems in wrong.items():
+        table[i]["problems"] = [_as_dict(p, field=p.where.rpartition(".")[2]) for p in problems]
     loose: list[dict[str, Any]] = []
-    if not wrong:
-        for problem in sound.problems(shape, n_classes):
-            where = row_of(problem)
-            item = _as_dict(problem, fix=repair(layers, problem, shape, n_classes))
-            (table[where]["problems"] if where is not None else loose).append(item)
-    else:
-        for row in rows:  # a shape fault before the first field fault still counts
-            if row.problem:
-                fix = repair(layers, row.problem, shape, n_classes)
-                table[row.index]["problems"].insert(0, _as_dict(row.problem, fix=fix))
+    rooms = {f"layer {row.label} ({row.kind})": i for i, row in enumerate(rows)}
+    for problem in _told(layers, wrong, sound, shape, n_classes, rows):
+        at = rooms.get(problem.where)
+        (table[at]["problems"] if at is not None else loose).insert(0 if wrong else 999, _as_dict(problem))
     flat = [p for row in table for p in row["problems"]] + loose
-    last = shapes[-1] if shapes else shape
+    last = tops[-1].out_shape if tops else shape
+    complete = not wrong and all(row.out_shape for row in tops) and build(layers) is not None
     return {
         "rows": table,
         "problems": loose,
@@ -201,12 +258,45 @@ def report(layers: list[Raw], shape: Shape, n_classes: int) -> dict[str, Any]:
         "input": show(shape),
         "classes": n_classes,
         "totals": {
-            "layers": len(layers),
+            "layers": len(places),
             "parameters": total,
-            "mult_adds": sum(row.mult_adds for row in rows),
-            "output": show(last) if last else None,
-            "complete": all(s is not None for s in shapes),
+            "mult_adds": sum(row.mult_adds for row in tops),
+            "bytes": FLOAT_BYTES * sum(row.activations for row in tops),
+            "output": show(last) if last and complete else None,
+            "complete": complete,
         },
+    }
+
+
+def _sound(layers: list[Raw], wrong: dict[int, list[Problem]], places: list[tuple[Path, Raw]]) -> ModelSpec:
+    """The stack up to the first top-level layer in which a field is at fault."""
+    first = min((places[i][0][0] for i in wrong), default=len(layers))
+    assert isinstance(first, int)
+    return build(layers[:first]) or ModelSpec(family="mlp", layers=())
+
+
+def _told(
+    layers: list[Raw], wrong: dict[int, list[Problem]], sound: ModelSpec, shape: Shape, n_classes: int,
+    rows: list[Row],
+) -> list[Problem]:  # fmt: skip
+    if wrong:  # a shape fault before the first field fault still counts
+        return [row.problem for row in rows if row.problem]
+    return all_problems(layers, shape, n_classes) if len(sound.layers) < len(layers) else sound.problems(
+        shape, n_classes
+    )  # fmt: skip
+
+
+def _entry(row: Row | None, total: int) -> dict[str, Any]:
+    out = row.out_shape if row else None
+    return {
+        "shape": show(out) if out else None,
+        "parameters": row.parameters if row else 0,
+        "mult_adds": row.mult_adds if row else 0,
+        "bytes": FLOAT_BYTES * row.activations if row else 0,
+        "sees": row.receptive_field if row else None,
+        "times": row.times if row else 1,
+        "share": min(1.0, row.parameters / total) if row and total else 0.0,
+        "problems": [],
     }
 
 
@@ -215,165 +305,29 @@ def all_problems(layers: list[Raw], shape: Shape, n_classes: int) -> list[Proble
     wrong = faults(layers)
     if wrong:
         return [problem for row in sorted(wrong) for problem in wrong[row]]
-    model = build(layers)
-    if model is None:
-        fact = f"it has {len(layers)}"
-        return [Problem(where="model.layers", rule=f"a model has at most {MAX_LAYERS} layers", fact=fact)]
-    return model.problems(shape, n_classes)
+    try:
+        return ModelSpec.model_validate(model_tree(layers)).problems(shape, n_classes)
+    except ValidationError as error:
+        found = problems_of(error, model_tree(layers))
+        last = Fix(label="Remove the last layer", edits=(Edit(action="remove", path=(len(layers) - 1,)),))
+        return [p.model_copy(update={"where": "model.layers", "fix": p.fix or last}) for p in found]
 
 
-def row_of(problem: Problem) -> int | None:
-    """The row a problem stands at: `layer 3 (linear)` → 3."""
-    found = re.match(r"layer (\d+)\b", problem.where)
-    return int(found.group(1)) if found else None
-
-
-def _as_dict(problem: Problem, field: str | None = None, fix: Repair | None = None) -> dict[str, Any]:
+def _as_dict(problem: Problem, field: str | None = None) -> dict[str, Any]:
+    fix = problem.fix
+    edits = [edit.model_dump(mode="json", exclude_none=True) for edit in fix.edits] if fix else []
     return {
         "severity": problem.severity,
         "rule": problem.rule,
         "fact": problem.fact,
         "repair": problem.repair,
         "field": field,
-        "fix": {"label": fix.label, "layers": fix.layers} if fix else None,
+        "fix": {"label": fix.label, "edits": edits} if fix else None,
     }
 
 
-def _field_problem(layers: list[Raw], index: int, problem: Problem) -> dict[str, Any]:
-    name = problem.where.rpartition(".")[2]
-    return _as_dict(problem, field=name, fix=_bounds_repair(layers, index, name))
-
-
-# ---------------------------------------------------------------- repairs
-
-
-def repair(layers: list[Raw], problem: Problem, shape: Shape, n_classes: int) -> Repair | None:
-    """The obvious cure of a located problem, or None where there is more than one sensible way."""
-    index = row_of(problem)
-    if index is None:
-        return None if layers else Repair(f"Add flatten and linear ({n_classes})", _head(n_classes))
-    model = build(layers)
-    if model is None:
-        return None
-    rows = model.rows(shape)
-    before = shape if index == 0 else rows[index - 1].out_shape
-    if before is None:
-        return None
-    if rows[index].problem is not None:
-        return _shape_repair(layers, index, before)
-    if problem.rule.startswith("the last layer must give"):
-        return _output_repair(layers, rows[-1].out_shape or shape, n_classes)
-    if problem.repair.startswith("Remove the "):
-        return Repair(f"Remove {layers[index]['kind']}", without(layers, index))
-    if problem.rule.startswith("parameters are best spread"):
-        return _pool_repair(layers, index, [shape, *(r.out_shape or () for r in rows)])
-    return None
-
-
-def _shape_repair(layers: list[Raw], index: int, shape: Shape) -> Repair | None:
-    raw = layers[index]
-    kind = raw["kind"]
-    if kind == "linear":
-        return Repair("Insert flatten before it", inserted(layers, index, {"kind": "flatten"}))
-    if kind == "group_norm":
-        values = math.prod(shape)  # a group needs more than one of them
-        fits = [d for d in range(1, raw["num_groups"] + 1) if shape[0] % d == 0 and d < values]
-        if not fits:
-            return Repair("Use layer_norm instead", replaced(layers, index, [_fresh("layer_norm")]))
-        return Repair(f"Set num_groups to {fits[-1]}", changed(layers, index, num_groups=fits[-1]))
-    if len(shape) != 3:  # an image layer after flatten
-        flat = max((i for i in range(index) if layers[i]["kind"] == "flatten"), default=None)
-        if flat is None:
-            return Repair(f"Remove {kind}", without(layers, index))
-        return Repair("Move it before flatten", moved(layers, index, flat))
-    channels, height, width = shape
-    if kind == "conv2d":
-        common = math.gcd(channels, raw["out_channels"])
-        if common % raw["groups"]:
-            fit = _divisor(common, raw["groups"])
-            return Repair(f"Set groups to {fit}", changed(layers, index, groups=fit))
-        reach = raw["dilation"] * (raw["kernel_size"] - 1) + 1
-        padding = math.ceil((reach - min(height, width)) / 2)
-        if padding <= 31:
-            return Repair(f"Set padding to {padding}", changed(layers, index, padding=padding))
-        return Repair("Set kernel_size to 1", changed(layers, index, kernel_size=1))
-    if kind in ("max_pool2d", "avg_pool2d"):
-        if raw["padding"] * 2 > raw["kernel_size"]:
-            fit = raw["kernel_size"] // 2
-            return Repair(f"Set padding to {fit}", changed(layers, index, padding=fit))
-        if min(height, width) == 1:
-            return Repair(f"Remove {kind}", without(layers, index))
-        fit = min(height, width)
-        return Repair(f"Set kernel_size to {fit}", changed(layers, index, kernel_size=fit, padding=0))
-    if kind == "instance_norm":
-        return Repair("Use layer_norm instead", replaced(layers, index, [_fresh("layer_norm")]))
-    return None
-
-
-def _output_repair(layers: list[Raw], out: Shape, n_classes: int) -> Repair:
-    if len(out) != 1:
-        return Repair(f"Add flatten and linear ({n_classes})", [*layers, *_head(n_classes)])
-    linear = max((i for i, raw in enumerate(layers) if raw["kind"] == "linear"), default=None)
-    if linear is None or linear < len(layers) - 3:
-        return Repair(f"Add linear ({n_classes})", [*layers, _fresh("linear", out_features=n_classes)])
-    return Repair(f"Set out_features to {n_classes}", changed(layers, linear, out_features=n_classes))
-
-
-def _pool_repair(layers: list[Raw], index: int, inputs: list[Shape]) -> Repair | None:
-    flat = max((i for i in range(index) if layers[i]["kind"] == "flatten"), default=None)
-    if flat is None or len(inputs[flat]) != 3 or min(inputs[flat][1:]) < 2:
-        return None
-    return Repair("Insert max_pool2d before flatten", inserted(layers, flat, _fresh("max_pool2d")))
-
-
-def _bounds_repair(layers: list[Raw], index: int, name: str) -> Repair | None:
-    cls = LAYERS.get(layers[index].get("kind", ""))
-    knob = next((k for k in knobs(cls) if k.name == name), None) if cls else None
-    if knob is None:
-        return None
-    value = layers[index].get(name)
-    fit: Any = knob.default
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if knob.lo is not None and value < knob.lo and not knob.lo_open:
-            fit = knob.lo
-        elif knob.hi is not None and value > knob.hi and not knob.hi_open:
-            fit = knob.hi
-        elif knob.kind == "int" and value != int(value):
-            fit = round(value)
-    return Repair(f"Set {name} to {fit}", changed(layers, index, **{name: fit}))
-
-
-def _divisor(number: int, at_most: int) -> int:
-    return max(d for d in range(1, min(number, at_most) + 1) if number % d == 0)
-
-
-def _fresh(kind: str, **fields: Any) -> Raw:
-    return {"kind": kind, **{k.name: k.default for k in knobs(LAYERS[kind])}, **fields}
-
-
-def _head(n_classes: int) -> list[Raw]:
-    return [_fresh("flatten"), _fresh("linear", out_features=n_classes)]
-
-
-# ---------------------------------------------------------------- edits, each giving a new list
-
-
-def inserted(layers: list[Raw], index: int, layer: Raw) -> list[Raw]:
-    return [*layers[:index], layer, *layers[index:]]
-
-
-def without(layers: list[Raw], index: int) -> list[Raw]:
-    return [*layers[:index], *layers[index + 1 :]]
-
-
-def changed(layers: list[Raw], index: int, **fields: Any) -> list[Raw]:
-    return replaced(layers, index, [{**layers[index], **fields}])
-
-
-def replaced(layers: list[Raw], index: int, new: list[Raw]) -> list[Raw]:
-    return [*layers[:index], *new, *layers[index + 1 :]]
-
-
-def moved(layers: list[Raw], index: int, to: int) -> list[Raw]:
-    rest = without(layers, index)
-    return inserted(rest, to, layers[index])
+def fitted(layers: list[Raw], shape: Shape, n_classes: int) -> list[Raw]:
+    """The stack with as many outputs as there are classes, where that is the one thing amiss."""
+    found = all_problems(layers, shape, n_classes)
+    output = next((p for p in found if p.rule.startswith("the last layer must give")), None)
+    return clean(apply(layers, output.fix)) if output and output.fix else layers

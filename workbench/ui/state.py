@@ -27,12 +27,21 @@ from workbench.ui import stack
 S = TypeVar("S", bound=Spec)
 DRAFT_ID = re.compile(r"[A-Za-z0-9_-]{4,40}")
 FIRST_PRESET = "cnn-mnist"
+KEPT_S = 30 * 86_400.0  # a draft that nobody touched for so long is forgotten
 
 
 def store() -> Store:
-    """The store of this app, opened once per process and home."""
+    """The store of this app, opened once per process and home. Raises StoreError when it cannot be
+    opened as it is, or when its file was removed or replaced since."""
     names = ("WORKBENCH_HOME", "WORKBENCH_STORE", "WORKBENCH_ARTIFACTS")
-    return _store(tuple(os.environ.get(name, "") for name in names))
+    opened = _store(tuple(os.environ.get(name, "") for name in names))
+    opened.must_be_there()
+    return opened
+
+
+def reopen() -> None:
+    """Let go of the store, so that the next look opens what is there then."""
+    _store.clear()
 
 
 @st.cache_resource(show_spinner=False)
@@ -45,12 +54,15 @@ class Draft:
     """The next run, as far as it is thought out.
 
     tree: a RunSpec as plain data; its model may be wrong. rev: grows when something other than its
-    own form changed the draft (a preset, an import), so that the forms start afresh.
+    own form changed the draft (a preset, an import), so that the forms start afresh. parent: the run
+    it is a fork of, and checkpoint the one it takes the weights of; empty: neither.
     """
 
     id: str
     tree: dict[str, Any]
     rev: int = 0
+    parent: str = ""
+    checkpoint: str = ""
 
     @property
     def layers(self) -> list[stack.Raw]:
@@ -94,20 +106,26 @@ def draft() -> Draft:
         st.query_params["draft"] = draft_id
     text = store().drafts.get(draft_id)
     if text:
-        kept = json.loads(text)
-        return Draft(draft_id, kept["spec"], kept["rev"])
+        kept = json.loads(text)  # drafts of older versions name no parent
+        parent, checkpoint = str(kept.get("parent") or ""), str(kept.get("checkpoint") or "")
+        return Draft(draft_id, kept["spec"], kept["rev"], parent, checkpoint)
     return Draft(draft_id, _tree(PRESETS[FIRST_PRESET].spec))
 
 
 def save(changed: Draft) -> Draft:
     """Keep the draft. Cheap enough for every keystroke (one row)."""
-    store().drafts.put(changed.id, json.dumps({"rev": changed.rev, "spec": changed.tree}))
+    kept = {"rev": changed.rev, "spec": changed.tree}
+    if changed.parent:
+        kept |= {"parent": changed.parent, "checkpoint": changed.checkpoint}
+    store().drafts.put(changed.id, json.dumps(kept))
     return changed
 
 
-def begin(spec: RunSpec) -> Draft:
-    """A new draft from a whole spec (a preset, a fork, an import), kept and made current."""
-    fresh = save(Draft(_new_id(), _tree(spec), rev=1))
+def begin(spec: RunSpec, *, parent: str = "", checkpoint: str = "") -> Draft:
+    """A new draft from a whole spec (a preset, a fork, an import), kept and made current. Lets go of
+    drafts that were not touched for a month."""
+    store().drafts.prune(KEPT_S)
+    fresh = save(Draft(_new_id(), _tree(spec), 1, parent, checkpoint))
     st.session_state["draft_id"] = fresh.id
     return fresh
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import streamlit as st
@@ -11,17 +12,20 @@ from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.figures.theme import BAD, GOOD, PLAIN, WARN
 from workbench.jobs.check import CheckReport, check, gpu_count
 from workbench.specs.data import DataSpec
-from workbench.specs.errors import Problem, SpecError, WorkbenchError
+from workbench.specs.errors import Problem, RunError, SpecError, WorkbenchError
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
-from workbench.ui import datasets
+from workbench.ui import datasets, nav
+from workbench.ui.augment import augment_form
 from workbench.ui.errors import problem_boxes
 from workbench.ui.forms import fill
-from workbench.ui.marks import message, section
-from workbench.ui.plan import Plan, checklist, device_words, plan
+from workbench.ui.lineage import fork
+from workbench.ui.marks import message, plain, section
+from workbench.ui.plan import Plan, checklist, device_words, has_batch_norm, plan
 from workbench.ui.presets import launch
 from workbench.ui.state import Draft, save, store
+from workbench.ui.steer import freeze_choice
 
 FIRST = ("batch_size", "epochs")
 DEFAULT_NAMES = {"run", *PRESETS}
@@ -37,6 +41,7 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
             now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training"
         )
         problems += found
+        training = training.model_copy(update={"freeze": freeze(now, training, f"freeze.{key}")})
     with st.container(border=True, key="box-data"):
         section("Data")
         spec = now.section("data", DataSpec)
@@ -47,6 +52,9 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
         data, found = fill(
             spec.model_copy(update={"name": name}), key=f"data.{key}", skip={"name"}, where="data"
         )
+        problems += found
+        augment, found = augment_form(spec.augment, key=f"augment.{key}")
+        data = data.model_copy(update={"augment": augment})
         problems += found
     with st.container(border=True, key="box-task"):
         section("Targets", help="What the model's scores are compared with")
@@ -60,6 +68,15 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
     if changed != now:
         save(changed)
     return changed, problems
+
+
+def freeze(now: Draft, training: TrainingSpec, key: str) -> tuple[int, ...]:
+    """The frozen layers, by name; as they are while the model cannot be read."""
+    try:
+        spec = now.with_(training=training).spec()
+    except SpecError:
+        return training.freeze
+    return tuple(freeze_choice(spec, key=key))
 
 
 def identity(now: Draft) -> Draft:
@@ -89,9 +106,8 @@ def identity(now: Draft) -> Draft:
 def planned(spec: RunSpec) -> Plan | None:
     """Counts of the run, or None while its data set cannot serve; the check says why."""
     try:
-        return plan(
-            spec.training, datasets.split_sizes(catalog.with_shipped(store(), spec.data.name), spec.data)
-        )
+        sizes = datasets.split_sizes(catalog.with_shipped(store(), spec.data.name), spec.data)
+        return plan(spec.training, sizes, batch_norm=has_batch_norm(spec))
     except WorkbenchError:
         return None
 
@@ -132,7 +148,30 @@ def checked(now: Draft) -> tuple[RunSpec | None, CheckReport | None]:
     return spec, check(store(), spec)
 
 
-def launch_button(spec: RunSpec | None, reasons: list[str]) -> None:
+def origin(now: Draft, spec: RunSpec | None) -> tuple[Draft, list[str]]:
+    """Where a fork starts from, with a way to fresh weights; and what stands against its launch."""
+    if not now.parent:
+        return now, []
+    reasons: list[str] = []
+    try:
+        parent = store().runs.get(now.parent)
+    except RunError:
+        st.warning("The run it was forked from is gone; it starts with fresh weights.")
+        return save(replace(now, parent="", checkpoint="")), []
+    with st.container(border=True, key="origin", gap="xsmall"):
+        start = f"Starts from {now.checkpoint} of" if now.checkpoint else "With fresh weights; a fork of"
+        st.caption(start)
+        nav.link("live", plain(parent.name, 60), icon=":material/call_split:", run=parent.id)
+        if now.checkpoint and spec is not None and spec.model != parent.spec.model:
+            reasons.append("model: weights fit only the architecture that learned them")
+            st.error("The model was changed, but weights fit only the architecture that learned them.")
+        if now.checkpoint and st.button("Use fresh weights", key="draft.fresh", icon=":material/refresh:"):
+            save(replace(now, checkpoint=""))
+            st.rerun()
+    return now, reasons
+
+
+def launch_button(now: Draft, spec: RunSpec | None, reasons: list[str]) -> None:
     """Start the run, or say why not."""
     blocked = spec is None or bool(reasons)
     why = (
@@ -151,6 +190,8 @@ def launch_button(spec: RunSpec | None, reasons: list[str]) -> None:
         st.caption(why or "")
     if pressed and spec is not None:
         try:
+            if now.parent:
+                nav.go("live", run=fork(spec, now.parent, now.checkpoint))
             launch(spec)
         except WorkbenchError as error:
             problem_boxes(error.problems)

@@ -1,8 +1,10 @@
 """The second warm process: answers what pages and the command line ask, over a Unix socket.
 
 Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}]}; evaluate {run,
-checkpoint, data}; summary {spec}. One question is worked on at a time; the rest wait. The process
-belongs to its supervisor and leaves when that is gone.
+checkpoint, data}; summary {spec}; augment {data, n, seed, step};
+hardest {run, checkpoint, split} (worker/samples.py);
+trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
+a time; the rest wait. The process belongs to its supervisor and leaves when that is gone.
 """
 
 from __future__ import annotations
@@ -27,24 +29,35 @@ from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.run import from_dict
 from workbench.store import Store, open_store
 from workbench.worker.judge import judge
+from workbench.worker.nursery import Nursery
 from workbench.worker.predict import predict
+from workbench.worker.preview import augmented
 from workbench.worker.process import stamp
+from workbench.worker.samples import Samples
 from workbench.worker.trained import Shelf
+from workbench.worker.trials import Trials, work
 
 WAITING = 16  # connections that may queue
+AT_ONCE = ("ping", "trial_look", "trial_stop")  # quick, and never behind a long evaluation
 
 
 class Answers:
     """The verbs. Plain functions behind them; the command line calls `answer` without a socket."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, nursery: Nursery | None = None) -> None:
         self.store = store
         self.shelf = Shelf(store)
+        trials = Trials(nursery)
         self.verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "ping": lambda payload: {"pid": os.getpid()},
             "predict": self._predict,
             "evaluate": self._evaluate,
             "summary": self._summary,
+            "hardest": Samples(store, self.shelf).look,
+            "augment": lambda payload: augmented(self.store, payload),
+            "trial_begin": trials.begin,
+            "trial_look": trials.look,
+            "trial_stop": trials.stop,
         }
 
     def answer(self, verb: str, payload: Mapping[str, Any]) -> Any:
@@ -74,11 +87,12 @@ class Answers:
 def main() -> int:
     """Serve until the supervisor is gone or says so (SIGTERM)."""
     parent = os.getppid()
+    nursery = Nursery(work)  # before the first thread
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 2)))  # trainings come first
     store = open_store()
-    answers = Answers(store)
+    answers = Answers(store, nursery)
     turn = threading.Lock()
     with contextlib.closing(_listen(store)) as listener:
         while not over.is_set() and os.getppid() == parent:
@@ -117,7 +131,7 @@ def _reply(question: Any, answers: Answers, turn: threading.Lock) -> dict[str, A
     began = time.monotonic()
     verb = str(question.get("verb")) if isinstance(question, dict) else "?"
     try:
-        with turn:
+        with contextlib.nullcontext() if verb in AT_ONCE else turn:
             return {"answer": answers.answer(verb, question["payload"])}
     except WorkbenchError as error:
         return {"error": {"kind": type(error).__name__, "problems": [p.model_dump() for p in error.problems]}}

@@ -25,7 +25,7 @@ def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, 
     """`{"metrics": {"loss", "accuracy"}, "confusion": [[…]], …}`; confusion rows are true classes.
 
     data: None for the run's own test split (validation where there is none); a registered set's name
-    or a folder or archive for all images of that. Raises DataError.
+    or else a folder or archive for all images of that. Raises DataError.
     """
     name, split = _own(trained) if data is None else _other(store, trained, data)
     found = evaluate(trained.model, split, trained.data, trained.task, device="cpu")
@@ -49,8 +49,8 @@ def _own(trained: Trained) -> tuple[str, Split]:
 
 def _other(store: Store, trained: Trained, data: str) -> tuple[str, Split]:
     path = Path(data).expanduser()
-    if not path.exists():
-        known = {row.name: row for row in catalog.list(store)}
+    known = {row.name: row for row in catalog.list(store)}
+    if data in known or not path.exists():  # a folder that happens to be called like a set is ./NAME
         if data not in known:
             raise DataError.of(
                 data, "data is a folder, an archive or a registered set", "it is none of them",

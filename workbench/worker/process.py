@@ -74,13 +74,23 @@ def sacrifice_first() -> None:
 
 def out_of_memory_kills() -> int:
     """How many processes the kernel has ended for want of memory, in this container or machine."""
-    for path, key in (("/sys/fs/cgroup/memory.events", "oom_kill"), ("/proc/vmstat", "oom_kill")):
+    group = "/sys/fs/cgroup"
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        group += next(line for line in lines if line.startswith("0::")).removeprefix("0::").rstrip("/")
+    for path in (f"{group}/memory.events", "/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with contextlib.suppress(OSError, ValueError):
             for line in Path(path).read_text().splitlines():
                 name, _, value = line.partition(" ")
-                if name == key:
+                if name == "oom_kill":
                     return int(value)
     return 0
+
+
+def say(text: str) -> None:
+    """A line of the supervisor's log. A full disk must not end the one who says that it is full."""
+    with contextlib.suppress(OSError):
+        print(f"{stamp()} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
 
 
 def stamp() -> str:

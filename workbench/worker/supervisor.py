@@ -5,8 +5,8 @@ waited longest whenever a slot is free, and writes `lost` for one that vanished.
 moment, by `kill -9` too: runs go on without it, and the next supervisor finds them in the store by
 pid and start time. A second supervisor on the same home leaves at once.
 
-Slots: WORKBENCH_SLOTS runs at a time (default 1). A paused run keeps its slot, because it keeps its
-memory: what was started beside it might not fit, and resuming must never have to wait.
+Which run may start, and on which device, `jobs.queue` decides. A paused run keeps its slot, because it
+keeps its memory: what was started beside it might not fit, and resuming must never have to wait.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ import psutil
 
 from workbench.jobs.launch import LEASE, LEASE_TTL_S, WANTED
 from workbench.jobs.launch import supervisor as living
+from workbench.jobs.queue import places
+from workbench.jobs.slots import Settings, from_environment
 from workbench.jobs.source import loaded_stamp
-from workbench.records import Event, RunState
 from workbench.specs.errors import WorkbenchError
-from workbench.store import RunRow, Store, open_store
+from workbench.store import Store, open_store
 from workbench.store.states import HOST, started_at
-from workbench.worker.process import UNRECORDED, fork_off, out_of_memory_kills, stamp
+from workbench.worker.bury import Undertaker, ending
+from workbench.worker.process import fork_off, out_of_memory_kills, say
 
 TICK_S = 0.05
 RENEW_EVERY_S = 1.0
@@ -42,20 +44,20 @@ ANSWERS_PAUSE_S = 5.0  # between two starts of the answering process
 class Supervisor:
     """The loop and what it remembers. Everything that must outlive it is in the store."""
 
-    def __init__(self, store: Store, holder: str, *, slots: int, idle_s: float) -> None:
+    def __init__(self, store: Store, holder: str, *, settings: Settings, idle_s: float) -> None:
         self.store = store
         self.holder = holder
-        self.slots = slots
+        self.settings = settings
         self.idle_s = idle_s
         self.leaving: str | None = None  # why, once it is decided
         self.runs: dict[int, tuple[str, int]] = {}  # pid -> (run id, the kernel's memory kills before)
-        self.vanished: dict[str, str] = {}  # run id -> why, while the store cannot take the record
+        self.undertaker = Undertaker(store)
         self.answers: int | None = None
         self._answers_started = -1e9
         self._home = identity(store.home)
         self._last_called = 0  # Unix ns
         self._renewed = time.monotonic()
-        self._needed = time.time()
+        self._needed = time.monotonic()
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # ------------------------------------------------------------ the loop
@@ -94,6 +96,7 @@ class Supervisor:
             latest = (self.store.home / WANTED).stat().st_mtime_ns
             if latest != self._last_called:
                 self._last_called = latest
+                self._needed = time.monotonic()
                 return True
         return False
 
@@ -111,15 +114,14 @@ class Supervisor:
             if not self.store.leases.acquire(LEASE, self.holder, me, started_at(me), HOST, LEASE_TTL_S):
                 self.leaving = "another supervisor holds the lease"
                 return
-        self._bury()
+        self.undertaker.look_around({run_id for run_id, _ in self.runs.values()})
         self._keep_answers()
         self._leave_when_idle()
 
     def _leave_when_idle(self) -> None:
-        self._needed = max(self._needed, self._last_called / 1e9)
         if self.runs or self.store.runs.active() or self.store.runs.next_queued():
-            self._needed = time.time()
-        if self.idle_s and time.time() - self._needed > self.idle_s:
+            self._needed = time.monotonic()
+        if self.idle_s and time.monotonic() - self._needed > self.idle_s:
             self.leaving = f"nobody needed it for {self.idle_s:g} s"
 
     def _leave(self) -> None:
@@ -133,22 +135,24 @@ class Supervisor:
     # ------------------------------------------------------------ starting
 
     def _start_next(self) -> bool:
-        """Fork a process for the run that waits longest, if a slot is free; whether it did."""
-        row = self.store.runs.next_queued()
-        if row is None:
+        """Fork a process for the first waiting run that a slot is free for; whether there was one."""
+        waiting = self.store.runs.waiting(held=False)  # thousands may be held, and cost nothing
+        if not waiting:
             return False
-        if sum(other.state.is_active for other in self.store.runs.active()) >= self.slots:
+        place = next((place for place in places(self.store, self.settings, waiting) if place.slot), None)
+        if place is None:
             return False
+        row, slot = place.row, place.slot
         kills = out_of_memory_kills()
         log = self.store.log_path(row.id)
         self.store.close()  # database connections do not survive a fork
-        pid = fork_off(lambda: _run(row.id), log=log, title="workbench-run")
+        pid = fork_off(lambda: _run(row.id, slot), log=log, title="workbench-run")
         self.runs[pid] = (row.id, kills)
         # Both sides claim; whoever comes first, the claim names the child. So neither a parent nor
         # a child that dies in this very moment leaves a run that two processes work on.
         with contextlib.suppress(psutil.NoSuchProcess):
-            self.store.runs.claim(row.id, pid, started_at(pid), HOST)
-        say(f"run {row.id} ({row.name}): process {pid}")
+            self.store.runs.claim(row.id, pid, started_at(pid), HOST, slot=slot)
+        say(f"run {row.id} ({row.name}): process {pid} on {slot}")
         return True
 
     def _keep_answers(self) -> None:
@@ -176,89 +180,24 @@ class Supervisor:
                 return found
             found = True
             if pid == self.answers:
-                say(f"answering: process {pid} ended, {_ending(status)}")
+                say(f"answering: process {pid} ended, {ending(status)}")
                 self.answers = None
             elif pid in self.runs:
                 run_id, kills = self.runs.pop(pid)
-                say(f"run {run_id}: process {pid} ended, {_ending(status)}")
-                self.vanished[run_id] = fact = _fact(status, out_of_memory_kills() > kills)
-                self._lost(run_id, pid, fact)
-                del self.vanished[run_id]
-
-    def _bury(self) -> None:
-        """Write `lost` for runs whose process is gone and was not our child: a former supervisor's."""
-        ours = {run_id for run_id, _ in self.runs.values()}
-        for row in self.store.runs.active():
-            if row.state is RunState.LOST and row.id not in ours and row.pid:
-                unseen = "it is gone, and no supervisor was there to see why"
-                self._lost(row.id, row.pid, self.vanished.get(row.id, unseen))
-                self.vanished.pop(row.id, None)
-
-    def _lost(self, run_id: str, pid: int, fact: str) -> None:
-        """The exit record of a process that left none. Does nothing when there is one."""
-        try:
-            row = self.store.runs.get(run_id)
-        except WorkbenchError:
-            return  # deleted meanwhile
-        # `pid` must still be the run's: it may have been resumed under another process already.
-        if row.pid != pid or row.state is not RunState.LOST:
-            return
-        error = {
-            "where": "the run's process",
-            "rule": "it must live until it has written its exit record",
-            "fact": fact,
-            "repair": f"Resume the run: {_going_on(self.store, row)}",
-            "traceback": None,
-        }
-        if self.store.runs.exit(run_id, "lost", error):
-            text = f"Lost at step {row.step}: {fact}."
-            self.store.events.add(run_id, Event("lost", text, row.step, row.epoch, time.time()))
-            say(f"run {run_id}: lost, {fact}")
+                say(f"run {run_id}: process {pid} ended, {ending(status)}")
+                self.undertaker.ended(run_id, pid, status, out_of_memory_kills() > kills)
 
 
-def _going_on(store: Store, row: RunRow) -> str:
-    with contextlib.suppress(Exception):
-        for info in store.checkpoints.list(row.id):
-            if info.name == "last":
-                return f"it goes on from step {info.step}."
-    return "it starts again, as no checkpoint was saved yet."
-
-
-def _ending(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    return f"status {os.WEXITSTATUS(status)}"
-
-
-def _fact(status: int, memory_kill: bool) -> str:
-    if not os.WIFSIGNALED(status):
-        if os.WEXITSTATUS(status) == UNRECORDED:
-            return "it failed when the store took nothing more: the disk was full or the database refused"
-        return f"it ended by itself with status {os.WEXITSTATUS(status)} (see the log)"
-    number = os.WTERMSIG(status)
-    if number == signal.SIGKILL and memory_kill:
-        return "the system ran out of memory and killed it (SIGKILL)"
-    if number == signal.SIGKILL:
-        return "it was killed (SIGKILL)"
-    return f"it was ended by {signal.Signals(number).name} (see the log)"
-
-
-def _run(run_id: str) -> int:
+def _run(run_id: str, slot: str | None) -> int:
     from workbench.worker import train  # noqa: PLC0415  (torch: loaded only once the lease is ours)
 
-    return train.main(run_id)
+    return train.main(run_id, slot)
 
 
 def _answer() -> int:
     from workbench.worker import answering  # noqa: PLC0415
 
     return answering.main()
-
-
-def say(text: str) -> None:
-    """A line of the supervisor's log. A full disk must not end the one who says that it is full."""
-    with contextlib.suppress(OSError):
-        print(f"{stamp()} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
@@ -278,9 +217,15 @@ def whole_number(name: str, default: int) -> int:
 def main(after: str = "") -> int:
     """Take the lease, load torch, serve. after: the holder whose place it is to take."""
     began = time.monotonic()
-    store = open_store()
+    try:
+        store = open_store()
+    except WorkbenchError as error:  # damaged, or a newer version's: to be read in the log
+        say(f"the store does not open: {error}")
+        return 1
     me = psutil.Process()
-    holder = f"{loaded_stamp()}/{uuid.uuid4().hex[:12]}"
+    settings = from_environment()
+    # The settings are in the lease, so that whoever asks why a run waits knows what decides.
+    holder = f"{loaded_stamp()}/{uuid.uuid4().hex[:12]}/{settings.to_text()}"
     while not store.leases.acquire(LEASE, holder, me.pid, started_at(me.pid), HOST, WARMING_TTL_S):
         present = living(store)  # a dead holder's lease is released by looking
         if (present and present.holder != after) or time.monotonic() - began > SUCCEED_S:
@@ -288,17 +233,14 @@ def main(after: str = "") -> int:
         time.sleep(0.02)
     with contextlib.suppress(OSError):  # Linux only; shows in ps and top
         Path("/proc/self/comm").write_text("workbench-super")
-    supervisor = Supervisor(
-        store, holder,
-        slots=max(1, whole_number("WORKBENCH_SLOTS", 1)),
-        idle_s=float(whole_number("WORKBENCH_IDLE_S", 3600)),
-    )  # fmt: skip
+    idle_s = float(whole_number("WORKBENCH_IDLE_S", 3600))
+    supervisor = Supervisor(store, holder, settings=settings, idle_s=idle_s)
     from workbench.worker import warm  # noqa: PLC0415
 
     warm.warm_up()
     store.leases.renew(LEASE, holder, LEASE_TTL_S)
     size = f"{me.memory_info().rss / 1e6:.0f} MB, {me.num_threads()} thread(s)"
-    say(f"ready after {time.monotonic() - began:.1f} s, {size}, {supervisor.slots} slot(s)")
+    say(f"ready after {time.monotonic() - began:.1f} s, {size}, slots {settings.to_text()}")
     supervisor.serve()
     return 0
 

@@ -22,27 +22,34 @@ from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
 from workbench.engine.flush import Flush
+from workbench.jobs import steering
+from workbench.jobs.steering import START
 from workbench.models.build import build
 from workbench.probes.watch import Watcher
 from workbench.records import Event
 from workbench.specs.errors import RunError, StoreError
+from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store, open_store
 from workbench.store.states import HOST, started_at
 from workbench.tasks.classification import task_for
 from workbench.worker.control import StoreControl
-from workbench.worker.faults import describe
+from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
+from workbench.worker.sinks import Sinks
 from workbench.worker.vitals import Vitals
 
 LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
 
 
-def main(run_id: str) -> int:
-    """The process's body: 0 when the run ended as it should, 1 when it failed."""
+def main(run_id: str, slot: str | None = None) -> int:
+    """The process's body: 0 when the run ended as it should, 1 when it failed.
+
+    slot: the device the supervisor chose; None leaves it to the spec.
+    """
     sacrifice_first()
     store = open_store()
     me = os.getpid()
-    if not store.runs.claim(run_id, me, started_at(me), HOST) and store.runs.get(run_id).pid != me:
+    if not store.runs.claim(run_id, me, started_at(me), HOST, slot=slot) and store.runs.get(run_id).pid != me:
         return 0  # somebody else has it, or it was stopped while it waited
     control = StoreControl(store, run_id)
     signal.signal(signal.SIGTERM, lambda *_: control.terminate())
@@ -55,6 +62,7 @@ def main(run_id: str) -> int:
         vitals.stop()
         return 1 if session.failed(error) else UNRECORDED
     vitals.stop()
+    _patiently(lambda: store.runs.update(run_id, peak_bytes=vitals.measure_peak()))
     _patiently(lambda: store.runs.exit(run_id, outcome))
     store.close()
     return 0
@@ -69,18 +77,20 @@ class Session:
         self.control = control
         self.vitals = vitals
         self.doing = "starting"  # what is being done, for the error record
+        self.sinks = Sinks()
         self.step = row.step
         self.epoch = row.epoch
 
     def run(self) -> str:
-        """Train to the end; "finished" or "stopped"."""
-        spec, store = self.row.spec, self.store
+        """Train to the end, or as far as asked; "finished", "stopped" or "parked"."""
+        store = self.store
+        spec = placed(self.row.spec, self.row.slot)
         _log(f"run {self.row.id} ({self.row.name}), process {os.getpid()}, seed {spec.seed}")
         torch.set_num_threads(spec.training.threads or usable_threads())
         self.doing = "loading the data"
-        data = catalog.load(store, spec.data)
+        data = self._data()
         self.doing = "building the model"
-        task = task_for(spec.task, len(data.classes))
+        task = task_for(spec.task, len(data.classes), data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
         watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
         self.doing = "reading the checkpoint"
@@ -88,12 +98,25 @@ class Session:
         if resume is None and self.row.parent and self.row.parent_checkpoint:
             self._take_weights(model)
         self._say_where_it_starts(data)
-        self.doing = "training"
+        self.sinks = Sinks.over(store, store.runs.get(self.row.id))
+        ledger = store.ledger.list(self.row.id)
+        self.doing = TRAINING
         outcome = None
-        for flush in fit(model, data, task, spec, watch=watch, control=self.control, resume=resume):
+        for flush in fit(
+            model, data, task, spec, watch=watch, control=self.control, resume=resume, ledger=ledger
+        ):
             self._write(flush)
             outcome = flush.outcome
+        self._warn(self.sinks.close(outcome or "finished"))
         return outcome or "finished"
+
+    def _data(self) -> Dataset:
+        """The version of the data set that this run saw first; the newest when it starts."""
+        version = self.row.data_version
+        if version is None:
+            version = catalog.with_shipped(self.store, self.row.spec.data.name).version
+            self.store.runs.update(self.row.id, data_version=version)
+        return catalog.load(self.store, self.row.spec.data, version)
 
     # ------------------------------------------------------------ starting points
 
@@ -128,9 +151,13 @@ class Session:
         return found
 
     def _take_weights(self, model: torch.nn.Module) -> None:
+        """The parent's weights as they were when this run was forked off."""
         parent, name = str(self.row.parent), str(self.row.parent_checkpoint)
-        model.load_state_dict(model_tensors(self.store.checkpoints.read(parent, name)))
-        self._event("started", f"Weights taken from checkpoint {name} of run {parent}.")
+        own = [info for info in self.store.checkpoints.list(self.row.id) if info.name == START]
+        whose, kept = (self.row.id, START) if own else (parent, name)
+        model.load_state_dict(model_tensors(self.store.checkpoints.read(whose, kept)))
+        at = f" (step {own[0].step:,})" if own else ""
+        self._event("started", f"Weights taken from checkpoint {name}{at} of run {parent}.")
 
     def _say_where_it_starts(self, data: Dataset) -> None:
         sizes = f"{len(data.train.y)} train, {len(data.validation.y)} validation, {len(data.test.y)} test"
@@ -145,9 +172,10 @@ class Session:
         self.step, self.epoch = flush.step, flush.epoch
         _patiently(
             lambda: self.store.flush(
-                self.row.id, records, step=flush.step, epoch=flush.epoch, total_steps=flush.total_steps,
-                eta_s=flush.eta_s, device=flush.device, telemetry_share=flush.telemetry_share,
-                phase=flush.phase,
+                self.row.id, records, flush.changes, step=flush.step, epoch=flush.epoch,
+                total_steps=flush.total_steps, eta_s=flush.eta_s, device=flush.device,
+                telemetry_share=flush.telemetry_share, phase=flush.phase, peak_bytes=self.vitals.peak_bytes,
+                active_s=flush.active_s,
             )
         )  # fmt: skip
         self.vitals.flushed()
@@ -156,6 +184,7 @@ class Session:
                 _log(f"step {record.step}: {record.text}")
         for saved in flush.checkpoints:
             self._save(saved)
+        self._warn(self.sinks.write(flush))
 
     def _save(self, saved: Any) -> None:
         _patiently(
@@ -165,13 +194,23 @@ class Session:
             )
         )  # fmt: skip
 
+    def _warn(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._event("warning", sentence)
+
     def _event(self, kind: str, text: str) -> None:
         _log(text)
         self.store.events.add(self.row.id, Event(kind, text, self.step, self.epoch, time.time()))
 
     def failed(self, error: BaseException) -> bool:
         """Log it and write the exit record; if even that fails (False), the supervisor will write `lost`."""
-        record = describe(error, self.doing)
+        spec, saved = None, None
+        with contextlib.suppress(Exception):  # the store may be what failed
+            spec = steering.now(self.store, self.row, upto=self.step)
+            names = ("last", "best")
+            saved = next((i.step for i in self.store.checkpoints.list(self.row.id) if i.name in names), None)
+        record = describe(error, self.doing, spec, saved)
+        self.sinks.close("failed")
         with contextlib.suppress(OSError):  # the log's disk may be what is full
             print(record["traceback"], file=sys.stderr)
         sentence = f"Failed while {self.doing}: {record['fact']}"
@@ -181,6 +220,13 @@ class Session:
             _patiently(lambda: self.store.runs.exit(self.row.id, "failed", record))
             return True
         return False
+
+
+def placed(spec: RunSpec, slot: str | None) -> RunSpec:
+    """The spec on the device of its slot."""
+    if slot is None:
+        return spec
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"device": slot})})
 
 
 def usable_threads() -> int:

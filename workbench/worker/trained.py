@@ -84,4 +84,4 @@ class Shelf:
         for kept in self._kept.values():
             if kept.row.spec.data == spec and kept.row.id == row.id:
                 return kept.data
-        return catalog.load(self.store, spec)
+        return catalog.load(self.store, spec, row.data_version)

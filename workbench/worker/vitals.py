@@ -3,14 +3,19 @@
 Keys: system/cpu_percent (the whole machine, 0 to 100), system/memory_mb (resident memory of the
 run's process, 1e6 bytes), and on NVIDIA GPUs system/gpu_percent (busy share of the device) and
 system/gpu_memory_mb (in use on the device, by everybody).
+
+The peak of the memory that is the run's own is measured too: on the CPU pages that no other process
+shares (a forked run shares most of torch with its supervisor), on a GPU what torch has reserved there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,7 @@ from workbench.store import Store
 
 BEAT_EVERY_S = 1.0
 SAMPLE_EVERY_S = 2.0
+KIB = 1024
 
 
 class Vitals:
@@ -34,6 +40,8 @@ class Vitals:
         self._samples: list[tuple[float, dict[str, float]]] = []
         self._beaten = time.monotonic()
         self._gpu: Any = None
+        self._device = "cpu"
+        self.peak_bytes: int | None = None  # most memory of its own so far, on its device
         self._process = psutil.Process()
         self._thread = threading.Thread(target=self._watch, name="vitals", daemon=True)
 
@@ -51,6 +59,7 @@ class Vitals:
 
     def use_device(self, device: str) -> None:
         """Follow this GPU as well ("cuda:0 …"); anything else has none to follow."""
+        self._device = device.replace(",", " ").split()[0] if device.strip() else "cpu"
         if self._gpu is None and device.startswith("cuda"):
             self._gpu = _gpu_handle(device) or False
 
@@ -80,6 +89,7 @@ class Vitals:
             now = time.monotonic()
             if now - sampled >= SAMPLE_EVERY_S:
                 sampled = now
+                self.measure_peak()
                 with contextlib.suppress(Exception):  # a sample missed is no reason to end a run
                     values = self._measure()
                     with self._lock:
@@ -90,6 +100,14 @@ class Vitals:
                 with contextlib.suppress(Exception):  # a locked database: the next beat will do
                     self._store.runs.beat(self._run_id)
 
+    def measure_peak(self) -> int | None:
+        """Look at the memory once more; the peak so far. Any thread may ask."""
+        with contextlib.suppress(Exception):  # not on this system: it stays unknown
+            taken = own_bytes() if self._device == "cpu" else _reserved_bytes(self._device)
+            if taken:
+                self.peak_bytes = max(self.peak_bytes or 0, taken)
+        return self.peak_bytes
+
     def _measure(self) -> dict[str, float]:
         values = {
             "system/cpu_percent": psutil.cpu_percent(),
@@ -98,6 +116,37 @@ class Vitals:
         if self._gpu:
             values.update(_gpu_values(self._gpu))
         return values
+
+
+def own_bytes() -> int:
+    """The most memory that this process has had to itself, in bytes: pages shared with nobody.
+
+    Linux keeps the peak of all resident pages (VmHWM); how many of them are shared is as of now.
+    Elsewhere the resident memory must do.
+    """
+    if not psutil.LINUX:
+        return int(psutil.Process().memory_info().rss)
+    facts = _kib("/proc/self/smaps_rollup")
+    own, resident = facts["Private_Clean"] + facts["Private_Dirty"], facts["Rss"]
+    return KIB * (own + max(0, _kib("/proc/self/status")["VmHWM"] - resident))
+
+
+def _kib(path: str) -> dict[str, int]:
+    """The lines `Name:  123 kB` of a file of the kernel."""
+    found = {}
+    for line in Path(path).read_text(encoding="ascii", errors="replace").splitlines():
+        name, _, rest = line.partition(":")
+        if rest.endswith(" kB"):
+            found[name] = int(rest[:-3])
+    return found
+
+
+def _reserved_bytes(device: str) -> int:
+    """What torch has reserved at most on a GPU. Asks its own books, never the device."""
+    torch: Any = sys.modules["torch"]
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_reserved(int(device.partition(":")[2] or 0)))
+    return int(torch.mps.driver_allocated_memory()) if device.startswith("mps") else 0
 
 
 def _gpu_handle(device: str) -> Any:

@@ -5,6 +5,7 @@ import { Series } from "./series.js";
 const FEEDS = (window.__workbenchFeeds ??= new Map());
 const HIDDEN_MS = 15000; // a tab hidden this long lets go of its socket
 const LINGER_MS = 400; // views come and go while Streamlit redraws; the socket outlives that
+const LOG_LIMIT = 4_000_000; // characters of the log's end that are kept
 const TYPES = { uint8: Uint8Array, int32: Int32Array, float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
 
 /** The feed of a run; made when first asked for. */
@@ -28,6 +29,9 @@ class Feed {
     this.past = new Map(); // topic as subscribed → tiles or panel of the step that was asked for
     this.steps = new Map(); // topic in the store → steps
     this.log = { text: "", start: 0, more: false, loaded: false };
+    this.page = null; // the part of the log that was asked for
+    this.found = null; // the lines that a search found
+    this.trouble = ""; // why the server cannot read the store
     this.cursor = "";
     this.views = new Set();
     this.wants = new Map(); // topic → number of views
@@ -143,10 +147,15 @@ const points = (buffer, at, n) => [0, 1, 2, 3].map((c) => new Float64Array(buffe
 const HANDLERS = {
   status(feed, head) {
     feed.status = head;
+    feed.trouble = "";
     feed.tell("status", head);
   },
   gone(feed) {
     feed.set("gone");
+  },
+  trouble(feed, head) {
+    feed.trouble = head.text;
+    feed.tell("trouble");
   },
   topics(feed, head) {
     feed.topics = head.topics;
@@ -201,8 +210,25 @@ const HANDLERS = {
     const log = feed.log;
     if (head.snap) feed.log = { text: head.text, start: head.offset, more: head.more, loaded: true };
     else if (head.earlier) { log.text = head.text + log.text; log.start = head.offset; log.more = head.more; }
-    else log.text = (log.text + head.text).slice(-4_000_000);
+    else {
+      log.text += head.text;
+      if (log.text.length > LOG_LIMIT) { // let go of the oldest whole lines
+        const cut = log.text.indexOf("\n", log.text.length - LOG_LIMIT / 2) + 1;
+        log.start += new TextEncoder().encode(log.text.slice(0, cut)).length;
+        log.more = true;
+        log.text = log.text.slice(cut);
+      }
+    }
     feed.tell("log");
+  },
+  page(feed, head) {
+    feed.page = head;
+    feed.tell("page");
+  },
+  found(feed, head) {
+    const known = head.earlier && feed.found ? feed.found.lines : [];
+    feed.found = { ...head, lines: head.lines.concat(known) };
+    feed.tell("found");
   },
 };
 

@@ -2,7 +2,8 @@
 // hidden live here, so that a new answer of the page moves neither; a zoom asks the page for the finer range.
 
 import { canvasOf, clock, el, group, percent, perFrame, say, short, show } from "./dom.js";
-import { drawMarks, logTicks, niceTicks, pathOf, percentTick, tickText, timeTicks } from "./plot.js";
+import { drawMarks, pathOf } from "./plot.js";
+import { logTicks, niceTicks, percentTick, tickText, timeTicks } from "./ticks.js";
 import { lowerBound, nearest, smooth, upperBound } from "./series.js";
 import { palette } from "./theme.js";
 

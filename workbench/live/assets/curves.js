@@ -1,8 +1,10 @@
 // The curves: a grid of charts that share one x range, one crosshair and one set of options.
 
 import { choices, clock, el, group, percent, say, short, show, toggle } from "./dom.js";
-import { Plot, percentTick } from "./plot.js";
+import { MARKS } from "./marks.js";
+import { Plot } from "./plot.js";
 import { AXES, lowerBound, nearest } from "./series.js";
+import { percentTick } from "./ticks.js";
 import { recall, remember } from "./address.js";
 import { View, notice } from "./view.js";
 import { ACTIVE, waiting } from "./words.js";
@@ -70,8 +72,9 @@ export class Curves extends View {
     this.bar = bar;
     this.grid = el("div", { class: "wbl-grid" });
     this.notice = notice();
+    this.legend = el("p", { class: "wbl-hint wbl-signs", hidden: true });
     this.hint = el("p", { class: "wbl-hint" }, "Drag across a chart to zoom, double-click to show all. With a chart in focus: arrow keys read values, + and − zoom, 0 shows all.");
-    this.host.append(bar, this.notice.node, this.grid, this.hint);
+    this.host.append(bar, this.notice.node, this.grid, this.legend, this.hint);
   }
 
   on(kind, detail) {
@@ -156,6 +159,22 @@ export class Curves extends View {
     return [0, hi || 1];
   }
 
+  /** The zero of the time axis, in Unix seconds. */
+  began() {
+    return this.feed.status?.started ?? this.feed.status?.created ?? 0;
+  }
+
+  /** What the marks that are to be seen mean. */
+  signs() {
+    const seen = new Set(this.feed.events.map((event) => event.kind).filter((kind) => kind in MARKS));
+    const kinds = Object.keys(MARKS).filter((kind) => seen.has(kind));
+    const sign = kinds.join();
+    show(this.legend, kinds.length > 0);
+    if (sign === this.signed) return;
+    this.signed = sign;
+    this.legend.replaceChildren("Marks: ", ...kinds.map((kind) => el("span", { "data-kind": kind }, el("i", {}, MARKS[kind].sign), MARKS[kind].word)));
+  }
+
   bounds() {
     return this.span ?? this.extent();
   }
@@ -187,6 +206,7 @@ export class Curves extends View {
     const drag = this.grip ? [this.grip.from, this.grip.to] : null;
     const view = { axis: this.axis, lo, hi, log: this.log, weight: this.weight, hover: this.at, drag };
     for (const plot of this.plots.values()) plot.draw(view);
+    this.signs();
     this.place(lo, hi);
     const step = this.extentSteps();
     if (step !== undefined) this.host.dataset.step = step;
@@ -206,7 +226,9 @@ export class Curves extends View {
       const first = [...this.plots.values()][0];
       const stops = first ? first.stops({ axis: this.axis, lo, hi }) : [];
       const i = nearest(stops, this.at);
-      say(this.where, i < 0 ? "" : `${noun} ${word(stops[i])}`);
+      const mark = first?.markAt(this.at, 4); // by keyboard too
+      const told = mark ? ` · ${mark.events[0].text}` : "";
+      say(this.where, i < 0 ? "" : `${noun} ${word(stops[i])}${told}`);
     } else {
       say(this.where, this.span ? `${noun} ${word(lo)} – ${word(hi)}` : "");
     }

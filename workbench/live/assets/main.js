@@ -96,7 +96,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   dress();
   settle(data.run);
   const host = parentElement.querySelector(".wbl") ?? parentElement;
-  const sign = JSON.stringify(data);
+  const sign = JSON.stringify({ ...data, panel: null }); // which panel is open changes nothing but a button
   host.trigger = setTriggerValue; // the newest one: older calls are superseded
   if (!host.view || host.view.gone || host.sign !== sign) {
     host.view?.stop();
@@ -107,6 +107,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     host.view = new KINDS[data.kind](host, data, feedOf(data.run, data.base), act);
     host.view.dirty();
   } else {
+    host.view.data = data;
     host.view.recolour(); // the theme may be what changed
   }
   return () => setTimeout(() => {

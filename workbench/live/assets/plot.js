@@ -1,8 +1,10 @@
 // One chart on a canvas: axes, lines, crosshair. Per pixel column the drawn line covers lowest to
 // highest, so a spike of one step is seen at any width; NaN and infinities are marked where they are.
 
-import { canvasOf, clock, el, group, percent, say, short } from "./dom.js";
+import { canvasOf, clock, el, group, say, short } from "./dom.js";
+import { STRIP, Tip, drawRow, marksOf, sentences } from "./marks.js";
 import { lowerBound, nearest, smooth, upperBound } from "./series.js";
+import { logTicks, niceTicks, tickText, timeTicks } from "./ticks.js";
 
 const PAD = { left: 54, right: 12, top: 8, bottom: 22 }; // CSS pixels around the plot
 
@@ -24,6 +26,9 @@ export class Plot {
     this.node = el("section", { class: "wbl-card", "data-panel": panel.id },
       el("header", {}, el("h4", {}, panel.title, panel.unit ? el("small", {}, panel.unit) : null), this.legend), this.canvas);
     this.cache = new Map();
+    this.top = PAD.top + (panel.big ? STRIP : 0); // the large charts carry the row of marks
+    this.marks = [];
+    if (panel.big) this.node.append((this.tip = new Tip()).node);
     this.listen();
   }
 
@@ -36,8 +41,8 @@ export class Plot {
   listen() {
     const canvas = this.canvas;
     const at = (event) => this.toX(event.clientX - canvas.getBoundingClientRect().left);
-    canvas.addEventListener("pointermove", (event) => { this.host.hover(at(event), this); });
-    canvas.addEventListener("pointerleave", () => this.host.hover(null, this));
+    canvas.addEventListener("pointermove", (event) => { this.host.hover(at(event), this); this.point(event); });
+    canvas.addEventListener("pointerleave", () => { this.host.hover(null, this); this.tip?.hide(); });
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !this.scale) return;
       canvas.setPointerCapture(event.pointerId);
@@ -48,6 +53,25 @@ export class Plot {
     canvas.addEventListener("dblclick", () => this.host.zoom(null));
     canvas.addEventListener("keydown", (event) => { if (this.host.key(event, this)) event.preventDefault(); });
     canvas.addEventListener("blur", () => this.host.hover(null, this));
+  }
+
+  /** The mark nearest to an x of the axis, within a few pixels. */
+  markAt(x, reach = 7) {
+    const s = this.scale;
+    if (!s) return null;
+    const far = (mark) => (Math.abs(mark.x - x) / (s.hi - s.lo)) * s.width;
+    const best = this.marks.reduce((a, b) => (a && far(a) <= far(b) ? a : b), null);
+    return best && far(best) <= reach ? best : null;
+  }
+
+  /** Tells of the mark that the pointer is on. */
+  point(event) {
+    if (!this.tip) return;
+    const box = this.canvas.getBoundingClientRect();
+    const [left, top] = [event.clientX - box.left, event.clientY - box.top];
+    const mark = top <= PAD.top + STRIP ? this.markAt(this.toX(left)) : null;
+    if (mark) this.tip.show(sentences(mark, this.axis, this.host.began()), left, box.width);
+    else this.tip.hide();
   }
 
   toX(px) {
@@ -81,11 +105,15 @@ export class Plot {
     const log = view.log && this.panel.log;
     const range = this.range(lines, view, log);
     this.scale = { lo: view.lo, hi: view.hi, width: width - PAD.left - PAD.right };
-    const box = { left: PAD.left * ratio, top: PAD.top * ratio, right: (width - PAD.right) * ratio, bottom: (this.panel.height - PAD.bottom) * ratio };
+    const box = { left: PAD.left * ratio, top: this.top * ratio, right: (width - PAD.right) * ratio, bottom: (this.panel.height - PAD.bottom) * ratio };
     const X = (x) => box.left + ((x - view.lo) / (view.hi - view.lo)) * (box.right - box.left);
     const level = log ? Math.log10 : (y) => y;
     const Y = (y) => box.bottom - ((level(y) - range.lo) / (range.hi - range.lo)) * (box.bottom - box.top);
     this.axes(ctx, box, X, Y, view, range, log, ratio, colours);
+    this.axis = view.axis;
+    this.marks = marksOf(this.host.feed.events, view.axis, this.host.began(), view.lo, view.hi, X, ratio);
+    drawRow(ctx, this.marks, X, box, ratio, colours, Boolean(this.panel.big));
+    this.node.dataset.marks = this.marks.map(({ kind, x }) => `${kind}:${Math.round(x * 100) / 100}`).join(" ");
     ctx.save();
     ctx.beginPath();
     ctx.rect(box.left, 0, box.right - box.left, box.bottom + 1);
@@ -313,51 +341,3 @@ export function drawMarks(ctx, marks, box, ratio, colours) {
     ctx.globalAlpha = 1;
   }
 }
-
-// ---------------------------------------------------------------- ticks
-
-export function niceTicks(lo, hi, count) {
-  const rough = (hi - lo) / Math.max(1, count);
-  if (!(rough > 0)) return [];
-  const power = Math.pow(10, Math.floor(Math.log10(rough)));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-  const ticks = [];
-  for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step; i++) ticks.push(Number((i * step).toPrecision(12)));
-  return ticks;
-}
-
-/** lo and hi are powers of ten: 1, 2 and 5 of each decade while few, else whole decades. */
-export function logTicks(lo, hi) {
-  const decades = hi - lo;
-  const per = decades < 0.7 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : decades < 2.5 ? [1, 2, 5] : [1];
-  const every = Math.max(1, Math.ceil(decades / 6));
-  const ticks = [];
-  for (let d = Math.floor(lo); d <= Math.ceil(hi); d += every) for (const m of per) {
-    const y = m * Math.pow(10, d);
-    if (Math.log10(y) >= lo && Math.log10(y) <= hi) ticks.push(y);
-  }
-  return ticks.length > 1 || decades > 0.7 ? ticks : niceTicks(Math.pow(10, lo), Math.pow(10, hi), 4);
-}
-
-export function timeTicks(lo, hi, count) {
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
-  const step = steps.find((s) => (hi - lo) / s <= count) ?? steps[steps.length - 1];
-  const ticks = [];
-  for (let t = Math.ceil(lo / step) * step; t <= hi; t += step) ticks.push(t);
-  return ticks;
-}
-
-export function tickText(y, ticks) {
-  const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(y) || 1;
-  const size = Math.max(Math.abs(ticks[0] ?? y), Math.abs(ticks[ticks.length - 1] ?? y));
-  const digits = (unit) => Math.max(0, Math.min(6, -Math.floor(Math.log10(step / unit) + 1e-9)));
-  if (y === 0) return "0";
-  if (size >= 1e6 || size < 1e-4 || step < 0.9e-6) { // one exponent for all: 1.000e-5, 0.998e-5
-    const exponent = Math.floor(Math.log10(size) + 1e-9);
-    const unit = Math.pow(10, exponent);
-    return `${(y / unit).toFixed(digits(unit))}e${exponent}`.replace(/-/g, "−");
-  }
-  return (size >= 1000 && !digits(1) ? group(y) : y.toFixed(digits(1))).replace("-", "−");
-}
-
-export const percentTick = (y, ticks) => percent(y, ticks.length > 1 && Math.abs(ticks[1] - ticks[0]) < 0.0099 ? 1 : 0);

@@ -16,6 +16,8 @@ export function palette(host) {
     bad: read("--wb-bad", "#e5484d"),
     good: read("--wb-good", "#1a9c5b"),
     muted: read("--wb-muted", "#8089a0"),
+    paused: read("--wb-state-paused", "#b87d02"),
+    running: read("--wb-state-running", "#2f7ae5"),
     extra: [read("--wb-state-starting", "#8b5cf6"), "#0891b2", read("--wb-good", "#1a9c5b"), read("--wb-warn", "#c98a04")],
     font: style.fontFamily || "sans-serif",
     dark: luminance(back) < 0.3,

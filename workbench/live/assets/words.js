@@ -5,6 +5,8 @@ export const STATES = {
   starting: "Loading the data and building the model",
   running: "Training",
   paused: "Loaded and waiting; resume continues at once",
+  parked: "Saved, its memory given back; resume loads it and goes on",
+  held: "Waits in the queue until it is released",
   stopping: "Evaluating and writing its last checkpoint",
   finished: "Reached its end",
   stopped: "Ended early because someone asked; the model is kept",

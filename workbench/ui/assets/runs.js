@@ -24,7 +24,8 @@ class Table {
     this.all = make("input", { type: "checkbox", "aria-label": "Choose all on this page", onchange: () => this.chooseAll() });
     this.head = make("div", { class: "head", role: "row" });
     this.body = make("div", { class: "body", role: "rowgroup" });
-    host.replaceChildren(this.head, this.body);
+    for (const [key, value] of [["role", "grid"], ["aria-label", "Runs"], ["aria-multiselectable", "true"]]) host.setAttribute(key, value);
+    host.replaceChildren(make("div", { role: "rowgroup", style: "display: contents" }, this.head), this.body);
     // Streamlit listens for single keys on the document; keys pressed here must not reach it.
     host.addEventListener("keydown", (e) => { this.key(e); e.stopPropagation(); });
     new ResizeObserver(() => this.fit()).observe(host);
@@ -59,7 +60,7 @@ class Table {
     const sign = JSON.stringify([sortable, this.data.sort, this.data.down]);
     if (sign === this.sign) return;
     this.sign = sign;
-    this.head.replaceChildren(this.all, ...sortable.map(([key, title, help, sort]) => {
+    this.head.replaceChildren(make("span", { role: "columnheader" }, this.all), ...sortable.map(([key, title, help, sort]) => {
       const head = make(sort ? "button" : "span", { class: "h", title: help, text: title, role: "columnheader", "data-column": key });
       if (!sort) return head;
       const active = sort === this.data.sort;
@@ -110,8 +111,8 @@ class Table {
       this.open(run.id);
     } });
     link.setAttribute("href", `${this.data.base}live?run=${encodeURIComponent(run.id)}`);
-    const cell = (name, ...inner) => make("div", { class: `c ${name}`, role: "cell" }, ...inner);
-    const row = make("div", { class: "row", role: "row", tabindex: "0" }, box,
+    const cell = (name, ...inner) => make("div", { class: `c ${name}`, role: "gridcell" }, ...inner);
+    const row = make("div", { class: "row", role: "row", tabindex: "0" }, make("span", { role: "gridcell" }, box),
       cell("name", link, make("span", { class: "sub" }, make("span", { class: "of" }), make("span", { class: "tags" }))),
       cell("state", make("span", { class: "pill" })),
       cell("progress", make("span", { class: "bar" }, make("i")), make("span", { class: "sub" })),
@@ -134,7 +135,8 @@ class Table {
       tags.replaceChildren(...run.tags.map((tag) => make("i", { class: "tag", text: tag })));
     }
     const pill = at(".pill");
-    put(pill, run.state);
+    put(pill, run.kind || run.state); // a parked run is paused, a held one queued: the tip says so
+    pill.classList.toggle("silent", run.silent);
     pill.dataset.state = run.state;
     pill.title = run.state_help;
     pill.style.setProperty("--c", `var(--wb-state-${run.state}, #8089a0)`);

@@ -1,0 +1,57 @@
+"""A batch in parts makes the update that the whole batch makes, and says of it what the whole would."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engine.tiny import CNN, MLP, images, run, spec_of
+from workbench.engine.checkpoint import equal
+
+KEYS = ("train/loss", "train/accuracy", "grad_norm", "lr", "val/loss")
+NORMLESS = [
+    {"kind": "flatten"},
+    {"kind": "linear", "out_features": 12},
+    {"kind": "tanh"},
+    {"kind": "linear", "out_features": 3},
+]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7, 16, 40, 1024])  # batches of 16, the last of an epoch of 6
+@pytest.mark.parametrize("layers", [NORMLESS, CNN], ids=["mlp", "cnn"])
+def test_parts_sum_to_the_whole_batch(layers, parts: int):
+    more = {"task": {"label_smoothing": 0.1}, "optimizer": {"kind": "sgd", "lr": 0.05}, "clip_norm": 0.5}
+    whole = run(spec_of(layers, steps=20, **more))
+    cut = run(spec_of(layers, steps=20, accumulation_steps=parts, **more))
+    for key in KEYS:
+        assert np.allclose(whole.values(key), cut.values(key), rtol=1e-3, atol=1e-5), key
+    weights = whole.checkpoint().part("model")
+    for name, value in cut.checkpoint().part("model").items():
+        assert np.allclose(value, weights[name], rtol=1e-3, atol=1e-5), name
+
+
+def test_one_part_is_the_plain_update_bit_for_bit():
+    assert equal(run(spec_of(steps=9)).checkpoint(), run(spec_of(steps=9, accumulation_steps=1)).checkpoint())
+
+
+def test_batch_norm_never_sees_a_single_image():
+    # 33 images in batches of 16: the last batch has 17, and 1,024 parts would be of one image each.
+    seen = run(spec_of(MLP, epochs=3, accumulation_steps=1024), images(n=33))
+    assert np.isfinite(seen.values("train/loss")).all()
+    assert len(seen.values("train/loss")) == 6
+    assert len(run(spec_of(MLP, epochs=2, batch_size=3, accumulation_steps=2)).values("train/loss")) == 46
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_parts_sum_in_half_precision_too(precision: str):
+    whole = run(spec_of(NORMLESS, steps=20, precision=precision))
+    cut = run(spec_of(NORMLESS, steps=20, precision=precision, accumulation_steps=4))
+    assert np.allclose(whole.values("train/loss"), cut.values("train/loss"), rtol=0.05, atol=0.01)
+
+
+def test_blended_labels_are_cut_with_their_images():
+    blend = [{"kind": "mixup", "p": 1.0}]
+    whole = run(spec_of(NORMLESS, steps=12, augment=blend))
+    cut = run(spec_of(NORMLESS, steps=12, augment=blend, accumulation_steps=3))
+    for key in KEYS:
+        assert np.allclose(whole.values(key), cut.values(key), rtol=1e-3, atol=1e-5), key

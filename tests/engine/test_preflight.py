@@ -1,0 +1,184 @@
+"""The preflight's figures, and the prediction against what torch's allocator gives out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.engine.tiny import Images, images, run, spec_of
+from workbench.engine.batches import FLOAT_SHARE
+from workbench.engine.evaluate import CPU_BATCH, GPU_BATCH
+from workbench.engine.preflight import Measured, allocated_peak, preflight
+from workbench.engine.tally import FOLD_BYTES
+from workbench.models.build import build
+from workbench.specs import memory
+from workbench.specs.errors import WorkbenchError
+from workbench.specs.layers import LAYERS
+from workbench.specs.memory import largest_batch, predict, step_bytes
+from workbench.specs.presets import PRESETS
+from workbench.specs.run import RunSpec, from_dict
+from workbench.tasks.classification import task_for
+
+SIZES = {"train": 128, "validation": 64, "test": 0}
+FREE = 8 * 2**30
+
+
+def measured(spec: RunSpec, shape: tuple[int, ...], sizes: dict[str, int] = SIZES) -> Measured:
+    data = images(sizes["train"], sizes["validation"], shape)
+    words: list[float] = []
+    found = preflight(
+        build(spec.model, shape, seed=0),
+        data,
+        task_for(spec.task, 10),
+        spec,
+        lambda _, share: words.append(share),
+    )
+    assert words == sorted(words), "progress goes forward"
+    return found
+
+
+def shape_of(spec: RunSpec) -> tuple[int, int, int]:
+    side = spec.data.size or (8 if spec.data.name == "digits" else 28)
+    return (spec.data.channels or 1, side, side)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [8, 32, 128])
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_the_predicted_peak_is_within_15_percent_of_the_measured(name: str, batch: int) -> None:
+    spec = PRESETS[name].spec.with_changes(f"training.batch_size={batch}", "training.device=cpu")
+    shape = shape_of(spec)
+    if spec.model.n_params(shape) > 3e6 and batch > 8:
+        pytest.skip("minutes a step on two cores")
+    seen = measured(spec, shape).memory
+    said = predict(spec, shape, 10, SIZES, free=psutil.virtual_memory().available)
+    assert said.total == pytest.approx(seen.total, rel=0.15)
+    assert said.weights == pytest.approx(seen.weights, rel=0.02)
+    assert said.optimizer == pytest.approx(seen.optimizer, rel=0.02)
+    assert said.data == pytest.approx(seen.data, rel=0.02)
+
+
+def stack(kind: str) -> list[dict[str, Any]] | None:
+    """The layer between a convolution and a head, or between dense layers; None where it stands nowhere."""
+    one = {"kind": kind, **({"padding": 1} if kind == "depthwise_conv2d" else {})}
+    front = [{"kind": "conv2d", "out_channels": 16, "padding": 1}]
+    head = [{"kind": "conv2d", "out_channels": 8, "padding": 1}, {"kind": "flatten"}]
+    for layers in (
+        [*front, one, *head, {"kind": "linear", "out_features": 10}],
+        [*front, one, {"kind": "linear", "out_features": 10}],
+        [*front, {"kind": "flatten"}, one, {"kind": "linear", "out_features": 10}],
+    ):
+        try:
+            from_dict({"model": {"layers": layers}}).model.out_shape((3, 16, 16))
+            return layers
+        except WorkbenchError:
+            continue
+    return None
+
+
+@pytest.mark.parametrize("kind", sorted(LAYERS))
+def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
+    layers = stack(kind)
+    assert layers is not None
+    spec = from_dict({"model": {"layers": layers}})
+    shape, batch = (3, 16, 16), 24
+    model = build(spec.model, shape, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    source, y, rows = torch.rand(batch, *shape), torch.arange(batch) % 10, torch.arange(batch)
+
+    def step() -> object:
+        scores = model(source.index_select(0, rows))
+        loss = F.cross_entropy(scores, y)
+        loss.backward()
+        return loss, scores
+
+    step()
+    assert step_bytes(spec, shape, 10, batch) == pytest.approx(allocated_peak(step), rel=0.25)
+
+
+def test_the_allocators_peak_is_exact_for_known_tensors() -> None:
+    def work() -> torch.Tensor:
+        first = torch.empty(1_000_000)  # 4 MB
+        second = torch.empty(2_000_000)  # 8 MB, beside it
+        del first
+        return second
+
+    work()
+    assert allocated_peak(work) == 12_000_000
+
+
+def test_the_constants_of_the_prediction_are_the_engines() -> None:
+    assert memory.FLOAT_SHARE == FLOAT_SHARE
+    assert (memory.JUDGED["cpu"], memory.JUDGED_GPU) == (CPU_BATCH, GPU_BATCH)
+    assert memory.WAITING == FOLD_BYTES
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "copies"),
+    [
+        ({"kind": "sgd", "momentum": 0}, 0),
+        ({"kind": "sgd"}, 1),
+        ({"kind": "adam"}, 2),
+        ({"kind": "rmsprop"}, 1),
+    ],
+)
+def test_the_optimizers_share_is_its_copies_of_the_weights(optimizer: dict[str, Any], copies: int) -> None:
+    spec = spec_of(optimizer=optimizer, ema=0.99)
+    seen = measured(spec, (1, 6, 6)).memory
+    assert seen.optimizer == copies * seen.weights
+    assert seen.average == seen.gradients == seen.weights
+
+
+def test_parts_of_a_batch_need_less_and_that_is_predicted() -> None:
+    layers = [{"kind": "conv2d", "out_channels": 24, "padding": 1}, {"kind": "relu"}, {"kind": "flatten"},
+              {"kind": "linear", "out_features": 3}]  # fmt: skip
+    peaks = []
+    for parts in (1, 4):
+        spec = spec_of(layers, batch_size=128, accumulation_steps=parts)
+        seen = measured(spec, (1, 16, 16), {"train": 256, "validation": 8, "test": 0}).memory
+        said = predict(spec, (1, 16, 16), 3, {"train": 256, "validation": 8, "test": 0}, free=FREE)
+        assert said.activations == pytest.approx(seen.activations, rel=0.15)
+        peaks.append(seen.activations)
+    assert peaks[0] > 2.5 * peaks[1]
+
+
+def test_the_largest_batch_fits_and_one_more_does_not() -> None:
+    spec, sizes = PRESETS["cnn-mnist"].spec, {"train": 50_000, "validation": 0, "test": 0}
+    facts = ((1, 28, 28), 10, sizes)
+    room = 2 * 2**30
+    most = largest_batch(spec, *facts, device="cpu", free=FREE, room=room)
+    assert 1 < most < 50_000
+
+    def total(batch: int) -> int:
+        changed = spec.with_changes(f"training.batch_size={batch}")
+        return predict(changed, *facts, device="cpu", free=FREE).total
+
+    assert total(most) <= room < total(most + 1)
+
+
+@pytest.mark.slow  # it compares two times, so nothing else should run beside it
+def test_the_forecast_is_near_the_run_it_is_of() -> None:
+    data = images(400, 100)
+    spec = spec_of(batch_size=32, steps=600, watch={"budget": 0.01})
+    model = build(spec.model, (1, 6, 6), seed=0)
+    said = preflight(model, data, task_for(spec.task, 3), spec, lambda *_: None)
+    assert (said.total_steps, said.steps_per_epoch, said.validations) == (600, 13, 47)
+    began = time.perf_counter()
+    run(spec, data)
+    took = time.perf_counter() - began
+    assert 0.1 * took < said.eta_s < 5 * took, (said.eta_s, took)
+
+
+def test_a_data_set_smaller_than_a_batch_is_measured_too() -> None:
+    few: Images = images(5, 2)
+    spec = spec_of(batch_size=64, epochs=1)
+    found = preflight(build(spec.model, (1, 6, 6)), few, task_for(spec.task, 3), spec, lambda *_: None)
+    assert found.steps_per_epoch == 1
+    assert np.isfinite(found.step_s)

@@ -1,0 +1,146 @@
+"""The data page: a set's classes, copies, versions and random changes, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.data.made import folder, png
+from tests.pages.conftest import Opener
+from workbench import catalog
+from workbench.store import Store, open_store
+from workbench.worker.preview import augmented
+
+VIEWS = [
+    "Samples",
+    "Class balance",
+    "Statistics",
+    "Copies",
+    "Hard and odd",
+    "Split",
+    "Augmentation",
+    "Import report",
+    "About",
+]
+
+
+@pytest.fixture
+def zoo(home: Path, tmp_path: Path) -> Store:
+    """Three classes of eight images; one image twice."""
+    files = {f"{c}/{i}.png": png(10 * k + i) for k, c in enumerate(("ant", "bee", "cat")) for i in range(8)}
+    store = open_store()
+    catalog.add(store, folder(tmp_path / "zoo", files | {"bee/again.png": png(0)}), "zoo")
+    return store
+
+
+def drafted(app: AppTest) -> dict[str, Any]:
+    """The data block of the draft in the URL."""
+    value = app.query_params["draft"]
+    text = open_store().drafts.get(value if isinstance(value, str) else value[0])
+    assert text
+    found: dict[str, Any] = json.loads(text)["spec"]["data"]
+    return found
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", ["zoo", "digits"])
+def test_every_view_opens(visit: Opener, zoo: Store, name: str, view: str) -> None:
+    app = visit("data", set=name, view=view)
+    assert not app.error
+    assert not app.exception
+
+
+def test_a_class_is_renamed_in_a_new_version(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="zoo", view="Class balance")
+    app.selectbox(key="classes.zoo.1.old").select("bee")
+    app.text_input(key="classes.zoo.1.new").input("wasp").run()
+    app.button(key="classes.zoo.1.go").click().run()
+    row = zoo.datasets.get("zoo")
+    assert (row.version, row.schema.classes) == (2, ("ant", "wasp", "cat"))
+    assert not app.error
+
+
+def test_classes_are_merged_and_dropped(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="zoo", view="Class balance")
+    app.segmented_control(key="classes.zoo.1.action").select("Merge").run()
+    app.multiselect(key="classes.zoo.1.some").select("ant").select("bee").run()
+    app.button(key="classes.zoo.1.go").click().run()
+    assert zoo.datasets.get("zoo").schema.classes == ("ant", "cat")
+    app.segmented_control(key="classes.zoo.2.action").select("Drop").run()
+    app.multiselect(key="classes.zoo.2.drop").select("cat").run()
+    app.button(key="classes.zoo.2.go").click().run()
+    assert "at least two classes" in app.error[0].value
+    assert zoo.datasets.get("zoo").version == 2
+
+
+def test_a_sample_is_relabelled(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="zoo", view="Samples")
+    app.toggle(key="changing.zoo").set_value(True).run()
+    app.checkbox(key="relabel.zoo.1.0").check().run()
+    app.selectbox(key="relabel.zoo.1.to").select("cat").run()
+    app.button(key="relabel.zoo.1.go").click().run()
+    assert zoo.datasets.get("zoo").version == 2
+    assert catalog.class_balance(zoo, "zoo") == {"train": [7, 9, 9]}
+
+
+def test_copies_are_dropped(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="zoo", view="Copies")
+    app.button(key="copies.drop").click().run()
+    assert zoo.datasets.get("zoo").rows == 24
+    assert "No image occurs twice" in app.success[0].value
+
+
+def test_a_former_version_comes_back(visit: Opener, zoo: Store) -> None:
+    catalog.drop_classes(zoo, "zoo", ["ant"])
+    app = visit("data", set="zoo", view="About")
+    app.button(key="restore.1").click().run()
+    row = zoo.datasets.get("zoo")
+    assert (row.version, len(row.schema.classes)) == (3, 3)
+
+
+def test_a_shipped_set_is_changed_as_a_copy(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="digits", view="Class balance")
+    assert not any("classes.digits" in (b.key or "") for b in app.button)
+    app.button(key="set.copy").click().run()
+    assert app.selectbox(key="set").value == "digits-2"
+    assert zoo.datasets.get("digits-2").rows == 1797
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions are answered by the answering side's own code, in this process instead of the warm one."""
+
+    def ask(store: Store, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
+        assert verb == "augment"
+        return augmented(store, payload)
+
+    monkeypatch.setattr("workbench.ui.preview.ask", ask)
+
+
+def test_random_changes_are_shown_and_kept_for_the_next_run(
+    visit: Opener, zoo: Store, answered: None
+) -> None:
+    """Two are added, one after the other, on a set that the draft did not have before."""
+    app = visit("data", set="zoo", view="Augmentation")
+    for kind in ("flip", "noise"):
+        box = next(b for b in app.selectbox if ".add." in (b.key or ""))
+        box.select(kind).run()
+    kept = drafted(app)
+    assert kept["name"] == "zoo"
+    assert [op["kind"] for op in kept["augment"]] == ["flip", "noise"]
+    assert not app.error
+    assert any("Before and after" in m.value for m in app.markdown)
+    next(b for b in app.button if (b.key or "").endswith(".again")).click().run()
+    assert any("below as the model sees it" in c.value for c in app.caption)
+    assert not app.error
+
+
+def test_groups_that_a_set_lacks_are_told_on_the_split(visit: Opener, zoo: Store) -> None:
+    app = visit("data", set="zoo", view="Split")
+    box = next(b for b in app.selectbox if (b.key or "").endswith(".groups"))
+    box.select("given").run()
+    assert "without a column of groups" in app.error[0].value

@@ -1,0 +1,106 @@
+"""A prepared set with other labels, other class names or fewer images, as a new set beside the old one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.data.limits import Limits
+from workbench.data.prepared import (
+    Prepared,
+    Writer,
+    finish_folder,
+    new_folder,
+    open_arrays,
+    read_files,
+    read_groups,
+    read_schema,
+)
+from workbench.data.report import Report
+from workbench.specs.errors import DataError
+
+_PIECE = 4 << 20
+
+
+def rewrite(
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    keep: np.ndarray | None = None,
+    report: Sequence[Mapping[str, Any]] = (),
+    note: str = "",
+) -> Prepared:
+    """Write the set in `folder` into the new folder `out`, with `labels` (N,) int64 into `classes`.
+
+    keep (N,) bool: the rows that stay; all where it is None. Then the images are shared with the old set
+    (a hard link), not copied. report: the rows to go on from; note: what was changed, for the report.
+    Classes without images are dropped. Raises DataError where fewer than two classes are left.
+    """
+    arrays, schema = open_arrays(folder), read_schema(folder)
+    if keep is None:
+        keep = np.ones(len(labels), dtype=bool)
+    rows = np.flatnonzero(keep)
+    labels = labels[rows]
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError.of(
+            f"data set `{name}`",
+            "a classifier needs at least two classes",
+            f"{len(present)} would be left",
+            "Keep another class.",
+        )
+    numbers = np.searchsorted(present, labels).astype(np.int64)
+    schema = schema.model_copy(update={"classes": tuple(classes[k] for k in present)})
+    with new_folder(out, name) as draft:
+        digest = hashlib.sha256()
+        if len(rows) == len(keep):
+            _shared(folder / "images.npy", draft / "images.npy")
+            for block in _blocks(arrays.images, rows):
+                digest.update(block.data)
+        else:
+            writer = Writer(draft, schema.shape, Limits(bytes=2**62, images=2**62), name)
+            try:
+                for block in _blocks(arrays.images, rows):
+                    writer.write(block)
+                    digest.update(block.data)
+                writer.seal()
+            finally:
+                writer.close()
+        files, groups = read_files(folder), read_groups(folder)
+        for extra in ("source.json",):
+            with contextlib.suppress(OSError):
+                shutil.copyfile(folder / extra, draft / extra)
+        fingerprint, counts = finish_folder(
+            draft, schema, numbers, arrays.splits[rows], digest,
+            files=[files[i] for i in rows] if files else None,
+            groups=None if groups is None else groups[rows],
+        )  # fmt: skip
+    rows_of_report = [dict(row) for row in report]
+    if note:
+        fresh = Report()
+        fresh.repaired("the data set", note)
+        rows_of_report += fresh.rows()
+    return Prepared(schema, counts, rows_of_report, fingerprint)
+
+
+def _blocks(images: np.ndarray, rows: np.ndarray) -> Any:
+    step = max(1, _PIECE // max(1, images[0].size))
+    for at in range(0, len(rows), step):
+        yield np.ascontiguousarray(images[rows[at : at + step]])
+
+
+def _shared(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)  # nothing ever writes to images.npy again
+    except OSError:  # a file system without links
+        shutil.copyfile(old, new)

@@ -1,0 +1,323 @@
+"""A network as a drawing for a slide: blocks sized by their maps, shapes and parameters, groups framed.
+
+In two steps like every figure: `drawing_info` (which blocks, which of them folded) and `drawing_svg` (the
+picture, white behind it, so that it looks the same wherever it is pasted). Sizes in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from html import escape
+from typing import NamedTuple
+
+from workbench.figures.theme import GROUPS
+from workbench.specs.base import Shape
+from workbench.specs.layer import show
+from workbench.specs.layers import LAYERS
+from workbench.specs.rows import Row, label, walk
+
+WIDTH = 1180  # of a line of blocks
+GAP = 16
+THIN = ("activation", "normalisation", "regularisation")  # drawn as slivers: they change no shape
+MANY = 24  # rows; larger networks come with their groups folded
+INK, SOFT, LINE = "#1e2438", "#667085", "#98a2b3"
+
+
+class Block(NamedTuple):
+    """A layer or a group. lists: what an unfolded group holds, list by list, with the list's name."""
+
+    label: str
+    kind: str
+    group: str
+    shape: Shape
+    parameters: int
+    share: float  # of all parameters
+    times: int  # repetitions of a repeat; 1 for anything else
+    inside: int  # layers in a group
+    lists: tuple[tuple[str, tuple[Block, ...]], ...] = ()  # type: ignore[misc]  # mypy: recursive tuples
+    folded: bool = False
+    own: int = 0  # parameters of a group that are in none of its layers: the projection of a residual
+
+
+class DrawingInfo(NamedTuple):
+    """The input, the blocks first to last, and the totals."""
+
+    input: Shape
+    blocks: tuple[Block, ...]
+    parameters: int
+
+
+def foldable(rows: Sequence[Row]) -> list[str]:
+    """Labels of all groups, in reading order."""
+    return [row.label for row in walk(rows) if row.children]
+
+
+def first_folds(rows: Sequence[Row]) -> list[str]:
+    """Which groups come folded: those at the top of a large network."""
+    if sum(1 for _ in walk(rows)) <= MANY:
+        return []
+    return [row.label for row in rows if row.children]
+
+
+def drawing_info(rows: Sequence[Row], shape: Shape, folded: Collection[str] = ()) -> DrawingInfo:
+    """Check: the parameters of the blocks sum to those of the model. Rows of a model that works."""
+    total = sum(row.parameters for row in rows)
+    return DrawingInfo(shape, tuple(_block(row, total, set(folded)) for row in rows), total)
+
+
+def _block(row: Row, total: int, folded: set[str]) -> Block:
+    lists: dict[str, list[Block]] = {}
+    for child in row.children:
+        lists.setdefault(label(child.path[len(row.path) : -1]), []).append(_block(child, total, folded))
+    turns = row.children[0].times // row.times if row.kind == "repeat" and row.children else 1
+    return Block(
+        row.label, row.kind, LAYERS[row.kind].group, row.out_shape or (), row.parameters,
+        row.parameters / total if total else 0.0, turns, sum(1 for _ in walk(row.children)),
+        tuple((name, tuple(blocks)) for name, blocks in lists.items()), row.label in folded,
+        row.parameters - sum(child.parameters for child in row.children) if row.children else 0,
+    )  # fmt: skip
+
+
+class Piece(NamedTuple):
+    """A part of the drawing: its size, how far below its top the line runs through it, and its SVG."""
+
+    width: float
+    height: float
+    axis: float
+    svg: str
+
+
+def drawing_svg(info: DrawingInfo, title: str = "") -> str:
+    """The SVG as text. Groups carry data-fold with their label, for whoever wants to fold them by a click."""
+    pieces = [_chip("Input", show(info.input)), *[_piece(block) for block in info.blocks]]
+    if info.blocks:
+        pieces.append(_chip("Output", show(info.blocks[-1].shape)))
+    lines: list[list[Piece]] = [[]]
+    for piece in pieces:
+        used = sum(p.width + GAP for p in lines[-1])
+        if lines[-1] and used + piece.width > WIDTH:
+            lines.append([])
+        lines[-1].append(piece)
+    y = 58.0
+    body, width = [], 0.0
+    for line in lines:
+        row = _in_line(line)
+        body.append(_at(28, y, row.svg))
+        width = max(width, row.width)
+        y += row.height + 30
+    total_width = max(width + 56, 420)
+    head = (
+        f'<text x="28" y="34" font-size="17" font-weight="650" fill="{INK}">'
+        f"{escape(title or 'Network')}</text>"
+        f'<text x="{total_width - 28:.0f}" y="34" font-size="13" text-anchor="end" fill="{SOFT}">'
+        f"{info.parameters:,} parameters</text>"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {y:.0f}" '
+        f'width="{total_width:.0f}" height="{y:.0f}" font-family="Inter, Source Sans Pro, Arial, sans-serif" '
+        f'role="img" aria-label="{escape(title or "Network", quote=True)}">'
+        f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/>{head}{"".join(body)}</svg>'
+    )
+
+
+def _at(x: float, y: float, svg: str) -> str:
+    return f'<g transform="translate({x:.1f} {y:.1f})">{svg}</g>'
+
+
+def _in_line(pieces: Sequence[Piece]) -> Piece:
+    """Pieces one after the other, joined by arrows at the height of their axes."""
+    if not pieces:
+        return Piece(40, 24, 12, f'<line x1="0" y1="12" x2="40" y2="12" stroke="{LINE}" stroke-width="1.5"/>')
+    axis = max(p.axis for p in pieces)
+    height = axis + max(p.height - p.axis for p in pieces)
+    parts, x = [], 0.0
+    for i, piece in enumerate(pieces):
+        if i:
+            parts.append(_arrow(x - GAP, axis, x))
+        parts.append(_at(x, axis - piece.axis, piece.svg))
+        x += piece.width + GAP
+    return Piece(x - GAP, height, axis, "".join(parts))
+
+
+def _arrow(x1: float, y: float, x2: float) -> str:
+    return (
+        f'<path d="M{x1 + 1:.1f} {y:.1f}H{x2 - 1.5:.1f}M{x2 - 5.5:.1f} {y - 3:.1f}l4 3l-4 3" fill="none" '
+        f'stroke="{LINE}" stroke-width="1.5"/>'
+    )
+
+
+def _chip(title: str, text: str) -> Piece:
+    width = max(58.0, 7.2 * len(text) + 18)
+    return Piece(
+        width, 46, 23,
+        f'<rect width="{width:.0f}" height="46" rx="23" fill="#f2f4f7" stroke="{LINE}"/>'
+        + _text(width / 2, 19, title, 11, SOFT) + _text(width / 2, 35, text, 12, INK, bold=True),
+    )  # fmt: skip
+
+
+def _text(x: float, y: float, text: str, size: float, fill: str, *, bold: bool = False) -> str:
+    weight = ' font-weight="650"' if bold else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{fill}"{weight}>'
+        f"{escape(text)}</text>"
+    )
+
+
+def _piece(block: Block) -> Piece:
+    if block.group == "group":
+        return _folded(block) if block.folded else _frame(block)
+    return _sliver(block) if block.group in THIN else _leaf(block)
+
+
+def _side(shape: Shape) -> float:
+    """Height of a block: the larger the map, the taller, by doublings."""
+    side = max(shape[1:]) if len(shape) == 3 else 1
+    return min(150.0, 58 + 13 * math.log2(max(1, side)))
+
+
+def _leaf(block: Block) -> Piece:
+    colour = GROUPS[block.group]
+    texts = [block.kind, show(block.shape)]
+    channels = math.log2(1 + block.shape[0]) if block.shape else 1
+    width = max(64 + 2 * channels, 6.9 * max(len(text) for text in texts) + 16)
+    height = _side(block.shape)
+    svg = (
+        f'<rect width="{width:.1f}" height="{height:.1f}" rx="7" fill="{colour}" fill-opacity=".13" '
+        f'stroke="{colour}" stroke-width="1.4"/>'
+        + _text(width / 2, height / 2 - 3, block.kind, 12, INK, bold=True)
+        + _text(width / 2, height / 2 + 13, show(block.shape), 11.5, SOFT)
+    )
+    return Piece(width, height + 26, height / 2, svg + _weight(block, width, height))
+
+
+def _weight(block: Block, width: float, height: float) -> str:
+    """Parameters under a block, and their share of the model as a bar."""
+    if not block.parameters:
+        return ""
+    bar = max(1.5, block.share * (width - 8))
+    return (
+        _text(width / 2, height + 14, f"{block.parameters:,}", 10.5, SOFT)
+        + f'<rect x="4" y="{height + 19:.1f}" width="{width - 8:.1f}" height="3" rx="1.5" fill="#eaecf0"/>'
+        + f'<rect x="4" y="{height + 19:.1f}" width="{bar:.1f}" height="3" rx="1.5" '
+        f'fill="{GROUPS[block.group]}"/>'
+    )
+
+
+def _sliver(block: Block) -> Piece:
+    colour = GROUPS[block.group]
+    height = max(_side(block.shape), 6.4 * len(block.kind) + 18)
+    svg = (
+        f'<rect width="22" height="{height:.1f}" rx="5" fill="{colour}" fill-opacity=".13" '
+        f'stroke="{colour}"/>'
+        f'<text transform="translate(15 {height / 2:.1f}) rotate(-90)" font-size="11" text-anchor="middle" '
+        f'fill="{INK}">{escape(block.kind)}</text>'
+    )
+    return Piece(22, height, height / 2, svg)
+
+
+def _folded(block: Block) -> Piece:
+    colour = GROUPS["group"]
+    title = block.kind + (f" × {block.times}" if block.times > 1 else "")
+    inner = f"{block.inside} layers" if block.inside != 1 else "1 layer"
+    width = max(96.0, 7.2 * max(len(title), len(show(block.shape)), len(inner)) + 18)
+    height = _side(block.shape)
+    sheet = (
+        f'<rect x="5" y="-5" width="{width:.1f}" height="{height:.1f}" rx="8" fill="#fff" stroke="{colour}" '
+        'stroke-opacity=".55"/>'
+        if block.times > 1
+        else ""
+    )
+    svg = (
+        f'<g data-fold="{escape(block.label, quote=True)}">{sheet}'
+        f'<rect width="{width:.1f}" height="{height:.1f}" rx="8" fill="#eef1f6" stroke="{colour}" '
+        'stroke-width="1.4"/>'
+        + _text(width / 2, height / 2 - 11, title, 12.5, INK, bold=True)
+        + _text(width / 2, height / 2 + 5, inner, 11, SOFT)
+        + _text(width / 2, height / 2 + 21, show(block.shape), 11.5, SOFT)
+        + "</g>"
+    )
+    return Piece(width, height + 26, height / 2, svg + _weight(block, width, height))
+
+
+def _frame(block: Block) -> Piece:
+    """An unfolded group: its lists inside a frame, the title above."""
+    lists = [(name, _in_line([_piece(inner) for inner in blocks])) for name, blocks in block.lists]
+    title = block.kind + (f" × {block.times}" if block.times > 1 else "")
+    pad, top = 14.0, 26.0
+    side = 26.0 if block.kind != "repeat" else 0.0  # room for the lines that part and meet again
+    if block.kind == "residual":
+        inner, axis = _around(lists, side, "1×1 projection" if block.own else "")
+    else:
+        inner, axis = _stacked([piece for _, piece in lists], side)
+    width = max(inner.width + 2 * pad, 7.4 * len(title) + 2 * pad)
+    height = inner.height + top + pad
+    frame = (
+        f'<rect width="{width:.1f}" height="{height:.1f}" rx="10" fill="#64748b" fill-opacity=".05" '
+        f'stroke="#64748b" stroke-dasharray="4 3"/>'
+        f'<g data-fold="{escape(block.label, quote=True)}"><rect width="{width:.1f}" height="22" fill="#fff" '
+        f'fill-opacity="0"/><text x="{pad}" y="17" font-size="12" font-weight="650" fill="{INK}">'
+        f"{escape(title)}</text></g>"
+    )
+    svg = frame + _at(pad + (width - 2 * pad - inner.width) / 2, top, inner.svg)
+    svg += _weight(block, width, height)
+    return Piece(width, height + 26, top + axis, svg)
+
+
+def _around(lists: list[tuple[str, Piece]], side: float, told: str) -> tuple[Piece, float]:
+    """A residual: its layers in line, and the way around them above, meeting in a plus.
+
+    told: what the way around is where no layers are given for it.
+    """
+    body = next(piece for name, piece in lists if name != "shortcut")
+    short = next((piece for name, piece in lists if name == "shortcut"), None)
+    over = (short.height if short else 0) + 18.0
+    width = max(body.width, short.width if short else 0) + 2 * side
+    axis = over + body.axis
+    level = short.axis if short else 8.0
+    end = width - side / 2
+    svg = (
+        f'<path d="M0 {axis:.1f}H{width:.1f}M{side / 2:.1f} {axis:.1f}V{level:.1f}H{end:.1f}V{axis - 8:.1f}" '
+        f'fill="none" stroke="{LINE}" stroke-width="1.5"/>'
+    )
+    x = (width - body.width) / 2
+    svg += _at(x, over, _sheet(body) + body.svg)
+    if short:
+        x = (width - short.width) / 2
+        svg += _at(x, 0, _sheet(short) + short.svg)
+    if told:
+        room = 6.4 * len(told) + 10
+        svg += f'<rect x="{(width - room) / 2:.1f}" y="0" width="{room:.1f}" height="16" fill="#f7f8fa"/>'
+        svg += _text(width / 2, 12, told, 11, SOFT)
+    svg += (
+        f'<circle cx="{end:.1f}" cy="{axis:.1f}" r="8" fill="#fff" stroke="{INK}"/>'
+        f'<path d="M{end - 4:.1f} {axis:.1f}h8M{end:.1f} {axis - 4:.1f}v8" stroke="{INK}" '
+        'stroke-width="1.4"/>'
+    )
+    return Piece(width, over + body.height, axis, svg), axis
+
+
+def _sheet(piece: Piece) -> str:
+    """Ground for a piece, so that the line beneath it does not shine through."""
+    return f'<rect width="{piece.width:.1f}" height="{piece.height:.1f}" fill="#f7f8fa"/>'
+
+
+def _stacked(pieces: list[Piece], side: float) -> tuple[Piece, float]:
+    """Lists one below the other, the input led into each and the results led together."""
+    if not side or len(pieces) < 2:
+        one = pieces[0] if pieces else _in_line([])
+        return one, one.axis
+    width = max(piece.width for piece in pieces) + 2 * side
+    parts, axes, y = [], [], 0.0
+    for piece in pieces:
+        axes.append(y + piece.axis)
+        parts.append(_at((width - piece.width) / 2, y, piece.svg))
+        y += piece.height + 10
+    middle = (axes[0] + axes[-1]) / 2
+    wires = f"M0 {middle:.1f}H{side / 2:.1f}M{width - side / 2:.1f} {middle:.1f}H{width:.1f}"
+    wires += "".join(f"M{x:.1f} {axes[0]:.1f}V{axes[-1]:.1f}" for x in (side / 2, width - side / 2))
+    for piece, axis in zip(pieces, axes, strict=True):
+        room = (width - piece.width) / 2
+        wires += f"M{side / 2:.1f} {axis:.1f}H{room:.1f}M{width - room:.1f} {axis:.1f}H{width - side / 2:.1f}"
+    line = f'<path d="{wires}" fill="none" stroke="{LINE}" stroke-width="1.5"/>'
+    return Piece(width, y - 10, middle, line + "".join(parts)), middle

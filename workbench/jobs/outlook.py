@@ -1,0 +1,145 @@
+"""What a run will do, in sentences, before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workbench.jobs.check import CheckReport, gpu_count, split_sizes
+from workbench.specs.run import RunSpec
+from workbench.specs.training import AnySchedule, TrainingSpec
+from workbench.store import Store
+
+OPTIMIZERS = {"sgd": "gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+
+
+def outlook(
+    store: Store, spec: RunSpec, report: CheckReport, measured: Mapping[str, object] | None = None
+) -> list[tuple[str, str]]:
+    """(heading, sentence) pairs. measured: a preflight's result, which adds how long it takes.
+
+    Headings are ours; sentences hold names of the user as they are.
+    """
+    sizes, training = split_sizes(store, spec), spec.training
+    train = sizes["train"]
+    steps = max(1, -(-train // training.batch_size))
+    total = training.total_steps(steps)
+    lines = [
+        ("Data", _data(spec, sizes)),
+        ("Model", f"{count(len(spec.model.layers), 'layer')} with {count(report.parameters, 'parameter')}"),
+        ("Loss", _loss(spec)),
+        ("Learning", f"{_optimizer(training)}; {_schedule(training.schedule)}"),
+        ("Length", f"{count(total, 'update')}, {total / steps:.3g} × through the training images"),
+        ("Validation", _validation(spec, total, steps)),
+        ("Kept", "the best state by validation loss and the last one; older ones are replaced"
+         if sizes["validation"] else "the last state"),
+        ("Where", where(training.device)),
+        ("Time", duration(measured)),
+        ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"),
+        ("Watching", _watching(spec)),
+    ]  # fmt: skip
+    warnings = [problem.sentence() for problem in report.problems if problem.severity == "warning"]
+    return lines + [("Mind", sentence) for sentence in warnings]
+
+
+def count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def size(n_bytes: float) -> str:
+    """1.2 GB, 35 MB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.3g} {name}"
+    return f"{n_bytes:.0f} bytes"
+
+
+def duration(measured: Mapping[str, object] | None) -> str:
+    """`about 3 min`, from a preflight."""
+    if measured is None:
+        return "not known before a preflight"
+    seconds = float(str(measured["eta_s"]))
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def where(device: str) -> str:
+    """Where it will compute, on this machine."""
+    if device == "auto":
+        return "the first free GPU" if gpu_count() else "this machine's processor; no GPU was found"
+    words = {"cpu": "this machine's processor", "cuda": "the first free GPU", "mps": "the Apple GPU"}
+    return words.get(device, device)
+
+
+def _data(spec: RunSpec, sizes: Mapping[str, int]) -> str:
+    parts = ", ".join(
+        f"{sizes[name]:,} {words}"
+        for name, words in (
+            ("train", "to learn from"),
+            ("validation", "to validate on"),
+            ("test", "to test on"),
+        )
+    )
+    changes = (
+        f"; {count(len(spec.data.augment), 'random change')} of the training images"
+        if spec.data.augment
+        else ""
+    )
+    return f"{spec.data.name}: {parts}{changes}"
+
+
+def _loss(spec: RunSpec) -> str:
+    text = "cross-entropy"
+    if spec.task.label_smoothing:
+        text += f", targets smoothed by {spec.task.label_smoothing:g}"
+    if spec.task.class_weights == "balanced":
+        text += ", rare classes weighing more"
+    return text
+
+
+def _optimizer(training: TrainingSpec) -> str:
+    optimizer = training.optimizer
+    text = f"{OPTIMIZERS[optimizer.kind]} at a learning rate of {optimizer.lr:g}"
+    text += f", {count(training.batch_size, 'image')} an update"
+    if training.accumulation_steps > 1:
+        text += f" in {training.accumulation_steps} parts"
+    if training.clip_norm is not None:
+        text += f", gradients cut at {training.clip_norm:g}"
+    if training.ema is not None:
+        text += f", weights averaged (decay {training.ema:g})"
+    if training.freeze:
+        text += f", {count(len(training.freeze), 'layer')} frozen"
+    return text
+
+
+def _schedule(schedule: AnySchedule) -> str:
+    warm = f"warming up over the first {schedule.warmup:.0%}, then " if schedule.warmup else ""
+    words = {
+        "constant": "the same rate throughout",
+        "step": f"times {getattr(schedule, 'gamma', 0):g} every {getattr(schedule, 'every', 0):g} epochs",
+        "cosine": f"falling along a cosine to {getattr(schedule, 'final', 0):.0%}",
+        "one_cycle": f"climbing over the first {getattr(schedule, 'rise', 0):.0%}, then falling to near 0",
+        "plateau": f"times {getattr(schedule, 'gamma', 0):g} whenever the validation loss stalls",
+    }
+    return warm + words[schedule.kind]
+
+
+def _validation(spec: RunSpec, total: int, steps: int) -> str:
+    training = spec.training
+    every = max(1, round(training.validate_every * steps))
+    text = f"{count(-(-total // every), 'time')}, every {count(every, 'update')}"
+    if training.early_stopping:
+        metric = training.early_stopping.metric.replace("val/", "validation ")
+        text += f"; stops after {training.early_stopping.patience} without a better {metric}"
+    if training.stop_at_loss is not None:
+        text += f"; stops at a loss of {training.stop_at_loss:g}"
+    return text
+
+
+def _watching(spec: RunSpec) -> str:
+    watch = spec.watch
+    seen = [word for on, word in ((watch.filters, "filters"), (watch.feature_maps, "feature maps")) if on]
+    words = ", ".join(["curves", *seen])
+    return f"{words}, for at most {watch.budget:.0%} of the time"

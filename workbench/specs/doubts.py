@@ -1,0 +1,178 @@
+"""What works but is probably not meant: warnings on a stack, each with its repair.
+
+Sources: Ioffe & Szegedy 2015 (a bias before batch norm is subtracted again); Li et al. 2019,
+"Understanding the Disharmony between Dropout and Batch Normalization".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+from workbench.specs.base import Shape
+from workbench.specs.errors import Edit, Fix, Path, Problem
+from workbench.specs.layer import Layer, removed, set_to
+from workbench.specs.layers import LAYERS, MAX_LAYERS
+from workbench.specs.nesting import every
+from workbench.specs.rows import Group, Row, placed, walk, where
+
+Loss = Literal["cross_entropy", "bce_with_logits"]
+
+SQUASHING = {
+    "cross_entropy": ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "hardsigmoid"),
+    "bce_with_logits": ("sigmoid", "log_sigmoid", "hardsigmoid", "softmax", "log_softmax"),
+}
+LOSS_RULES = {
+    "cross_entropy": "cross-entropy applies softmax by itself",
+    "bce_with_logits": "BCE-with-logits applies sigmoid by itself",
+}
+ONE_SIDED = ("relu", "relu6", "softplus")
+SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
+DROPOUTS = ("dropout", "dropout2d", "alpha_dropout")
+MEANS = ("adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d")
+HEAVY, HEAVY_FROM = 0.95, 100_000  # share of the parameters; models smaller than this are not told
+SEEN = 0.5  # of the image's side: what a value should see before the image becomes one number
+
+
+def doubts(layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, loss: Loss) -> list[Problem]:
+    """Warnings, those on the output first."""
+    return [
+        *_on_the_output(layers, loss),
+        *_on_neighbours(layers, ()),
+        *_on_sight(rows, shape),
+        *_on_weight(layers, rows, shape),
+    ]
+
+
+def _doubt(path: Path, kind: str, rule: str, fact: str, repair: str, fix: Fix | None) -> Problem:
+    place = fix and placed(fix, path)
+    return Problem(
+        where=where(path, kind), rule=rule, fact=fact, repair=repair, severity="warning", fix=place
+    )
+
+
+def _on_the_output(layers: Sequence[Layer], loss: Loss) -> Iterator[Problem]:
+    at = next((i for i in range(len(layers) - 1, -1, -1) if kind_of(layers[i]) not in SILENT), None)
+    if at is None:
+        return
+    kind = kind_of(layers[at])
+    if kind in SQUASHING[loss]:
+        rule = LOSS_RULES[loss]
+        fact = f"the model ends in {kind}, so scores are squashed twice"
+    elif kind in ONE_SIDED:
+        rule, fact = "scores should be free to be negative", f"the model ends in {kind}"
+    else:
+        return
+    yield _doubt((at,), kind, rule, fact, f"Remove the {kind} layer.", removed(kind))
+
+
+def _on_neighbours(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
+    for i, layer in enumerate(layers):
+        here, kind = (*path, i), kind_of(layer)
+        after = [kind_of(other) for other in layers[i + 1 :]]
+        if kind in DROPOUTS and "batch_norm" in after:
+            last = len(layers) - 1 - after[::-1].index("batch_norm")
+            yield _doubt(
+                here, kind, "batch norm should see the values that it will see in use",
+                f"{kind} stands before a batch_norm and changes their spread while training only",
+                f"Move {kind} behind the last batch_norm.",
+                Fix(label="Move it behind batch_norm", edits=(Edit(action="move", path=(), to=last),)),
+            )  # fmt: skip
+        if after[:1] == ["batch_norm"] and getattr(layer, "bias", False):
+            yield _doubt(
+                here, kind, "a bias is of no use before a batch norm", "the batch norm subtracts it again",
+                "Set bias to no.", set_to(bias=False).model_copy(update={"label": "Turn bias off"}),
+            )  # fmt: skip
+        if isinstance(layer, Group):
+            for slot, inner in layer.slots():
+                yield from _on_neighbours(inner, (*here, *slot))
+
+
+def _on_sight(rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
+    """Where the whole image becomes one number per channel, each value should have seen an object."""
+    side = max(shape[1:], default=1)
+    for before, row in pairwise(rows):
+        pools = row.kind in MEANS and row.out_shape is not None and row.out_shape[1:] in ((), (1, 1))
+        field = before.receptive_field
+        if pools and field is not None and field < SEEN * side:
+            yield _doubt(
+                row.path, row.kind, "what is averaged should have seen whole objects",
+                f"each value before it sees {field} of {side} pixels",
+                "Add pooling, strides or more convolutions before it.", None,
+            )  # fmt: skip
+
+
+def _on_weight(layers: Sequence[Layer], rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
+    total = sum(row.parameters for row in rows)
+    if total <= HEAVY_FROM:
+        return
+    for row in walk(rows):
+        if not row.children and row.parameters > HEAVY * total:
+            yield _doubt(
+                row.path, row.kind, "parameters are best spread over the layers",
+                f"it holds {row.parameters / total:.1%} of all {total:,}",
+                "Add pooling before flatten, or make the layer smaller.", None,
+            ).model_copy(update={"fix": _pooled(rows, row, shape)})  # fmt: skip
+
+
+def _pooled(rows: Sequence[Row], heavy: Row, shape: Shape) -> Fix | None:
+    """A pooling before the flatten whose vector feeds the heavy layer."""
+    if len(heavy.path) > 1:
+        return None
+    flat = max((i for i in range(heavy.index) if rows[i].kind == "flatten"), default=None)
+    if flat is None:
+        return None
+    before = rows[flat - 1].out_shape if flat else shape
+    if before is None or len(before) != 3 or min(before[1:]) < 2:
+        return None
+    edit = Edit(action="insert", path=(flat,), layer={"kind": "max_pool2d"})
+    return Fix(label="Insert max_pool2d before flatten", edits=(edit,))
+
+
+def output_problem(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem | None:
+    """The one thing that a stack must give: a score per class."""
+    if out == (n_classes,):
+        return None
+    last = len(layers) - 1
+    linear = max((i for i, layer in enumerate(layers) if kind_of(layer) == "linear"), default=None)
+    head: dict[str, Any] = {"kind": "linear", "out_features": n_classes}
+    if len(out) != 1:
+        repair = f"Add a flatten and a linear layer with out_features={n_classes}."
+        fix = _appended(layers, f"flatten and linear ({n_classes})", {"kind": "flatten"}, head)
+    elif linear is None or any(changes_size(layer) for layer in layers[linear + 1 :]):
+        repair = f"Add a linear layer with out_features={n_classes}."
+        fix = _appended(layers, f"linear ({n_classes})", head)
+    else:
+        repair = f"Set out_features of the last linear layer to {n_classes}."
+        fix = placed(set_to(out_features=n_classes), (linear,))
+    return Problem(
+        where=where((last,), kind_of(layers[last])),
+        rule=f"the last layer must give one score per class ({n_classes})",
+        fact=f"it gives {'×'.join(str(n) for n in out)}",
+        repair=repair,
+        fix=fix,
+    )
+
+
+def _appended(layers: Sequence[Layer], what: str, *new: dict[str, Any]) -> Fix:
+    """New layers at the end, in place of the last ones where the stack is full."""
+    last = len(layers) - 1
+    room = MAX_LAYERS - sum(1 for _ in every(layers))
+    gone = [Edit(action="remove", path=(last - i,)) for i in range(max(0, len(new) - room))]
+    end = len(layers) - len(gone)
+    added = [Edit(action="insert", path=(end + i,), layer=layer) for i, layer in enumerate(new)]
+    return Fix(label=f"Put {what} last" if gone else f"Add {what}", edits=(*gone, *added))
+
+
+def changes_size(layer: Layer) -> bool:
+    """Whether a vector may leave the layer with another length than it came with."""
+    return isinstance(layer, Group) or kind_of(layer) in ("linear", "glu")
+
+
+def kind_of(layer: Layer) -> str:
+    """The name of its kind."""
+    return str(getattr(layer, "kind", ""))
+
+
+assert set(SILENT + DROPOUTS + MEANS + ONE_SIDED) <= set(LAYERS), "a kind was renamed"

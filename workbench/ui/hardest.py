@@ -1,0 +1,181 @@
+"""After a run: the samples its model finds hardest, the labels it doubts, and the oddest images.
+
+The scores come from the process that has torch loaded. The run keeps its version of the set; what is
+changed here is the newest, so each sample is looked up there first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from workbench import catalog
+from workbench.data import SHIPPED
+from workbench.data.prepared import open_arrays
+from workbench.jobs.hardest import SPLITS, hardest
+from workbench.store import Query, RunRow
+from workbench.store.datasets import DatasetRow
+from workbench.ui import classes, nav
+from workbench.ui.marks import count, plain, share
+from workbench.ui.state import store
+from workbench.ui.tiles import TILE_PX, enlarged
+
+VIEW = "Hard and odd"  # the tab's name, and what the URL says
+MOST_RUNS = 200  # offered
+PAGE = 36  # samples
+KINDS = {
+    "hardest": ("Hardest", "Highest loss: how little the model gave to the label, in nats. 0 is certain."),
+    "mislabelled": (
+        "Label in doubt",
+        "The model is surer of another class than it usually is of that class: often the label is wrong. "
+        "Confident learning, Northcutt et al. 2021.",
+    ),
+    "oddest": (
+        "Oddest",
+        "Unlike what was trained on: far from its tenth nearest training image in the model's last features. "
+        "Deep nearest neighbours, Sun et al. 2022.",
+    ),
+}
+SPLIT_WORDS = {"validation": "Validation", "test": "Test", "train": "Training"}
+
+
+def hard_and_odd(row: DatasetRow) -> None:
+    """The view of one set: which run, which split, which kind, and the samples."""
+    found, _ = store().runs.search(Query(data=[row.name], saved=True), limit=MOST_RUNS)
+    if not found:
+        st.info("Train a run on this set first. Then its hardest samples stand here.", icon=":material/info:")
+        return
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        run = _run(row, found)
+        options = [name for name in SPLITS if name != "test" or _has_test(row, run)]
+        split = st.segmented_control(
+            "Split", options, default=options[0], required=True, key=f"hard.split.{row.name}.{len(options)}",
+            format_func=lambda name: SPLIT_WORDS[name],
+            help="Validation and test images were not learned from, so their losses are the honest ones. "
+            "Training images show wrong labels as long as the model has not learned them by heart.",
+        )  # fmt: skip
+        kind = st.segmented_control(
+            "Show", list(KINDS), default="hardest", required=True, key=f"hard.kind.{row.name}",
+            format_func=lambda name: KINDS[name][0],
+        )  # fmt: skip
+    answer = _ask(run, str(split))
+    lines = answer[str(kind)]
+    st.caption(KINDS[str(kind)][1])
+    _facts(answer, str(kind))
+    if not lines:
+        st.success("No label is in doubt here.", icon=":material/check_circle:")
+        return
+    _grid(row, answer, lines, str(kind))
+
+
+def link(run: RunRow) -> None:
+    """From a run to its samples, once it has been validated."""
+    if run.metrics.get("val/loss"):
+        nav.link(
+            "data", "Its hardest and oddest samples", icon=":material/troubleshoot:",
+            set=run.spec.data.name, view=VIEW, run=run.id,
+        )  # fmt: skip
+
+
+def _run(row: DatasetRow, found: Sequence[RunRow]) -> RunRow:
+    """The run that the URL names, else the newest."""
+    by_id = {run.id: run for run in found}
+    key = f"hard.run.{row.name}"
+    asked = nav.asked("run")
+    current = asked if asked in by_id else found[0].id
+    if asked != current:
+        st.query_params["run"] = current
+    st.session_state[key] = current
+
+    def carry_over() -> None:
+        st.query_params["run"] = st.session_state[key]
+
+    def label(run_id: str) -> str:
+        run = by_id[run_id]
+        when = time.strftime("%d %b %H:%M", time.localtime(run.created))
+        return f"{run.name[:60]} · {when} · {run.id[-4:]}"
+
+    st.selectbox("Run", list(by_id), key=key, format_func=label, on_change=carry_over, width=340)
+    return by_id[current]
+
+
+def _has_test(row: DatasetRow, run: RunRow) -> bool:
+    return bool(row.splits.get("test")) or run.spec.data.test > 0
+
+
+def _ask(run: RunRow, split: str) -> dict[str, Any]:
+    """The answer, with a bar while it is worked out; the second time it is there at once."""
+    place = st.empty()
+
+    def progress(done: float) -> None:
+        if done < 1:
+            place.progress(done, text="Asking the model about each sample")
+
+    answer = hardest(store(), run.id, split, progress=progress)
+    place.empty()
+    return answer
+
+
+def _facts(answer: Mapping[str, Any], kind: str) -> None:
+    judged, whole = int(answer["judged"]), int(answer["of"])
+    words = (
+        f"{count(judged)} images judged by checkpoint {answer['checkpoint']}, step {count(answer['step'])}"
+    )
+    if judged < whole:
+        words += f", drawn from {count(whole)}"
+    if kind == "mislabelled":
+        words += f" · {count(answer['doubted'])} labels in doubt"
+    st.caption(words)
+
+
+def _grid(row: DatasetRow, answer: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], kind: str) -> None:
+    key = f"hard.{row.name}.{row.version}.{answer['run']}.{answer['split']}.{kind}"
+    page_key = f"{key}.page"
+    pages = -(-len(lines) // PAGE)
+    page = min(int(st.session_state.get(page_key, 1)), pages) - 1
+    here = lines[page * PAGE : (page + 1) * PAGE]
+    rows = [int(line["row"]) for line in here]
+    version = int(answer["version"])
+    seen = open_arrays(store().datasets.get(row.name, version).path).images[rows]
+    now = catalog.followed(store(), row.name, version, rows)
+    labels = open_arrays(row.path).labels
+    editable = row.name not in SHIPPED
+    chosen: list[int] = []
+    answers: set[str] = set()
+    with st.container(horizontal=True, gap="small", key="grid-images-hard"):
+        for line, image, place in zip(here, seen, now.tolist(), strict=True):
+            label, said = (answer["classes"][line[name]] for name in ("label", "prediction"))
+            with st.container(width=TILE_PX + 56, gap="xxsmall"):
+                st.image(enlarged(_hwc(image)), width=TILE_PX, alt=f"{label}, called {said}"[:80])
+                st.markdown(f"**{plain(label, 12)}** → {plain(said, 12)}")
+                st.caption(_score(line, kind))
+                if place < 0:
+                    st.caption("dropped since")
+                    continue
+                current = row.schema.classes[labels[place]]
+                if current != label:
+                    st.caption(f"now {plain(current, 12)}")
+                if editable and st.checkbox("Choose", key=f"{key}.{line['row']}"):
+                    chosen.append(place)
+                    answers.add(said)
+    if pages > 1:
+        st.pagination(pages, key=page_key)
+    if editable:
+        classes.act_on(row, chosen, key, answers.pop() if len(answers) == 1 else None)
+    else:
+        classes.copy_hint(row)
+
+
+def _score(line: Mapping[str, Any], kind: str) -> str:
+    if kind == "oddest":
+        return f"odd {line['oddness']:.2f}, loss {line['loss']:.2f}"
+    return f"loss {line['loss']:.2f}, {share(line['confidence'])}"
+
+
+def _hwc(image: np.ndarray) -> np.ndarray:
+    """(C, H, W) as (H, W) or (H, W, 3)."""
+    return np.asarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

@@ -1,0 +1,232 @@
+"""The samples a trained model finds hardest, those whose labels it doubts, and the oddest ones.
+
+Done in slices, so that other questions are answered in between: each look works for a moment and says how
+far it is; what is done is kept. Notation: N images judged, M of the training split that stand for what is
+usual, K classes, D features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench import catalog
+from workbench.data.dataset import Split
+from workbench.engine.batches import normalised
+from workbench.specs.errors import RunError
+from workbench.store import Store
+from workbench.worker.trained import Shelf, Trained
+
+SLICE_S = 0.4  # seconds of work a look
+BATCH = 128
+MOST = 20_000  # images judged; of more, a fixed random draw
+BANK = 4_000  # training images that odd ones are compared with
+NEIGHBOUR = 10  # the how-manieth nearest counts: one copy or one odd fellow does not make usual
+FEATURES = 1024  # more are averaged down to so many
+SHOWN = 120  # of each kind
+KEPT = 16  # answers that are remembered
+BEGUN = 2  # looks under way at a time; an older one starts afresh
+SPLITS = ("validation", "test", "train")
+
+
+class Samples:
+    """Looks at runs' samples, one after the other. One thread at a time."""
+
+    def __init__(self, store: Store, shelf: Shelf) -> None:
+        self.store = store
+        self.shelf = shelf
+        self._found: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
+        self._begun: OrderedDict[tuple[Any, ...], _Look] = OrderedDict()  # these hold on to their images
+
+    def look(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """payload: run; split (validation where it is not given), checkpoint. Some work is done on it, then:
+        `{"share": 0..1, "found": None}`, and when all is done `found` (see `_Look.found`).
+
+        Raises RunError for an unknown run, checkpoint or split, an empty split, and a model whose scores
+        are no numbers; DataError where the data is gone.
+        """
+        split = str(payload.get("split") or SPLITS[0])
+        if split not in SPLITS:
+            raise RunError.of("split", f"it is one of {', '.join(SPLITS)}", f"it is {split[:40]!r}")
+        trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        key = (trained.row.id, trained.checkpoint.name, trained.checkpoint.time, split)
+        if key in self._found:
+            self._found.move_to_end(key)
+            return {"share": 1.0, "found": self._found[key]}
+        look = self._begun.pop(key, None)
+        if look is None:
+            version = catalog.with_shipped(self.store, trained.data.name, trained.row.data_version).version
+            look = _Look(trained, split, version)
+        share, found = look.work()
+        if found is None:
+            self._begun[key] = look
+        else:
+            self._found[key] = found
+        while len(self._begun) > BEGUN:
+            self._begun.popitem(last=False)
+        while len(self._found) > KEPT:
+            self._found.popitem(last=False)
+        return {"share": share, "found": found}
+
+
+class _Look:
+    """One split under one checkpoint; `work` goes on where it left off."""
+
+    def __init__(self, trained: Trained, split: str, version: int) -> None:
+        whole: Split = getattr(trained.data, split)
+        if not len(whole.y):
+            raise RunError.of(
+                f"run `{trained.row.name}`", f"its {split} split must have images", "it has none",
+                "Choose another split.",
+            )  # fmt: skip
+        self._facts = {
+            "run": trained.row.id, "checkpoint": trained.checkpoint.name, "step": trained.checkpoint.step,
+            "data": trained.data.name, "version": version, "split": split, "of": len(whole.y),
+            "classes": list(trained.data.classes),
+        }  # fmt: skip
+        self._part, self._bank_part = _drawn(whole, MOST), _drawn(trained.data.train, BANK)
+        self._odd = np.empty(len(self._part.y), np.float32)
+        self._scores = np.empty((len(self._part.y), len(trained.data.classes)), np.float32)
+        self._done, self._all = 0, len(self._part.y) + len(self._bank_part.y)
+        self._steps = self._walk(trained)
+
+    def work(self) -> tuple[float, dict[str, Any] | None]:
+        """The share that is done after a slice of work, and what was found when it is all."""
+        until = time.monotonic() + SLICE_S
+        while time.monotonic() < until:
+            with torch.inference_mode():
+                n = next(self._steps, 0)
+            if not n:
+                return 1.0, self.found()
+            self._done += n
+        return self._done / self._all, None
+
+    def found(self) -> dict[str, Any]:
+        """run, checkpoint, step, data, version, split, `of` (its images), `judged` (how many were), classes;
+        and hardest, mislabelled and oddest: lists, the worst first, of `{"row", "label", "prediction",
+        "confidence", "label_share", "loss", "oddness"}`; row counts in that version of the set.
+        """
+        y = np.asarray(self._part.y, np.int64)
+        if not np.isfinite(self._scores).all():
+            raise RunError.of(
+                f"run `{self._facts['run']}`", "its model must answer with numbers", "some answers are NaN",
+                "Its training went out of bounds: train again with a smaller learning rate.",
+            )  # fmt: skip
+        log_p = F.log_softmax(torch.from_numpy(self._scores).double(), dim=1).numpy()
+        shares = np.exp(log_p)
+        loss = -log_p[np.arange(len(y)), y]
+        order = {
+            "hardest": np.argsort(-loss, kind="stable"),
+            "mislabelled": doubtful_labels(shares, y),
+            "oddest": np.argsort(-self._odd, kind="stable"),
+        }
+
+        def line(i: int) -> dict[str, Any]:
+            said = int(shares[i].argmax())
+            return {
+                "row": int(self._part.index[i]), "label": int(y[i]), "prediction": said,
+                "confidence": float(shares[i, said]), "label_share": float(shares[i, y[i]]),
+                "loss": float(loss[i]), "oddness": float(self._odd[i]),
+            }  # fmt: skip
+
+        lists = {kind: [line(int(i)) for i in rows[:SHOWN]] for kind, rows in order.items()}
+        counted = {"judged": len(y), "doubted": len(order["mislabelled"])}
+        return self._facts | counted | lists
+
+    def _walk(self, trained: Trained) -> Iterator[int]:
+        """First the features of what is usual, then scores and features of each batch; images per step."""
+        bank_rows = self._bank_part.index
+        usual = []
+        for at in range(0, len(bank_rows), BATCH):
+            _, features = _asked(trained, self._bank_part.x[at : at + BATCH])
+            usual.append(features)
+            yield len(features)
+        bank = torch.cat(usual)  # (M, D)
+        for at in range(0, len(self._part.y), BATCH):
+            here = slice(at, at + BATCH)
+            scores, features = _asked(trained, self._part.x[here])
+            self._scores[here] = scores.numpy()
+            same = self._part.index[here][:, None] == bank_rows[None, :]
+            if self._facts["split"] != "train":
+                same[:] = False  # splits share no row
+            self._odd[here] = oddness(features, bank, torch.from_numpy(same)).numpy()
+            yield len(scores)
+
+
+def doubtful_labels(shares: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Numbers of the samples whose label is probably wrong, the surest error first. shares (N, K), y (N,).
+
+    A sample is doubted where the model gives another class at least the share that it gives that class on
+    average where it is the label; ordered by how far the label's share stays behind the best other's.
+    Source: Northcutt et al. 2021, confident learning, https://arxiv.org/abs/1911.00068, sections 3.1, 3.2.
+    """
+    n, k = shares.shape
+    own = shares[np.arange(n), y]
+    counts = np.bincount(y, minlength=k)
+    usual = np.bincount(y, weights=own, minlength=k) / np.maximum(counts, 1)
+    usual[counts == 0] = np.inf  # no telling what is usual for a class without samples
+    other = np.where(shares >= usual, shares, -1.0)
+    other[np.arange(n), y] = np.where(own >= usual[y], own, -1.0)
+    rival = shares.copy()
+    rival[np.arange(n), y] = -1.0
+    margin = own - rival.max(axis=1)
+    is_other = (other.max(axis=1) >= 0) & (other.argmax(axis=1) != y)
+    doubted = np.flatnonzero(is_other & (margin < 0))  # undecided is not doubt
+    return np.asarray(doubted[np.argsort(margin[doubted], kind="stable")])
+
+
+def oddness(features: Tensor, bank: Tensor, same: Tensor) -> Tensor:
+    """Distance to the tenth nearest training image in features of length 1: (B, D), (M, D) -> (B,), 0..2.
+
+    same (B, M) bool: which of the bank the sample itself is; those do not count.
+    Source: Sun et al. 2022, deep nearest neighbours, https://arxiv.org/abs/2204.06507, equation 2.
+    """
+    if not len(bank):
+        return torch.zeros(len(features))
+    distance = torch.cdist(features, bank)
+    distance = distance.masked_fill(same, float("inf"))
+    nearest = min(NEIGHBOUR, max(1, len(bank) - 1))
+    found = distance.kthvalue(nearest, dim=1).values
+    return found.nan_to_num(0.0, posinf=0.0)
+
+
+def _asked(trained: Trained, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Scores (B, K) and the features (B, D) that the last layer with parameters made them of."""
+    seen: list[Tensor] = []
+    hook = last_layer(trained.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        x = normalised(pixels, trained.data.mean, trained.data.std)
+        scores = trained.model(x).float()
+    finally:
+        hook.remove()
+    return scores, _features(seen[0] if seen else scores)
+
+
+def last_layer(model: nn.Module) -> nn.Module:
+    """The last of the model's own layers that has parameters, or the model where none has."""
+    with_parameters = [child for child in model.children() if any(True for _ in child.parameters())]
+    return with_parameters[-1] if with_parameters else model
+
+
+def _features(x: Tensor) -> Tensor:
+    """(B, …) as (B, D) of length 1: maps are averaged over their places, very many are averaged down."""
+    flat = x.float().mean(dim=(2, 3)) if x.ndim == 4 and x.shape[1] > 4 else x.float().flatten(1)
+    if flat.shape[1] > FEATURES:
+        flat = F.adaptive_avg_pool1d(flat, FEATURES)
+    return F.normalize(flat, dim=1)
+
+
+def _drawn(split: Split, most: int) -> Split:
+    """The split, or `most` of its images drawn by a fixed seed, in their order."""
+    n = len(split.y)
+    if n <= most:
+        return split
+    chosen = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    return Split(split.x[chosen], split.y[chosen], split.index[chosen])

@@ -1,0 +1,215 @@
+"""Trials of a spec before it runs: the preflight and the learning-rate range test, each in a child.
+
+`Trials` lives in the answering process: it starts them, knows how far they are, and stops them. The same
+question while one is under way or just over is the same trial, so that a reloaded page finds its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from workbench import catalog
+from workbench.engine.device import free_bytes, pick
+from workbench.engine.preflight import preflight, to_json
+from workbench.engine.range_test import range_test
+from workbench.jobs import wire
+from workbench.jobs.check import check, fit_problem
+from workbench.models.build import build
+from workbench.specs.errors import RunError, SpecError, WorkbenchError
+from workbench.specs.memory import largest_batch, predict
+from workbench.specs.run import RunSpec, from_dict
+from workbench.store import Store, open_store
+from workbench.tasks.classification import task_for
+from workbench.worker.nursery import Nursery
+from workbench.worker.process import out_of_memory_kills
+from workbench.worker.train import usable_threads
+
+KEPT = 32
+FRESH_S = 300.0  # a result is given again for so long
+KINDS = ("preflight", "range_test")
+
+
+@dataclass
+class Trial:
+    """state: running, done, refused, failed or stopped. Written by its reader, read by anybody."""
+
+    id: str
+    connection: socket.socket
+    state: str = "running"
+    words: str = "Starting"
+    share: float = 0.0
+    result: Any = None
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    pid: int | None = None
+    time: float = field(default_factory=time.monotonic)
+    kills: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("id", "state", "words", "share", "result", "problems")
+        return {name: getattr(self, name) for name in names}
+
+
+class Trials:
+    """begin, look and stop. nursery: made before the first thread of this process."""
+
+    def __init__(self, nursery: Nursery | None = None) -> None:
+        self._nursery = nursery
+        self._kept: OrderedDict[str, Trial] = OrderedDict()
+
+    def begin(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """payload: kind, spec (as JSON), and `again` to have it done anew. The trial as it stands."""
+        kind = str(payload["kind"])
+        if kind not in KINDS:
+            raise WorkbenchError.of("trial", f"the kinds are {', '.join(KINDS)}", f"`{kind}` is none of them")
+        text = json.dumps([kind, payload["spec"]], sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:24]
+        known = self._kept.get(name)
+        if known is not None:
+            is_fresh = time.monotonic() - known.time < FRESH_S and not payload.get("again")
+            if known.state == "running" or (known.state in ("done", "refused") and is_fresh):
+                return known.to_json()
+        self._nursery = self._nursery or Nursery(work)
+        trial = Trial(name, self._nursery.begin(), kills=out_of_memory_kills())
+        wire.send(trial.connection, {"kind": kind, "spec": payload["spec"]})
+        self._kept[name] = trial
+        self._kept.move_to_end(name)
+        while len(self._kept) > KEPT:
+            self.stop({"id": next(iter(self._kept))})
+            self._kept.popitem(last=False)
+        threading.Thread(target=_read, args=(trial,), name=f"trial {name}", daemon=True).start()
+        return trial.to_json()
+
+    def look(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """payload: id. Raises RunError for one that is not known (any more)."""
+        trial = self._kept.get(str(payload["id"]))
+        if trial is None:
+            raise RunError.of("trial", "it must be known", "it was started long ago", "Start it again.")
+        return trial.to_json()
+
+    def stop(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """payload: id. Ends it at once; what is over stays as it is."""
+        trial = self._kept.get(str(payload["id"]))
+        if trial is None:
+            return {"state": "stopped"}
+        if trial.state == "running":
+            trial.state, trial.words = "stopped", "Stopped"
+            if trial.pid is not None:  # its end of the connection is open, so the number is still its own
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(trial.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                trial.connection.shutdown(socket.SHUT_RDWR)
+        return trial.to_json()
+
+
+def _read(trial: Trial) -> None:
+    """What the child says, until it is over."""
+    with contextlib.suppress(OSError, ValueError), trial.connection:
+        while trial.state == "running" and (said := wire.receive(trial.connection)) is not None:
+            trial.pid = said.get("pid", trial.pid)
+            trial.words, trial.share = said.get("words", trial.words), said.get("share", trial.share)
+            if "state" in said:
+                trial.result, trial.problems = said.get("result"), said.get("problems", [])
+                trial.time = time.monotonic()
+                trial.state = said["state"]
+    if trial.state == "running":  # it went without a word
+        killed = out_of_memory_kills() > trial.kills
+        error = RunError.of(
+            "trial",
+            "it must fit into memory" if killed else "it must come to an end",
+            "the system ended it because memory ran out" if killed else "its process ended without a word",
+            "Use a smaller batch or more parts (accumulation_steps)."
+            if killed
+            else "See answers.log in the home.",
+        )
+        trial.problems = [problem.model_dump() for problem in error.problems]
+        trial.state = "failed"
+
+
+# ---------------------------------------------------------------- in the child
+
+
+def work(connection: socket.socket) -> None:
+    """A child's life: one question, words of progress, one answer."""
+    question = wire.receive(connection)
+    if question is None:
+        return
+
+    def progress(words: str, share: float) -> None:
+        wire.send(connection, {"words": words, "share": share})
+
+    wire.send(connection, {"pid": os.getpid(), "words": "Loading the data", "share": 0.05})
+    said: dict[str, Any]
+    try:
+        store = open_store()
+        spec = from_dict(dict(question["spec"]))
+        said = {"state": "done", "result": _answer(store, question["kind"], spec, progress)}
+    except SpecError as error:
+        said = {"state": "refused", "problems": [problem.model_dump() for problem in error.problems]}
+    except WorkbenchError as error:
+        said = {"state": "failed", "problems": [problem.model_dump() for problem in error.problems]}
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        said = {"state": "failed", "problems": [_problem(error).problems[0].model_dump()]}
+    wire.send(connection, said)
+
+
+def _problem(error: Exception) -> RunError:
+    first = (str(error).splitlines() or [""])[0][:300]
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+        repair = "Use a smaller batch, or more parts (accumulation_steps)."
+        return RunError.of("training.batch_size", "a step must fit into memory", "it ran out", repair)
+    return RunError.of("trial", "a step must work", f"{type(error).__name__}: {first}", "See answers.log.")
+
+
+def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, Any]:
+    report = check(store, spec)
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    if errors:
+        raise SpecError(*errors)
+    torch.set_num_threads(spec.training.threads or usable_threads())
+    data = catalog.load(store, spec.data)
+    task = task_for(spec.task, len(data.classes), data.train.y)
+    model = build(spec.model, data.shape, seed=spec.seed)
+    if kind == "range_test":
+        found = range_test(model, data, task, spec, progress=progress)
+        columns = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
+        return {**columns, "suggestion": found.suggestion, "lowest": found.lowest}
+    device = pick(spec.training.device)
+    free = free_bytes(device)
+    sizes = {name: len(getattr(data, name)) for name in ("train", "validation", "test")}
+    facts = (data.shape, len(data.classes), sizes)
+    predicted = predict(spec, *facts, device=device.type, free=free)
+    refused = fit_problem(spec, *facts, device=device.type, free=free, limit=free)
+    if refused is not None:  # ours to say, before torch or the system says it
+        raise SpecError(refused)
+    measured = preflight(model, data, task, spec, progress)
+    factor = measured.memory.total / max(1, predicted.total)
+    most = largest_batch(spec, *facts, device=device.type, free=free, factor=factor)
+    share = measured.data_s / measured.step_s if measured.step_s else 0.0
+    return {
+        **to_json(measured),
+        "predicted": {**predicted.parts(), "total": predicted.total, "at": predicted.at},
+        "free_bytes": free,
+        "largest_batch": most,
+        "largest_is_all": most >= sizes["train"],
+        "batch_size": spec.training.batch_size,
+        "bottleneck": "data" if share > 0.5 else "model",
+        "data_share": share,
+        "others": sum(1 for row in store.runs.active() if not row.state.is_over),
+    }
