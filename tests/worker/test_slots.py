@@ -24,7 +24,6 @@ from workbench.store import Store, open_store
 from workbench.store.states import HOST
 from workbench.worker.bury import Undertaker
 from workbench.worker.faults import describe
-from workbench.worker.vitals import own_bytes
 
 SHORT = preset("mlp-tiny").spec.with_changes("training.epochs=4", "training.threads=1")
 LONG = SHORT.with_changes("training.epochs=5000", "name=long")
