@@ -91,8 +91,21 @@ def test_a_lost_run_can_wait_again_and_keeps_its_place_at_the_end(store: Store) 
 def test_a_run_that_somebody_resumed_a_moment_ago_keeps_its_process(store: Store) -> None:
     row = store.runs.create(SPEC)
     take(store, row.id, os.getpid())
-    store.runs.requeue(row.id)
+    store.commands.post(row.id, "pause")
+    assert not store.runs.requeue(row.id, ("step", {"steps": 3}))
     assert store.runs.get(row.id).pid == os.getpid()
+    assert [command.verb for command in store.commands.take(row.id)] == ["pause"]
+
+
+def test_what_a_former_process_never_took_is_not_meant_for_the_next(store: Store) -> None:
+    row = store.runs.create(SPEC)
+    take(store, row.id, os.getpid())
+    store.commands.post(row.id, "pause")
+    store.runs.exit(row.id, "lost")
+    assert store.runs.requeue(row.id, ("step", {"steps": 3}))
+    assert [(command.verb, command.payload) for command in store.commands.take(row.id)] == [
+        ("step", {"steps": 3})
+    ]
 
 
 def test_a_run_answers_to_its_id_a_prefix_and_its_name(store: Store) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.store import RunRow, Store
 
 POLL_S = 0.2
+REASON_EVERY_S = 1.0
 
 
 def train(
@@ -74,6 +75,7 @@ def _follow(store: Store, run_id: str) -> RunRow:
 
     from workbench.jobs.launch import ensure_supervisor
     from workbench.jobs.runs import why_waiting
+    from workbench.records import RunState
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -84,11 +86,16 @@ def _follow(store: Store, run_id: str) -> RunRow:
     with progress(*columns) as bar:
         task = bar.add_task("queued", total=None, facts="")
         looked = time.monotonic()
+        asked, reason = -1e9, None
         while True:
             row = store.runs.get(run_id)
             if row.state.is_over:
                 return row
-            facts = why_waiting(store, row) or _facts(row)
+            if row.state is not RunState.QUEUED:
+                reason = None
+            elif time.monotonic() - asked > REASON_EVERY_S:  # it looks at the whole queue
+                asked, reason = time.monotonic(), why_waiting(store, row)
+            facts = reason or _facts(row)
             bar.update(
                 task, description=row.state.value, total=row.total_steps, completed=row.step, facts=facts
             )

@@ -24,6 +24,7 @@ from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.memory import fewest_parts, largest_batch, predict
 from workbench.specs.model import Row
+from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
 from workbench.store import Store
@@ -210,11 +211,11 @@ def _batch_problems(spec: RunSpec, rows: Sequence[Row]) -> list[Problem]:
     """Batch norm over one vector has nothing to compare it with; torch refuses to train that."""
     if spec.training.batch_size > 1:
         return []
-    alone = (r for r in rows if r.kind == "batch_norm" and r.out_shape and math.prod(r.out_shape[1:]) == 1)
     rule, fact = "batch_norm on vectors needs two images in a batch", "there is one"
     return [
-        _problem("training.batch_size", f"{rule} (layer {row.index})", fact, "Use batches of 2 or more.")
-        for row in alone
+        _problem("training.batch_size", f"{rule} (layer {row.label})", fact, "Use batches of 2 or more.")
+        for row in walk(rows)
+        if row.kind == "batch_norm" and row.out_shape and math.prod(row.out_shape[1:]) == 1
     ]
 
 

@@ -77,7 +77,8 @@ def step(store: Store, ref: str, steps: int) -> RunRow:
         raise SpecError.of("steps", "a run goes on by at least one step", f"{steps} were asked for")
     row = store.runs.get(ref)
     if row.parked:
-        _requeue(store, row, "step", {"steps": steps})
+        if not _requeue(store, row, ("step", {"steps": steps})):
+            return step(store, row.id, steps)  # somebody was faster: its process is asked instead
     elif row.state in LOADED:
         store.commands.post(row.id, "step", {"steps": steps})
     else:
@@ -248,13 +249,11 @@ def _known_checkpoint(store: Store, parent: RunRow, text: str) -> str:
     )  # fmt: skip
 
 
-def _requeue(store: Store, row: RunRow, verb: str = "", payload: Mapping[str, Any] | None = None) -> None:
-    """Back into the queue; `verb` is what its next process finds asked."""
-    store.commands.clear(row.id)  # what its former process never took is not meant for the next
-    if verb:
-        store.commands.post(row.id, verb, payload)
-    store.runs.requeue(row.id)
+def _requeue(store: Store, row: RunRow, asked: tuple[str, Mapping[str, Any]] | None = None) -> bool:
+    """Back into the queue; `asked` is what its next process finds. False when somebody was faster."""
+    done = store.runs.requeue(row.id, asked)
     ensure_supervisor(store)
+    return done
 
 
 def _waiting(store: Store, ref: str, done: str) -> RunRow:

@@ -8,13 +8,16 @@ fits as well. Devices are found without CUDA being initialised: that would spoil
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from workbench.jobs.check import gpu_count
 from workbench.specs.errors import WorkbenchError
+from workbench.specs.run import from_dict
 from workbench.store import RunRow
 
 HELD = "Held: it waits to be released."
@@ -166,8 +169,13 @@ def _not_used(slot: str) -> str:
 
 
 def _device(row: RunRow) -> str:
+    return _device_in(row.spec_json)
+
+
+@lru_cache(maxsize=8192)  # thousands may wait, and each question goes through them all
+def _device_in(spec_json: str) -> str:
     try:
-        return row.spec.training.device
+        return from_dict(json.loads(spec_json)).training.device
     except WorkbenchError:  # a spec this version cannot read must not hold up the queue: it fails by itself
         return "cpu"
 

@@ -16,7 +16,7 @@ from workbench.specs.base import did_you_mean
 from workbench.specs.errors import RunError
 from workbench.specs.likeness import like
 from workbench.specs.run import RunSpec
-from workbench.store import queue, schema, sheets
+from workbench.store import queue, schema, sheets, signals
 from workbench.store import search as searching
 from workbench.store.labels import haystack, refresh
 from workbench.store.queue import is_waiting
@@ -193,14 +193,16 @@ class Runs:
                 connection.execute(delete(table).where(table.c.run_id == row.id))
         shutil.rmtree(folder, ignore_errors=True)
 
-    def requeue(self, run_id: str) -> None:
+    def requeue(self, run_id: str, asked: tuple[str, Mapping[str, Any]] | None = None) -> bool:
         """Back into the queue, history kept: the way a lost, failed or stopped run is resumed.
 
-        Nothing changes when somebody else was faster: a process that works on it by now is not forgotten.
+        asked: the verb and payload that its next process finds in the mailbox; what its former one never
+        took goes. False, and nothing changes, when somebody else was faster: a process that works on it by
+        now is not forgotten, nor what it was asked.
         """
         row = self.get(run_id)
         if not row.state.is_over and not row.parked:
-            return
+            return False
         values = {
             "exit_kind": None, "error": None, "ended": None, "pid": None, "pid_started": None, "host": None,
             "phase": None, "heartbeat": None, "eta_s": None, "queued": queue.the_end(), "held": False,
@@ -208,9 +210,14 @@ class Runs:
         }  # fmt: skip
         with self._engine.begin() as connection:
             as_seen = and_(runs.c.id == row.id, runs.c.pid == row.pid)
-            done = connection.execute(update(runs).where(as_seen).values(**values))
-        if done.rowcount:
+            done = connection.execute(update(runs).where(as_seen).values(**values)).rowcount > 0
+            if done:
+                signals.empty(connection, row.id)
+            if done and asked:
+                signals.put(connection, row.id, *asked)
+        if done:
             sheets.drop(self._folder_of(row.id), sheets.EXIT)
+        return done
 
     def hold(self, run_ids: Sequence[str]) -> Sequence[str]:
         """Keep waiting runs from being started; the ids of those that were not held before."""

@@ -44,14 +44,8 @@ class Commands:
         self._engine = engine
 
     def post(self, run_id: str, verb: str, payload: Mapping[str, Any] | None = None) -> None:
-        row = {
-            "run_id": run_id,
-            "verb": verb,
-            "payload": json.dumps(dict(payload or {})),
-            "time": time.time(),
-        }
         with self._engine.begin() as connection:
-            connection.execute(commands.insert().values(**row, taken=False))
+            put(connection, run_id, verb, payload or {})
 
     def take(self, run_id: str) -> list[Command]:
         """Commands not yet taken, in order; taking marks them."""
@@ -66,10 +60,16 @@ class Commands:
             )
         return [Command(r.id, r.verb, json.loads(r.payload), r.time) for r in rows]
 
-    def clear(self, run_id: str) -> None:
-        """Forget what a former process of the run never took."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(commands).where(commands.c.run_id == run_id))
+
+def put(connection: Connection, run_id: str, verb: str, payload: Mapping[str, Any]) -> None:
+    """Into the mailbox of a run, inside the caller's transaction."""
+    row = {"run_id": run_id, "verb": verb, "payload": json.dumps(dict(payload)), "time": time.time()}
+    connection.execute(commands.insert().values(**row, taken=False))
+
+
+def empty(connection: Connection, run_id: str) -> None:
+    """Forget what a former process of the run never took, inside the caller's transaction."""
+    connection.execute(delete(commands).where(commands.c.run_id == run_id))
 
 
 LONGEST_S = 120.0  # no lease is taken for longer

@@ -64,7 +64,7 @@ def is_memory(error: BaseException) -> bool:
 
 def is_device(error: BaseException) -> bool:
     """Whether the GPU stopped answering as it should; every later call of this process would fail too."""
-    if is_memory(error):
+    if is_memory(error) or "device-side assert" in str(error):  # a bad index of ours: it would come again
         return False
     lost = getattr(torch, "AcceleratorError", ())
     return isinstance(error, lost) or (isinstance(error, RuntimeError) and "CUDA" in str(error))

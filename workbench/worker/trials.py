@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,16 @@ class Trial:
     pid: int | None = None
     time: float = field(default_factory=time.monotonic)
     kills: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def settle(self, state: str, result: Any = None, problems: Sequence[dict[str, Any]] = ()) -> bool:
+        """Give a running trial its end; False when it has one already: a stop and an answer may meet."""
+        with self._lock:
+            if self.state != "running":
+                return False
+            self.result, self.problems, self.time = result, list(problems), time.monotonic()
+            self.state = state
+            return True
 
     def to_json(self) -> dict[str, Any]:
         names = ("id", "state", "words", "share", "result", "problems")
@@ -105,8 +115,8 @@ class Trials:
         trial = self._kept.get(str(payload["id"]))
         if trial is None:
             return {"state": "stopped"}
-        if trial.state == "running":
-            trial.state, trial.words = "stopped", "Stopped"
+        if trial.settle("stopped"):
+            trial.words = "Stopped"
             if trial.pid is not None:  # its end of the connection is open, so the number is still its own
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(trial.pid, signal.SIGKILL)
@@ -122,9 +132,7 @@ def _read(trial: Trial) -> None:
             trial.pid = said.get("pid", trial.pid)
             trial.words, trial.share = said.get("words", trial.words), said.get("share", trial.share)
             if "state" in said:
-                trial.result, trial.problems = said.get("result"), said.get("problems", [])
-                trial.time = time.monotonic()
-                trial.state = said["state"]
+                trial.settle(said["state"], said.get("result"), said.get("problems", []))
     if trial.state == "running":  # it went without a word
         killed = out_of_memory_kills() > trial.kills
         error = RunError.of(
@@ -135,8 +143,7 @@ def _read(trial: Trial) -> None:
             if killed
             else "See answers.log in the home.",
         )
-        trial.problems = [problem.model_dump() for problem in error.problems]
-        trial.state = "failed"
+        trial.settle("failed", problems=[problem.model_dump() for problem in error.problems])
 
 
 # ---------------------------------------------------------------- in the child
