@@ -91,8 +91,14 @@ class House:
 
     def answers_pid(self) -> int | None:
         """The newest living answering process."""
-        pids = [pid for pid in _pids() if _comm(pid) == "workbench-ask" and self._is_ours(pid)]
-        return max(pids, default=None)
+        return self._newest("workbench-ask")
+
+    def nursery_pid(self) -> int | None:
+        """The newest living process that forks trials."""
+        return self._newest("workbench-nurse")
+
+    def _newest(self, title: str) -> int | None:
+        return max((pid for pid in _pids() if _comm(pid) == title and self._is_ours(pid)), default=None)
 
     def run_processes(self) -> dict[str, int]:
         """run id → pid of the process that works on it, as the kernel knows it; zombies do not count.

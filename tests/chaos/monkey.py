@@ -40,7 +40,8 @@ KINDS = {
     "app": 2,
     "app and worker": 2,
     "app, supervisor and worker": 2,
-    "answering": 3,
+    "answering": 2,
+    "nursery": 1,
     "viewer": 4,
 }
 PATIENCE_S = 60.0
@@ -140,10 +141,11 @@ class Monkey:
             at = time.monotonic()
             self.viewer.die()
             self._measure(kind, at)
-        elif kind == "answering":
-            self._wait(house.answers_pid, "an answering process")
+        elif kind in ("answering", "nursery"):  # without its nursery an answering process makes way too
+            self._wait(house.nursery_pid, "an answering process with its nursery")
             before = house.answers_pid()
-            self._measure(kind, kill(before), more=lambda: self._answers(before))
+            victim = before if kind == "answering" else house.nursery_pid()
+            self._measure(kind, kill(victim), more=lambda: self._answers(before))
         elif kind == "app":
             at = kill(house.app_pid)
             house.start_app()

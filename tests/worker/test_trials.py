@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ import pytest
 from tests.processes import living_home, until
 from workbench.jobs import trials
 from workbench.jobs.answers import ask
-from workbench.specs.errors import RunError, SpecError
+from workbench.specs.errors import RunError, SpecError, WorkbenchError
 from workbench.specs.presets import preset
 from workbench.store import Store
 
@@ -97,7 +98,7 @@ def test_the_same_question_finds_the_trial_that_is_under_way(store: Store) -> No
     first = trials.begin(store, "range_test", LONG)
     second = trials.begin(store, "range_test", LONG)
     assert first["id"] == second["id"]
-    assert len(children(store)) == 1
+    assert len(until(lambda: children(store), "its process")) == 1
     trials.stop(store, first["id"])
 
 
@@ -119,6 +120,22 @@ def test_the_nursery_leaves_with_the_answering_process(store: Store) -> None:
     os.kill(pid, signal.SIGKILL)
     until(lambda: not nursery.is_running() or nursery.status() == psutil.STATUS_ZOMBIE, "the nursery is gone")
     assert until(lambda: ask(store, "ping", {}, 20.0)["pid"] != pid, "another one")
+
+
+def test_a_nursery_that_is_killed_comes_back_with_a_fresh_answering_process(store: Store) -> None:
+    pid = until(lambda: ask(store, "ping", {}, 20.0)["pid"], "an answering process")
+    (nursery,) = psutil.Process(pid).children()
+    os.kill(nursery.pid, signal.SIGKILL)
+    until(lambda: _answering(store) not in (0, pid), "another one")
+    found = trials.begin(store, "range_test", LONG, again=True)
+    until(lambda: children(store), "its process")
+    trials.stop(store, found["id"])
+
+
+def _answering(store: Store) -> int:
+    with contextlib.suppress(WorkbenchError):
+        return int(ask(store, "ping", {}, 5.0)["pid"])
+    return 0
 
 
 def test_the_home_is_the_childs_too(store: Store, tmp_path: Path) -> None:

@@ -85,7 +85,10 @@ class Answers:
 
 
 def main() -> int:
-    """Serve until the supervisor is gone or says so (SIGTERM)."""
+    """Serve until the supervisor is gone or says so (SIGTERM), or the nursery is gone.
+
+    Without a nursery there are no trials, and only a fresh process can have one: the supervisor starts it.
+    """
     parent = os.getppid()
     nursery = Nursery(work)  # before the first thread
     over = threading.Event()
@@ -95,7 +98,7 @@ def main() -> int:
     answers = Answers(store, nursery)
     turn = threading.Lock()
     with contextlib.closing(_listen(store)) as listener:
-        while not over.is_set() and os.getppid() == parent:
+        while not over.is_set() and os.getppid() == parent and not nursery.is_gone():
             try:
                 connection, _ = listener.accept()
             except TimeoutError:

@@ -28,12 +28,22 @@ class Nursery:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
-        if os.fork() == 0:
+        self._pid = os.fork()
+        if self._pid == 0:
             ours.close()
             _serve(theirs, body)  # never returns
         theirs.close()
         self._door = ours
         self._turn = threading.Lock()
+
+    def is_gone(self) -> bool:
+        """Whether it was killed; then it is buried here. Nobody with threads can make another one."""
+        if self._pid:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+                    return False
+            self._pid = 0
+        return True
 
     def begin(self) -> socket.socket:
         """A connection to a new child. Closing it ends the child at its next word."""
@@ -53,6 +63,7 @@ def _serve(door: socket.socket, body: Body) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asked
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
+        _call_oneself("workbench-nurse")
         while True:
             message, descriptors, _, _ = socket.recv_fds(door, 1, 1)
             if not message:
@@ -74,6 +85,7 @@ def _work(connection: socket.socket, body: Body) -> None:
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _call_oneself("workbench-trial")
         signal.alarm(LONGEST_S)
         with contextlib.suppress(OSError):  # when memory runs out, this one goes first
             Path("/proc/self/oom_score_adj").write_text("900")
@@ -88,3 +100,9 @@ def _work(connection: socket.socket, body: Body) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _call_oneself(title: str) -> None:
+    """What ps and top show; Linux only, at most 15 characters."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(title)
