@@ -23,6 +23,7 @@ PAGE = REPO / "docs" / "benchmarks.md"
 BENCHMARKS = {
     "throughput": ("benchmarks.throughput", "What watching costs: training throughput"),
     "launch": ("benchmarks.launch", "From launch to the first logged step"),
+    "preflight": ("benchmarks.preflight", "The preflight of every preset"),
     "live_latency": ("benchmarks.live_latency", "From the worker's write to the pixel"),
     "pages": ("benchmarks.pages", "Page switch, start-up and memory of the view"),
     "scale": ("benchmarks.scale", "Ten thousand runs, a million steps"),

@@ -77,7 +77,7 @@ EMPTY = "with nothing to show yet: it says what to do next"
 FIRST_VISIT = (
     Shot("home-new", "", "Home on the first visit: one click to a run, and the tour in the sidebar",
          ".st-key-grid-images-first img"),
-    Shot("tour", "train", "A stop of the tour; the ring shows what it speaks of", LAUNCH),
+    Shot("tour", "train", "A stop of the tour; the ring shows what it speaks of", LAUNCH, scroll(LAUNCH)),
 )  # fmt: skip
 NOTHING_YET = (
     Shot("live-empty", "live", f"Live, {EMPTY}"),

@@ -44,5 +44,5 @@ with guard():
         section("Scores", help="Final and best values; the best of a column stands out.")
         compare.scores(runs, options.metric)
     if len(runs) > 1:
-        section("What differs", help="Fields of the specs that are not the same in all of these runs.")
+        section("What differs", help="Settings that are not the same in all of these runs.")
         compare.spec_diff(runs)

@@ -12,7 +12,7 @@ from workbench.ui.presets import preset_cards, quick_start
 from workbench.ui.runs import recent_runs
 from workbench.ui.state import store
 
-RECENT = 6
+RECENT = 8  # whole rows, whether two or four cards stand side by side
 
 
 def newcomer() -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from workbench.ui import nav, train
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
-from workbench.ui.preflight import preflight_card
+from workbench.ui.preflight import measured, preflight_card
 from workbench.ui.state import draft
 
 with guard():
@@ -28,7 +28,7 @@ with guard():
             now, reasons = train.origin(now, spec)
             if spec is not None and report is not None:
                 counts = train.planned(spec)
-                reasons += train.verdict(spec, report, counts, form_problems)
+                reasons += train.verdict(spec, report, counts, form_problems, measured(now, spec))
             train.launch_button(now, spec, reasons)
         if spec is not None and report is not None:
             preflight_card(now, spec, report)

@@ -21,6 +21,7 @@ def test_the_preflight_says_how_long_and_how_much_memory(app: App, page: Page) -
     expect(bar).to_be_visible()
     assert bar.locator("i").count() >= 4
     expect(page.get_by_text("The model sets the pace")).to_be_visible()
+    expect(page.locator(".wb-list")).to_contain_text(re.compile(r"Time about \d+ (s|min)"))
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

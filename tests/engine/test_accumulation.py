@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,5 +55,17 @@ def test_blended_labels_are_cut_with_their_images():
     blend = [{"kind": "mixup", "p": 1.0}]
     whole = run(spec_of(NORMLESS, steps=12, augment=blend))
     cut = run(spec_of(NORMLESS, steps=12, augment=blend, accumulation_steps=3))
+    for key in KEYS:
+        assert np.allclose(whole.values(key), cut.values(key), rtol=1e-3, atol=1e-5), key
+
+
+def test_parts_of_weighted_classes_sum_to_the_whole_batch():
+    data = images(n=80)
+    rare = data.train.y.copy()
+    rare[: len(rare) * 3 // 4] = 0  # the weights of the classes are far apart
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, y=rare))
+    more = {"task": {"class_weights": "balanced"}, "optimizer": {"kind": "sgd", "lr": 0.05}}
+    whole = run(spec_of(NORMLESS, steps=20, **more), data)
+    cut = run(spec_of(NORMLESS, steps=20, accumulation_steps=5, **more), data)
     for key in KEYS:
         assert np.allclose(whole.values(key), cut.values(key), rtol=1e-3, atol=1e-5), key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ from workbench.engine.panels import pictures
 from workbench.engine.progress import Progress, judge_progress
 from workbench.models.build import build
 from workbench.specs.errors import RunError
-from workbench.tasks.classification import task_for
+from workbench.tasks.classification import Classification, task_for
 
 TASK = task_for(spec_of().task, 3)
 
@@ -33,6 +34,16 @@ def test_marks_are_scikit_learns():
     assert found.n == 300
     again = predict(model, data.validation.x, data.mean, data.std, TASK)
     assert np.allclose(again, p, atol=1e-6)
+
+
+def test_the_weighted_loss_of_a_split_does_not_depend_on_how_it_is_cut():
+    data, model = images(n_validation=300), build(spec_of(CNN).model, (1, 6, 6), seed=0)
+    order = np.argsort(data.validation.y)  # chunks of one class each, of different weights
+    split = dataclasses.replace(data.validation, x=data.validation.x[order], y=data.validation.y[order])
+    task = Classification(3, class_weights=[0.2, 0.7, 2.1])
+    found = evaluate(model, split, data, task, device="cpu")
+    weight = np.array(task.class_weights)[split.y]
+    assert found.loss == pytest.approx(log_loss(split.y, found.probabilities, sample_weight=weight), rel=1e-5)
 
 
 def test_an_empty_split_gives_no_marks():

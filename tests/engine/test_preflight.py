@@ -29,7 +29,10 @@ SIZES = {"train": 128, "validation": 64, "test": 0}
 FREE = 8 * 2**30
 
 
-def measured(spec: RunSpec, shape: tuple[int, ...], sizes: dict[str, int] = SIZES) -> Measured:
+def measured(
+    spec: RunSpec, shape: tuple[int, ...], sizes: dict[str, int] = SIZES, most_s: float = 3600.0
+) -> Measured:
+    """most_s: by default so long that the whole batch is tried."""
     data = images(sizes["train"], sizes["validation"], shape)
     words: list[float] = []
     found = preflight(
@@ -38,6 +41,7 @@ def measured(spec: RunSpec, shape: tuple[int, ...], sizes: dict[str, int] = SIZE
         task_for(spec.task, 10),
         spec,
         lambda _, share: words.append(share),
+        most_s=most_s,
     )
     assert words == sorted(words), "progress goes forward"
     return found
@@ -62,6 +66,26 @@ def test_the_predicted_peak_is_within_15_percent_of_the_measured(name: str, batc
     assert said.weights == pytest.approx(seen.weights, rel=0.02)
     assert said.optimizer == pytest.approx(seen.optimizer, rel=0.02)
     assert said.data == pytest.approx(seen.data, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["cnn-mnist", "convnext-mini"])
+def test_a_slow_model_is_tried_on_fewer_images_and_reckoned_up(name: str) -> None:
+    spec = PRESETS[name].spec.with_changes("training.batch_size=64", "training.device=cpu")
+    hurried, whole = (measured(spec, shape_of(spec), most_s=most_s) for most_s in (0.0, 3600.0))
+    assert (hurried.steps, hurried.tried, whole.tried) == (1, 8, 64)
+    assert hurried.memory.total == pytest.approx(whole.memory.total, rel=0.15)
+    assert whole.step_s / 6 < hurried.step_s < 6 * whole.step_s  # the machine may be busy
+
+
+def test_some_of_the_images_tell_of_all_of_them() -> None:
+    spec = spec_of(batch_size=32, epochs=3)
+    model = build(spec.model, (1, 6, 6), seed=0)
+    sizes = {"train": 4_000, "validation": 1_000, "test": 0}
+    told = preflight(model, images(400, 100), task_for(spec.task, 3), spec, lambda *_: None, sizes=sizes)
+    whole = preflight(model, images(4_000, 1_000), task_for(spec.task, 3), spec, lambda *_: None)
+    assert (told.steps_per_epoch, told.total_steps) == (whole.steps_per_epoch, whole.total_steps)
+    assert told.validations == whole.validations
+    assert told.memory.data == pytest.approx(whole.memory.data, rel=0.01)
 
 
 def stack(kind: str) -> list[dict[str, Any]] | None:

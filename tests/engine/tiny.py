@@ -200,7 +200,7 @@ def run(
     shape = data.train.x.shape[1:]
     model = model or build(spec.model, shape, seed=spec.seed)
     seen = Seen(model=model)
-    task = task_for(spec.task, len(data.classes))
+    task = task_for(spec.task, len(data.classes), data.train.y)
     for flush in loop.fit(
         model, data, task, spec, watch=watch, control=control, resume=resume, ledger=ledger
     ):

@@ -13,7 +13,6 @@ from PIL import Image
 from workbench import catalog
 from workbench.jobs import check as checking
 from workbench.jobs.check import check
-from workbench.jobs.outlook import outlook
 from workbench.specs.errors import DataError
 from workbench.specs.presets import PRESETS, preset
 from workbench.store import Store, open_store
@@ -143,20 +142,3 @@ def test_a_run_that_can_never_fit_is_refused_with_what_would(store: Store) -> No
     for change in (f"training.batch_size={found[1]}", f"training.accumulation_steps={found[2]}"):
         report = check(store, spec.with_changes(change))
         assert not [p for p in report.problems if p.severity == "error"], change
-
-
-def test_the_outlook_says_what_will_happen(store: Store) -> None:
-    spec = preset("mlp-tiny").spec.with_changes(
-        "task.class_weights=balanced", "training.early_stopping={patience: 4}", "training.threads=256"
-    )
-    report = check(store, spec)
-    told = outlook(store, spec, report)
-    lines = dict(told)
-    assert lines["Data"] == "digits: 1,455 to learn from, 162 to validate on, 180 to test on"
-    assert lines["Model"] == "6 layers with 5,794 parameters"
-    assert lines["Loss"] == "cross-entropy, rare classes weighing more"
-    assert lines["Length"] == "920 updates, 20 × through the training images"
-    assert lines["Validation"].startswith("20 times, every 46 updates; stops after 4")
-    assert lines["Time"] == "not known before a preflight"
-    assert dict(outlook(store, spec, report, {"eta_s": 200.0}))["Time"] == "about 3 min"
-    assert ("Mind", report.problems[0].sentence()) in told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import Opener
+from workbench.jobs.check import check
+from workbench.jobs.outlook import outlook
 from workbench.records import Scalars
 from workbench.specs.presets import PRESETS
 from workbench.store import Store, open_store
+from workbench.store.states import HOST, started_at
+from workbench.ui.runs import newest
 
 HOSTILE = "<b>x</b> ![y](http://evil/z.png) :red[w] *v*"
 
@@ -82,6 +88,19 @@ def test_a_returning_user_sees_the_runs_first(visit: Opener, store: Store) -> No
     app = visit("home")
     assert app.title[0].value == "Your runs"
     assert "best accuracy 80\\.0 %" in texts(app)
+
+
+def test_a_long_queue_does_not_hide_what_is_at_work_or_ended(visit: Opener, store: Store) -> None:
+    finished(store)
+    at_work = store.runs.create(PRESETS["cnn-digits"].spec.model_copy(update={"name": "at work"}))
+    store.runs.claim(at_work.id, os.getpid(), started_at(os.getpid()), HOST)
+    store.runs.beat(at_work.id)
+    for i in range(12):
+        store.runs.create(PRESETS["cnn-digits"].spec.model_copy(update={"name": f"waits {i}"}))
+    shown, waiting = newest(8)
+    assert (shown[0].name, shown[1].name, len(shown), waiting) == ("at work", "waits 11", 3, 12)
+    app = visit("home")
+    assert "12 runs wait in the queue" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_a_preset_opens_in_the_editor_whole(visit: Opener) -> None:
@@ -175,9 +194,14 @@ def test_a_broken_import_is_located_and_changes_nothing(visit: Opener) -> None:
 def test_the_checklist_says_what_will_happen(visit: Opener) -> None:
     app = visit("train")
     html = " ".join(e.proto.body for e in app.get("html"))
-    assert "9,000 images to learn from, 1,000 to validate on, 2,000 for the final test" in html
+    assert "9,000 to learn from, 1,000 to validate on, 2,000 to test on" in html
     assert "355 updates of 128 images: 5 passes" in html  # 5 · ⌈9000 / 128⌉
     assert "225,034 parameters" in html
+    store = open_store()
+    spec = PRESETS["cnn-mnist"].spec
+    for head, sentence in outlook(store, spec, check(store, spec)):  # the same that `workbench check` says
+        if head not in ("Memory", "Where"):  # what is free on the machine may change meanwhile
+            assert f"<b>{head}</b> {escape(sentence)}" in html
 
 
 def test_a_launch_queues_what_the_form_says(visit: Opener, store: Store) -> None:

@@ -21,6 +21,7 @@ from workbench.data.dataset import Dataset
 from workbench.jobs import runs as jobs
 from workbench.jobs import wire
 from workbench.jobs.answers import ask
+from workbench.jobs.hardest import KINDS, hardest
 from workbench.specs.errors import DataError, RunError, SpecError, StoreError, WorkbenchError
 from workbench.specs.presets import preset
 from workbench.store import Store
@@ -99,6 +100,22 @@ def test_the_evaluation_is_that_of_the_test_split(store: Store, run_id: str, dig
     assert matrix.sum() == found["images"] == len(digits.test)
     assert (matrix.sum(axis=1) == np.bincount(digits.test.y, minlength=10)).all(), "rows are true classes"
     assert found["metrics"]["accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
+
+
+def test_the_hardest_samples_come_over_the_socket(store: Store, run_id: str, digits: Dataset) -> None:
+    """Slice by slice, with a share that grows; each is a sample of the split with its own label."""
+    shares: list[float] = []
+    found = hardest(store, run_id, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    losses = [line["loss"] for line in found["hardest"]]
+    assert losses == sorted(losses, reverse=True)
+    rows = dict(zip(digits.validation.index.tolist(), digits.validation.y.tolist(), strict=True))
+    assert all(rows[line["row"]] == line["label"] for kind in KINDS for line in found[kind])
+    assert found["judged"] == found["of"] == len(rows)
+    assert hardest(store, run_id) == found
+    with pytest.raises(RunError, match="it is one of validation, test, train"):
+        hardest(store, run_id, "nowhere")
 
 
 def test_a_checkpoint_is_found_by_its_step(store: Store, run_id: str) -> None:

@@ -12,6 +12,7 @@ from workbench.specs.layer import show as shape_text
 if TYPE_CHECKING:
     from workbench.store.datasets import DatasetRow
 
+KINDS = ("images",)  # of data that can be added
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
 
@@ -40,10 +41,9 @@ def add(
     from workbench import catalog
     from workbench.specs.errors import DataError
 
-    if kind not in (None, "images"):
-        raise DataError.of(
-            "--kind", "the kind of a data set is `images`", f"it is `{kind}`", "Leave --kind away."
-        )
+    if kind not in (None, *KINDS):
+        known = ", ".join(f"`{name}`" for name in KINDS)
+        raise DataError.of("--kind", f"the kinds are {known}", f"it is `{kind[:40]}`", "Leave --kind away.")
     if not path.strip():
         raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
     store = the_store()

@@ -20,8 +20,11 @@ def preflight(spec: SpecPath, changes: Changes = None, as_json: Json = False) ->
     if as_json:
         print_json(found)
         return
-    for head, sentence in outlook(store, wanted, check(store, wanted), found):
+    report = check(store, wanted)
+    for head, sentence in outlook(store, wanted, report, found):
         print(f"{head + ':':12} {sentence}")
+    for problem in report.problems:
+        print(f"{'Mind:':12} {problem.sentence()}")
     memory = found["memory"]
     parts = ", ".join(
         f"{name} {size(memory[name])}" for name in memory if name not in ("total", "at") and memory[name]

@@ -23,9 +23,10 @@ from workbench.cli.terminal import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workbench.records import RunState
+    from workbench.records import Change, RunState
     from workbench.store import RunRow, Store
 
+SILENT_S = 5.0  # a run at work beats each second
 PATIENCE_S = 20.0  # how long pause, resume and stop wait to see what they asked for
 
 
@@ -49,11 +50,11 @@ def park(run: Run, as_json: Json = False) -> None:
 
     store = the_store()
     before = jobs.park(store, run)
-    row = _seen(store, before, lambda row: row.parked)
+    row = _seen(store, before, lambda row: row.parked or row.state.is_over)
     report(row, as_json, said=None if not row.parked else f"{row.id} is parked at step {row.step:,}")
     if not row.parked and row.state is not RunState.FINISHED:
         if not row.state.is_over:
-            note(f"It is not parked yet: its process has not answered for {PATIENCE_S:g} s.")
+            note(f"It is not parked yet: {_why(row)}")
         raise typer.Exit(1)
 
 
@@ -95,7 +96,11 @@ def step(
     store = the_store()
     before = store.runs.get(run)
     jobs.step(store, before.id, steps)
-    row = _seen(store, before, lambda row: row.state is RunState.PAUSED and row.step >= before.step + steps)
+
+    def done(row: RunRow) -> bool:
+        return row.state.is_over or (row.state is RunState.PAUSED and row.step >= before.step + steps)
+
+    row = _seen(store, before, done)
     _report_reached(row, RunState.PAUSED, as_json)
 
 
@@ -124,22 +129,28 @@ def change(
 
     store = the_store()
     before = store.runs.get(run)
-    lines = len(store.ledger.list(before.id))
+    known = store.ledger.list(before.id)
+    wanted = steering.checked(store, before, changes)
+    differs = steering.differs(store, before, wanted)
     jobs.change(store, before.id, changes)
 
-    def is_done(row: RunRow) -> bool:
-        return len(store.ledger.list(row.id)) > lines
+    def written() -> Change | None:
+        new = [line for line in store.ledger.list(before.id) if line not in known]  # others may change it too
+        return next((line for line in reversed(new) if line.changes.keys() & wanted.keys()), None)
 
     row = before
-    wanted = steering.checked(store, before, changes)
-    if steering.differs(store, before, wanted):
-        row = _seen(store, before, is_done)
-        if not is_done(row):
+    if differs:
+        row = _seen(store, before, lambda row: row.state.is_over or written() is not None)
+        if row.state.is_over:  # what its process did not take is written when that has ended
+            row = _seen(store, row, lambda _: written() is not None, patience_s=2.0)
+        if written() is None:
             report(row, as_json)
-            note("It is not changed yet: its process has not answered. It will when it goes on.")
+            note(_unchanged(row))
             raise typer.Exit(1)
+    line = written()
     pairs = ", ".join(f"{path}={json.dumps(value)}" for path, value in wanted.items())
-    report(store.runs.get(row.id), as_json, said=f"{row.id}: {pairs} from step {_newest(store, row):,}")
+    since = f"from step {line.step:,}" if line else "as before"
+    report(store.runs.get(row.id), as_json, said=f"{row.id}: {pairs} {since}")
 
 
 def ledger(run: Run, as_json: Json = False) -> None:
@@ -184,23 +195,32 @@ def fork(
         print(run_id)
 
 
-def _newest(store: Store, row: RunRow) -> int:
-    lines = store.ledger.list(row.id)
-    return lines[-1].step if lines else row.step
+def _unchanged(row: RunRow) -> str:
+    if row.state.is_over:
+        return f"It is not changed: it was {row.state} before it could be."
+    return f"It is not changed yet: {_why(row)} It will be when it goes on."
 
 
 def _until(store: Store, row: RunRow, wanted: RunState) -> RunRow:
     """The run once it is in the wanted state, over, or our patience is."""
-    return _seen(store, row, lambda row: row.state is wanted)
+    return _seen(store, row, lambda row: row.state is wanted or row.state.is_over)
 
 
-def _seen(store: Store, row: RunRow, fact: Callable[[RunRow], bool]) -> RunRow:
-    deadline = time.monotonic() + PATIENCE_S
+def _seen(
+    store: Store, row: RunRow, fact: Callable[[RunRow], bool], patience_s: float = PATIENCE_S
+) -> RunRow:
+    deadline = time.monotonic() + patience_s
     while True:
         row = store.runs.get(row.id)
-        if fact(row) or row.state.is_over or time.monotonic() > deadline:
+        if fact(row) or time.monotonic() > deadline:
             return row
         time.sleep(0.05)
+
+
+def _why(row: RunRow) -> str:
+    if row.silent_s is not None and row.silent_s > SILENT_S:
+        return f"its process has given no sign of life for {row.silent_s:.0f} s."
+    return f"after {PATIENCE_S:g} s its process is still busy, at step {row.step:,}."
 
 
 def _report_reached(row: RunRow, wanted: RunState, as_json: bool) -> None:
@@ -209,10 +229,7 @@ def _report_reached(row: RunRow, wanted: RunState, as_json: bool) -> None:
     if row.state is wanted or row.state.value == "finished":  # it came to its end before it was asked
         return
     if not row.state.is_over and row.pid:
-        note(
-            f"It is not {wanted} yet: its process has not answered for {PATIENCE_S:g} s. It will when it "
-            f"goes on; to end it at once: kill -9 {row.pid}."
-        )
+        note(f"It is not {wanted} yet: {_why(row)} To end it at once: kill -9 {row.pid}.")
     elif not row.state.is_over:
         note(f"It is not {wanted} yet: it waits in the queue.")
     raise typer.Exit(1)

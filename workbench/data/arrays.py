@@ -9,14 +9,14 @@ for the images.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from workbench.data.folders import shrunk
-from workbench.data.labels import labels_of
+from workbench.data.labels import labels_of, text
 from workbench.data.limits import Limits, human
 from workbench.data.npy import Array, Form, Part, Scale, assembled, dims_text, form_of, scale_of
 from workbench.data.pictures import resized
@@ -70,7 +70,7 @@ def import_arrays(
         given,
     )
     grouped = all(part.groups for part in parts)  # a group may reach over splits: numbered as one
-    words = [whole[part.groups.member.path].astype(str) for part in parts if part.groups]
+    words = [text(whole[part.groups.member.path]) for part in parts if part.groups]
     ids = np.unique(np.concatenate(words)) if grouped else np.zeros(0)
     total = 2 * sum(part.images.data_bytes for part in parts)
     scale = _range(source, parts, limits, report, lambda done: tick("Looking at the values", done / total))
@@ -83,7 +83,7 @@ def import_arrays(
             numbers = labels.numbers[part.labels.member.path]
             own = None
             if grouped and part.groups:
-                own = np.searchsorted(ids, whole[part.groups.member.path].astype(str))
+                own = np.searchsorted(ids, text(whole[part.groups.member.path]))
             for at, block in _pieces(stream, part.images, limits):
                 _append(writer, at, block, part, forms[member.path], scale, numbers, own, report)
                 done += block.nbytes
@@ -163,20 +163,44 @@ def _range(
 ) -> Scale:
     """One scale for all parts, so that train and test stay alike."""
     low, high, done = math.inf, -math.inf, 0
+    reach: dict[str, tuple[float, float]] = {}  # of each array
     by_path = {part.images.member.path: part.images for part in parts}
     for member, stream in source.read([part.images.member for part in parts]):
         for _, block in _pieces(stream, by_path[member.path], limits):
             finite = block if block.dtype.kind != "f" else block[np.isfinite(block)]
             if finite.size:
-                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+                below, above = reach.get(member.path, (math.inf, -math.inf))
+                reach[member.path] = min(below, float(finite.min())), max(above, float(finite.max()))
             done += block.nbytes
             tick(done)
+    for below, above in reach.values():
+        low, high = min(low, below), max(high, above)
+    _one_scale(parts, reach)
+    if reach and not math.isfinite(high - low):
+        raise DataError.of(
+            source.where, "images hold numbers of a usual size", f"they run from {low:g} to {high:g}",
+            "Look for what was never set, and scale them to 0..1.",
+        )  # fmt: skip
     kinds = {part.images.dtype.kind for part in parts}
     is_bytes = all(part.images.dtype == np.uint8 for part in parts)
     scale = scale_of(low, high, whole=kinds <= set("bui"), is_bytes=is_bytes)
     if scale.words != "values from 0 to 255":
         report.repaired("all images", scale.words)
     return scale
+
+
+def _one_scale(parts: Sequence[Part], reach: Mapping[str, tuple[float, float]]) -> None:
+    """Floats from 0 to 1 beside numbers up to 255 would come out black. Raises DataError."""
+    wide = [path for path, (low, high) in reach.items() if low >= 0 and high >= 128]
+    for part in parts:
+        path = part.images.member.path
+        low, high = reach.get(path, (0.0, 0.0))
+        if wide and part.images.dtype.kind == "f" and low >= 0 and 0 < high <= 1:
+            raise DataError.of(
+                shown(path), "all splits hold values of one scale",
+                f"it reaches {high:g}, and `{shown(wide[0])}` {reach[wide[0]][1]:g}",
+                "Divide both by the same number, or neither.",
+            )  # fmt: skip
 
 
 def _append(
@@ -224,4 +248,4 @@ def _bytes(block: np.ndarray, form: Form, scale: Scale) -> np.ndarray:
 
 
 def _text(array: np.ndarray) -> list[str]:
-    return [shown(str(name)) for name in array.astype(str).ravel()]
+    return [shown(str(name)) for name in text(array).ravel()]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,29 @@ def load(folder: Path, spec: DataSpec) -> Dataset:
         std=std,
         fingerprint=read_fingerprint(folder),
     )
+
+
+def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[Dataset, SplitRows, np.ndarray]:
+    """The set as `load` gives it, with at most so many images of each split, evenly drawn; the rows of the
+    whole splits; and the labels of the whole training split. mean and std are those of the images drawn.
+
+    Raises DataError.
+    """
+    arrays, schema = open_arrays(folder), read_schema(folder)
+    rows = rows_of(folder, spec)
+    shape = schema.shape_for(spec)
+    splits = {}
+    for name, n in most.items():
+        part = getattr(rows, name)
+        splits[name] = taken(arrays, part[np.arange(n) * len(part) // n] if n < len(part) else part, shape)
+    mean, std = np.zeros(shape[0], np.float32), np.ones(shape[0], np.float32)
+    if spec.normalize != "unit":
+        mean, std = mean_std(splits["train"].x)
+    found = Dataset(
+        name=spec.name, schema=schema, shape=shape, classes=schema.classes, mean=mean, std=std,
+        fingerprint=read_fingerprint(folder), **splits,
+    )  # fmt: skip
+    return found, rows, arrays.labels[rows.train]
 
 
 def rows_of(folder: Path, spec: DataSpec) -> SplitRows:

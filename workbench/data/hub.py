@@ -26,7 +26,7 @@ from workbench.data.layout import split_of
 from workbench.data.limits import ImportCancelled, Limits
 from workbench.data.pictures import Unusable, decode, glance, quiet, to_array
 from workbench.data.prepared import Prepared, Writer, new_folder
-from workbench.data.report import Report, shown
+from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import HEAD_BYTES, Member, natural
 from workbench.data.splits import TRAIN
 from workbench.specs.data import DataSchema
@@ -188,7 +188,7 @@ def import_streams(
             order = list(names) if columns.names is not None else sorted(names, key=lambda v: natural(str(v)))
             if names:
                 writer.renumber(np.argsort([names[name] for name in order]))
-            classes = tuple(shown(str(name)) for name in order)
+            classes = class_names(str(name) for name in order)
             return writer.finish(schema.model_copy(update={"classes": classes}), report)
         finally:
             writer.close()

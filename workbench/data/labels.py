@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.data.limits import Limits
-from workbench.data.report import Report, shown
+from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import natural
 from workbench.specs.errors import DataError
 
@@ -37,17 +37,17 @@ def labels_of(
     if len(kinds) > 1:
         raise DataError.of(where, "labels are numbers or text", "some arrays hold the one, some the other")
     if kinds == {True}:
-        words = {path: np.char.strip(array.astype(str)) for path, array in flat.items()}
+        words = {path: np.char.strip(text(array)) for path, array in flat.items()}
         known = sorted({str(w) for array in words.values() for w in np.unique(array)} - {""}, key=natural)
         _not_too_many(len(known), where, limits)
         place = {w: k for k, w in enumerate(known)} | {"": -1}
         numbers = {path: np.array([place[str(w)] for w in array], np.int64) for path, array in words.items()}
-        return Labels(tuple(shown(w) for w in known), numbers)
+        return Labels(class_names(known), numbers)
     whole = {path: _whole_numbers(path, array) for path, array in flat.items()}
     values = np.unique(np.concatenate([array[mask] for array, mask in whole.values()]))
     _not_too_many(len(values), where, limits)
     if names is not None and (len(values) == 0 or 0 <= values.min() <= values.max() < len(names)):
-        classes = tuple(shown(names[int(v)]) for v in values)
+        classes = class_names(names[int(v)] for v in values)
     elif names is not None:
         raise DataError.of(
             where,
@@ -61,6 +61,11 @@ def labels_of(
         for path, (array, mask) in whole.items()
     }
     return Labels(classes, found)
+
+
+def text(array: np.ndarray) -> np.ndarray:
+    """Any array as text; bytes are UTF-8, and what is none becomes a mark."""
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array.astype(str)
 
 
 def _flat(path: str, array: np.ndarray, report: Report) -> np.ndarray:

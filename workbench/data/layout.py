@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from workbench.data.limits import Limits
-from workbench.data.report import Report, shown
+from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import natural
 from workbench.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from workbench.specs.errors import DataError
@@ -71,7 +71,7 @@ def arrange(paths: Sequence[str], where: str, limits: Limits, report: Report) ->
     names = {i: parts[i][depth] for i in inside}
     classes = _classes(names.values(), where, limits)
     label = {name: k for k, name in enumerate(classes)}
-    return Layout(tuple(map(shown, classes)), [Place(i, TRAIN, label[names[i]]) for i in inside], False)
+    return Layout(class_names(classes), [Place(i, TRAIN, label[names[i]]) for i in inside], False)
 
 
 def folders_suffice(paths: Sequence[str], where: str, limits: Limits) -> bool:
@@ -152,7 +152,7 @@ def _arrange_splits(
             places.append(Place(i, code, label[name]))
         else:
             report.refused(shown(paths[i]), f"class `{shown(name)}` has no images in {SPLITS[TRAIN]}")
-    return Layout(tuple(map(shown, classes)), places, True)
+    return Layout(class_names(classes), places, True)
 
 
 def _classes(names: object, where: str, limits: Limits) -> list[str]:

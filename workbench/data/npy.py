@@ -213,6 +213,9 @@ def form_of(array: Array, report: Report) -> Form:
     if len(dims) == 2:
         return Form("chw", 1, *dims)
     if len(dims) == 3 and dims[2] in (1, 2, 3, 4):
+        if dims[0] in (1, 3, 4):
+            told = f"of {dims_text(array)} the last axis is taken for the channels; it could be the second"
+            report.repaired(shown(array.member.path), told)
         return Form("hwc", dims[2], *dims[:2])
     if len(dims) == 3 and dims[0] in (1, 2, 3, 4):
         return Form("chw", dims[0], *dims[1:])

@@ -246,12 +246,17 @@ def _deep(image: Image.Image) -> tuple[Image.Image, str]:
         elif low >= 0 and high <= 255:
             scaled, change = pixels, "floats rounded to 8 bits"
         else:
-            scaled, change = (pixels - low) * (255.0 / max(high - low, 1e-30)), "floats stretched to 8 bits"
+            scaled, change = _stretched(pixels, low, high), "floats stretched to 8 bits"
     elif low >= 0 and high <= 255:
         scaled, change = pixels, f"{image.mode} holds 8 bits"
     elif low >= 0 and high <= 65_535:
         scaled, change = pixels.astype(np.float64) / 257.0, "16 bits scaled to 8"
     else:
-        scaled = (pixels.astype(np.float64) - low) * (255.0 / max(high - low, 1e-30))
+        scaled = _stretched(pixels, low, high)
         change = "32 bits stretched to 8"
     return Image.fromarray(np.rint(scaled).astype(np.uint8)), change
+
+
+def _stretched(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values from `low` to `high` as 0..255."""
+    return (pixels.astype(np.float64) - low) * (255.0 / max(high - low, 1e-30))

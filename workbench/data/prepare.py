@@ -6,9 +6,12 @@ at all, and memory stays bounded: images are read one by one and written in batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
 from workbench.data.archives import Zip, open_source
@@ -29,6 +32,7 @@ from workbench.specs.errors import DataError, Problem
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
 MOST_TABLES = 50
+ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
 
 
@@ -73,11 +77,12 @@ def prepare(
     def tick_reading(text: str, share: float) -> None:
         tick(text, _SCAN_SHARE + (1 - _SCAN_SHARE) * min(share, 1.0))
 
-    with quiet():
+    with quiet(), ExitStack() as held:
         opened = open_source(source, limits, labels)
         found = _sorted_out(opened, report, tick)
-        if isinstance(opened, Folder) and (inner := found.lone_npz()):
-            opened = Zip(opened.root / inner, limits, where)  # an .npz is a zip of .npy files
+        if inner := found.lone_npz():
+            _refuse([member for member in found.others if member is not inner], report)
+            opened = held.enter_context(_npz_inside(opened, inner, limits))
             found = _sorted_out(opened, report, tick)
         schema = DataSchema(source=origin or where, licence=licence)
         common: dict[str, Any] = {
@@ -107,10 +112,33 @@ class Found:
     arrays: list[Array] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
 
-    def lone_npz(self) -> str | None:
-        """The key of the one .npz file, where it is all there is to be read."""
-        names = [m.key for m in self.others if m.path.lower().endswith(".npz")]
-        return str(names[0]) if len(names) == 1 and not (self.images or self.idx or self.arrays) else None
+    def lone_npz(self) -> Member | None:
+        """The one .npz file, where it is all there is to be read."""
+        inner = [member for member in self.others if member.path.lower().endswith(".npz")]
+        return inner[0] if len(inner) == 1 and not (self.images or self.idx or self.arrays) else None
+
+
+@contextmanager
+def _npz_inside(source: Source, member: Member, limits: Limits) -> Iterator[Source]:
+    """An .npz of a folder or archive, opened as the zip of .npy files that it is. In an archive it is read
+    into a file without a name of its own, for a zip is read from its end. Raises DataError."""
+    where = shown(member.path)
+    if isinstance(source, Folder):
+        yield Zip(source.root / member.key, limits, where)
+        return
+    with NamedTemporaryFile(prefix="workbench-", suffix=".npz") as copy:
+        try:
+            for _, stream in source.read([member]):
+                shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.flush()
+        except DataError:
+            raise
+        except Exception as error:  # zipfile, zlib, tarfile and the disk each have their own
+            fact = shown(str(error) or type(error).__name__)
+            raise DataError.of(
+                where, "an .npz inside an archive must be readable", fact, "Upload the .npz itself."
+            ) from None
+        yield Zip(Path(copy.name), limits, where)
 
 
 def _sorted_out(source: Source, report: Report, tick: Progress) -> Found:
@@ -188,7 +216,13 @@ def _blob(stream: BinaryIO, limits: Limits) -> bytes:
 
 def _refuse(members: Sequence[Member], report: Report) -> None:
     for member in members:
-        report.refused(shown(member.path), "it is no image (PNG, JPEG, GIF, BMP, TIFF, WebP)")
+        suffix = PurePosixPath(member.path).suffix.lower()
+        reason = "it is no image (PNG, JPEG, GIF, BMP, TIFF, WebP)"
+        if suffix == ".npz":
+            reason = "an .npz is read where it is all the data there is; upload the .npz itself"
+        elif suffix in ARCHIVES:
+            reason += "; an archive inside another is not opened, upload it by itself"
+        report.refused(shown(member.path), reason)
 
 
 def _check_choice(where: str, size: int | None, channels: int | None, limits: Limits) -> None:

@@ -7,6 +7,7 @@ rest is counted per reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 Action = Literal["kept", "repaired", "refused"]
@@ -72,3 +73,16 @@ def shown(name: str, longest: int = 160) -> str:
     text = name.encode("utf-8", "replace").decode("utf-8")
     text = "".join(c if c.isprintable() else "�" for c in text)
     return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
+
+
+def class_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes fit for a page, none of them blank, no two alike: what reads the same is numbered."""
+    found: dict[str, None] = {}
+    for name in names:
+        plain = " ".join(shown(name).split()) or "(blank)"
+        n, free = 1, plain
+        while free in found:
+            n += 1
+            free = f"{plain} ({n})"
+        found[free] = None
+    return tuple(found)

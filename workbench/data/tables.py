@@ -18,7 +18,7 @@ from typing import NamedTuple
 from workbench.data.layout import Layout, Place, split_of
 from workbench.data.limits import Limits
 from workbench.data.pictures import SUFFIXES
-from workbench.data.report import Report, shown
+from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import clean, natural
 from workbench.data.splits import TRAIN
 from workbench.specs.errors import DataError
@@ -57,6 +57,9 @@ class Names:
         found = self._by_name.get(name) or self._by_stem.get(name, [])
         if len(found) < 2:
             return found[0] if found else None
+        exact = [i for i in found if f"/{self.paths[i]}".endswith("/" + path)]
+        if len(exact) == 1:
+            return exact[0]
         tail = "/" + path.casefold()
         whole = {i: f"/{self.paths[i]}".casefold() for i in found}
         for fits in (
@@ -152,7 +155,7 @@ def _laid_out(told: dict[int, Row], paths: Sequence[str], where: str, limits: Li
     if TRAIN not in splits.values():  # a test split that comes alone is all there is to train on
         splits = dict.fromkeys(splits, TRAIN)
     places = [Place(i, splits[i], number[row.label], group[row.group]) for i, row in sorted(told.items())]
-    return Layout(tuple(map(shown, classes)), places, len(set(splits.values())) > 1, "table")
+    return Layout(class_names(classes), places, len(set(splits.values())) > 1, "table")
 
 
 def _split(row: Row, path: str) -> int:

@@ -93,22 +93,25 @@ def judge(
 ) -> Judged:
     """One pass over the split, forward under `autocast()`; a single fetch from the device at its end."""
     size = CPU_BATCH if batches.device.type == "cpu" else GPU_BATCH
-    losses, weights, scores = [], [], []
+    losses, masses, scores = [], [], []
     with evaluating(model):
         for x, y in batches.in_order(size):
             with autocast():
                 out = model(x).float()  # (B, K)
             losses.append(task.loss(out, y))
-            weights.append(len(y))
+            masses.append(task.mass(y))
             scores.append(out)
         if not scores:
             nothing = torch.empty(0, task.n_classes, device=batches.device)
             return Judged(float("nan"), float("nan"), nothing, batches.y)
         everything = scores[0] if len(scores) == 1 else torch.cat(scores)
         hits = task.hits(everything, batches.y)
-        marks = torch.stack([*losses, hits.float()]).cpu().numpy().astype(np.float64)
-    n = batches.n
-    return Judged(float(marks[:-1] @ np.array(weights) / n), float(marks[-1]) / n, everything, batches.y)
+        weighed = [mass for mass in masses if isinstance(mass, Tensor)]  # not yet on this side
+        marks = torch.stack([*losses, *weighed, hits.float()]).cpu().numpy().astype(np.float64)
+    n = len(losses)
+    weights = marks[n:-1] if weighed else np.array(masses)
+    loss = float(marks[:n] @ weights / weights.sum())
+    return Judged(loss, float(marks[-1]) / batches.n, everything, batches.y)
 
 
 def confusion(judged: Judged, n_classes: int) -> np.ndarray:

@@ -9,27 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.profiler import profile
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from workbench.engine.batches import Batches, batch_sizes
 from workbench.engine.checkpoint import to_bytes
-from workbench.engine.device import describe, synchronize
+from workbench.engine.device import describe, free_bytes, synchronize
 from workbench.engine.evaluate import CPU_BATCH, GPU_BATCH, judge
 from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
 from workbench.records import Data, Split
-from workbench.specs.memory import Memory
+from workbench.specs.memory import Memory, step_bytes, validation_bytes
 from workbench.specs.run import RunSpec
 
-WARM_UP = 2  # steps before the clock runs: the first ones allocate and choose kernels
 MEASURED = 5  # steps at least, where they are quick
 ENOUGH_S = 0.6  # of measured steps
-MOST_S = 2.0  # of any steps; a slow model is measured on a single one
-COPIED_BYTES = 200_000_000  # larger training states are not copied to measure that, but counted
+MOST_S = 1.8  # for everything; a slow model is tried on fewer images and reckoned up
+SCOUTS = 8  # a first look takes this part of the batch
+COPIED_BYTES = 50_000_000  # larger training states are not copied to measure that, but counted
 
 Progress = Callable[[str, float], None]
 
@@ -37,10 +40,13 @@ Progress = Callable[[str, float], None]
 @dataclass(frozen=True)
 class Measured:
     """step_s: the median update; data_s: of it, reading, changing and moving the images; validation_s: one
-    whole validation; steps: how many were measured; memory: bytes at the peak; device: in words."""
+    whole validation; steps: how many were measured, of `tried` images each: fewer than a batch where the
+    model is slow, then time and memory of the batch are reckoned from them; memory: bytes at the peak;
+    device: in words."""
 
     device: str
     steps: int
+    tried: int
     step_s: float
     data_s: float
     validation_s: float
@@ -55,47 +61,79 @@ class Measured:
         return self.total_steps * self.step_s + self.validations * self.validation_s
 
 
-def preflight(model: nn.Module, data: Data, task: Task, spec: RunSpec, progress: Progress) -> Measured:
+def preflight(
+    model: nn.Module,
+    data: Data,
+    task: Task,
+    spec: RunSpec,
+    progress: Progress,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    most_s: float = MOST_S,
+) -> Measured:
     """Trains `model` for a few steps; keeps nothing of it but what was measured.
 
+    sizes: images per split of the whole set, where `data` holds only some of them; most_s: about how long it
+    may take on the whole.
     Check: weights, gradients and optimizer state are exactly 4 bytes a number; the peak is within 15 % of
     `specs.memory.predict`. Raises what a run raises: RunError, DataError, SpecError, torch's out of memory.
     """
     progress("Setting up the trainer", 0.2)
-    trainer = Trainer(model, data, task, spec)
-    batches = _forever(trainer)
+    trainer = _trainer(model, data, task, spec, sizes)
+    until = perf_counter() + most_s
+    shape, n_classes = tuple(data.train.x.shape[1:]), len(data.classes)
+    kind = trainer.device.type
+    size = min(spec.training.batch_size, trainer.train.n)
     progress("Taking the first steps", 0.35)
-    began = perf_counter()
-    times: list[float] = []
-    feeds: list[float] = []
-    for turn in range(10_000):
-        took = _timed(trainer, lambda: trainer.advance(*next(batches)))
-        if turn >= WARM_UP or perf_counter() - began > MOST_S:
-            times.append(took)
-            feeds.append(_timed(trainer, lambda: _feed(trainer, next(batches))))
-        enough = len(times) >= MEASURED and sum(times) >= ENOUGH_S
-        if enough or (times and perf_counter() - began > MOST_S):
+    judged = min(GPU_BATCH if kind == "cuda" else CPU_BATCH, trainer.validation.n)
+    scouted = _scout(trainer, size, judged, until)
+    tried = scouted.images
+    batches = _forever(trainer, tried)
+    progress("Measuring memory", 0.5)
+    peak = (
+        scouted.peak if scouted.peak is not None else _peak(trainer, lambda: trainer.advance(*next(batches)))
+    )
+    phases = {"step": _reckoned(peak, lambda n: step_bytes(spec, shape, n_classes, n, kind), tried, size)}
+    progress("Timing the steps", 0.65)
+    times = list(scouted.times)
+    feeds = [_timed(trainer, lambda: _feed(trainer, next(batches)))]
+    while not times or perf_counter() < until - most_s / 4:
+        times.append(_timed(trainer, lambda: trainer.advance(*next(batches))))
+        feeds.append(_timed(trainer, lambda: _feed(trainer, next(batches))))
+        if len(times) >= MEASURED and sum(times) >= ENOUGH_S:
             break
-    progress("Measuring memory", 0.7)
+    step_s, data_s = median(times), median(feeds)
+    if tried < size:  # what is done to the weights takes the same for any batch
+        update_s = min(step_s, _timed(trainer, lambda: _update(trainer)))
+        step_s = update_s + (step_s - update_s) * size / tried
+        data_s *= size / tried
     trainer.tally.drain(trainer.step)
-    phases = {"step": _peak(trainer, lambda: trainer.advance(*next(batches)))}
-    images = trainer.validation.n
     validation_s = 0.0
+    images = sizes["validation"] if sizes else trainer.validation.n
     if images:
         progress("Validating", 0.85)
-        few = _Few(data, GPU_BATCH if trainer.device.type == "cuda" else CPU_BATCH)
-        some = type(trainer.validation)(few, data, trainer.device)
+        few = judged if tried == size else min(judged, tried)
+        some = Batches(_Few(data.validation, few), data, trainer.device)
 
         def validate() -> None:
             with trainer.judged_model():
                 judge(trainer.model, some, task, trainer.precision.autocast)
 
-        validate()
-        phases["validation"] = _peak(trainer, validate)
-        validation_s = _timed(trainer, validate) * images / some.n
-    held = _held(trainer, data)
+        def predicted(n: int) -> int:
+            return validation_bytes(spec, shape, n_classes, n, kind)
+
+        if tried < size and perf_counter() > until:  # a third of a step: there is no way back
+            phases["validation"], validation_s = predicted(judged), step_s / 3 / size * images
+        else:
+            began = perf_counter()
+            phases["validation"] = _reckoned(_peak(trainer, validate), predicted, few, judged)
+            validation_s = perf_counter() - began
+            if perf_counter() + validation_s / 2 < until:  # the first one warmed up
+                validation_s = _timed(trainer, validate)
+            validation_s *= images / few
+    held = _held(trainer, data, sizes)
     copies = 0
-    if trainer.device.type == "cpu":
+    if kind == "cpu":
         state = held["weights"] + held["optimizer"] + held["average"]
         copies = _copies(trainer) if state < COPIED_BYTES else 4 * state
     at = max(phases, key=lambda name: phases[name])
@@ -103,28 +141,78 @@ def preflight(model: nn.Module, data: Data, task: Task, spec: RunSpec, progress:
     if copies > activations:
         at, activations, checkpoints = "checkpoint", 0, copies
     memory = Memory(**held, activations=activations, checkpoints=checkpoints, at=at)
-    times.sort()
-    feeds.sort()
-    step_s = times[len(times) // 2]
     validations = -(-trainer.total_steps // trainer.validate_every) if images else 0
     return Measured(
-        describe(trainer.device), len(times), step_s, min(step_s, feeds[len(feeds) // 2]), validation_s,
+        describe(trainer.device), len(times), tried, step_s, min(step_s, data_s), validation_s,
         trainer.total_steps, trainer.steps_per_epoch, validations, memory,
     )  # fmt: skip
 
 
-class _Few:
-    """The first images of the validation split."""
+def _trainer(
+    model: nn.Module, data: Data, task: Task, spec: RunSpec, sizes: Mapping[str, int] | None
+) -> Trainer:
+    """The run's trainer. With only some of the images it counts steps and keeps images as with all."""
+    trainer = Trainer(model, data, task, spec)
+    if sizes is not None:
+        n, training = sizes["train"], spec.training
+        batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())
+        trainer.steps_per_epoch = len(batch_sizes(n, training.batch_size, join_single=batch_norm))
+        trainer.total_steps = training.total_steps(trainer.steps_per_epoch)
+        trainer.validate_every = max(1, round(training.validate_every * trainer.steps_per_epoch))
+        room = free_bytes(trainer.device) * trainer.train.n // max(1, n)
+        trainer.train = Batches(data.train, data, trainer.device, room)
+    return trainer
 
-    def __init__(self, data: Data, n: int) -> None:
-        split: Split = data.validation
+
+def _least(trainer: Trainer, size: int) -> int:
+    """The fewest images of a step: batch norm needs two in each part."""
+    return min(size, 2 * trainer.spec.training.accumulation_steps)
+
+
+class _Scouted(NamedTuple):
+    """images: how many a step is tried with; what is known of such steps already."""
+
+    images: int
+    times: tuple[float, ...] = ()
+    peak: int | None = None
+
+
+def _scout(trainer: Trainer, size: int, judged: int, until: float) -> _Scouted:
+    """Two steps on few images tell whether there is time for whole batches of `size`: a step for memory,
+    two for time, and two validations of `judged` images, each a third of a step's. Else those few are what
+    is tried: every other number would cost the choice of kernels once more."""
+    few = max(_least(trainer, size), size // SCOUTS)
+    if few >= size:
+        return _Scouted(size)
+    batches = _forever(trainer, few)
+    cold = _timed(trainer, lambda: trainer.advance(*next(batches)))
+    began = perf_counter()
+    if cold > (until - began) / 2:  # too slow to be tried for time and memory apart
+        peak = _peak(trainer, lambda: trainer.advance(*next(batches)))
+        return _Scouted(few, (perf_counter() - began,), peak)
+    warm = _timed(trainer, lambda: trainer.advance(*next(batches)))
+    whole = max(0.0, cold - warm) + warm / few * (3 * size + 2 * judged / 3)
+    if perf_counter() + whole > until:
+        return _Scouted(few, (warm,))
+    trainer.tally.drain(trainer.step)  # batches of another size follow
+    return _Scouted(size)
+
+
+def _reckoned(peak: int, predicted: Callable[[int], int], tried: int, whole: int) -> int:
+    """The peak of `whole` images from that of `tried`, as the prediction grows between them."""
+    return peak if tried == whole else round(peak * predicted(whole) / max(1, predicted(tried)))
+
+
+class _Few:
+    """The first n images of a split."""
+
+    def __init__(self, split: Split, n: int) -> None:
         self.x, self.y, self.index = split.x[:n], split.y[:n], split.index[:n]
 
 
-def _forever(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Batches of full size, epoch after epoch: the last of an epoch may be smaller."""
+def _forever(trainer: Trainer, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Batches of `size`, epoch after epoch: the last of an epoch may be smaller and is left out."""
     n = trainer.train.n
-    size = min(trainer.spec.training.batch_size, n)
     sizes = [size] * (n // size) + ([n % size] if n % size else [])
     for epoch in count():
         rows, labels = trainer.train.shuffled(trainer.spec.seed, epoch, sizes)
@@ -139,6 +227,14 @@ def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
     work()
     synchronize(trainer.device)
     return perf_counter() - began
+
+
+def _update(trainer: Trainer) -> None:
+    """What a step does once, however many images it has."""
+    grad = trainer.flat.grad
+    torch.linalg.vector_norm(grad)
+    trainer.updates.torch.step()
+    grad.zero_()
 
 
 def _feed(trainer: Trainer, batch: tuple[Tensor, Tensor, int]) -> None:
@@ -177,16 +273,22 @@ def allocated_peak(work: Callable[[], object]) -> int:
     return most
 
 
-def _held(trainer: Trainer, data: Data) -> dict[str, int]:
+def _held(trainer: Trainer, data: Data, sizes: Mapping[str, int] | None) -> dict[str, int]:
     """What stays for the whole run, in bytes."""
     memory = trainer.updates.memory()
-    kept = [trainer.train.x, trainer.train.y, trainer.validation.x, trainer.validation.y]
-    images = sum(_bytes(tensor) for tensor in kept)
-    images += 16 * trainer.train.n  # the epoch's order, and its labels in that order
-    if trainer.device.type == "cpu":
-        test = getattr(data, "test", None)
-        splits = [data.train, data.validation, *([test] if test is not None else [])]
-        images += sum(s.x.nbytes + s.y.nbytes + s.index.nbytes for s in splits)
+    images = 0
+    for name in ("train", "validation", "test"):
+        split = getattr(data, name, None)
+        n = len(split.y) if split is not None else 0
+        if split is None or not n:
+            continue
+        batches = getattr(trainer, name, None)  # of the test split there are none
+        held = _bytes(batches.x) + _bytes(batches.y) if batches is not None else 0
+        if trainer.device.type == "cpu":
+            held += split.x.nbytes + split.y.nbytes + split.index.nbytes
+        if name == "train":
+            held += 16 * n  # the epoch's order, and its labels in that order
+        images += held * (sizes[name] if sizes else n) // n
     return {
         "weights": _bytes(trainer.flat.weights),
         "gradients": _bytes(trainer.flat.grad),

@@ -17,6 +17,10 @@ class Task(Protocol):
         """Mean over the batch, a scalar."""
         ...
 
+    def mass(self, y: Tensor) -> int | Tensor:
+        """What a batch counts in a mean over batches: losses times masses sum to the whole's."""
+        ...
+
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
         """How many are right: scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64."""
         ...

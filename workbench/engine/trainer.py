@@ -6,11 +6,13 @@ n trainable weights.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -31,6 +33,7 @@ from workbench.records import Data
 from workbench.specs.errors import DataError, RunError
 from workbench.specs.run import RunSpec
 
+LABELS = "labels of the training images"  # one set may take the place of another under its name
 SAMPLED = 16  # every so many steps the cost of keeping loss, hits and norm is measured
 
 
@@ -53,6 +56,7 @@ class Trainer:
         self.precision = Precision(training.precision, self.device)
         self.train = Batches(data.train, data, self.device)
         self.validation = Batches(data.validation, data, self.device)
+        self._labels = zlib.crc32(np.asarray(data.train.y, dtype=np.int64).tobytes())
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
         self._sizes = batch_sizes(self.train.n, training.batch_size, join_single=self._has_batch_norm)
         self.steps_per_epoch = len(self._sizes)
@@ -126,7 +130,7 @@ class Trainer:
         if self._parts == 1:
             loss, scores = self._backward(x, target, None)
         else:
-            loss, scores = self._in_parts(x, target, size)
+            loss, scores = self._in_parts(x, target)
         scaler, optimizer = self.precision.scaler, self.updates.torch
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -150,7 +154,7 @@ class Trainer:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
 
-    def _backward(self, x: Tensor, y: Tensor, share: float | None) -> tuple[Tensor, Tensor]:
+    def _backward(self, x: Tensor, y: Tensor, share: float | Tensor | None) -> tuple[Tensor, Tensor]:
         """Adds the gradient of `share` of x's mean loss; gives that loss () and the scores (B, K)."""
         if self.precision.name == "fp32":
             scores = self.model(x)  # (B, K)
@@ -165,14 +169,15 @@ class Trainer:
         (loss if scaler is None else scaler.scale(loss)).backward()
         return loss, scores
 
-    def _in_parts(self, x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def _in_parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The same, the batch in parts that differ by one image at most: their losses, each weighted by
-        its share of the batch, sum to the whole batch's mean."""
+        its share of the batch's mass, sum to the whole batch's mean."""
+        size, whole = len(y), self.task.mass(y)
         # Batch norm cannot train on a single vector.
         parts = max(1, min(self._parts, size // 2 if self._has_batch_norm else size))
         losses, scores = [], []
         for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            loss, seen = self._backward(some, labels, len(some) / size)
+            loss, seen = self._backward(some, labels, self.task.mass(labels) / whole)
             losses.append(loss.detach())
             scores.append(seen.detach())
         return torch.stack(losses).sum(), torch.cat(scores)
@@ -210,6 +215,8 @@ class Trainer:
         """
         work, own = checkpoint.meta.get("work", {}), self._work()
         for key, value in own.items():
+            if key == LABELS and key not in work:  # of a version that did not note them
+                continue
             if work.get(key) != value:
                 raise _other_work(key, work.get(key), value)
         weights = checkpoint.part("model")
@@ -236,6 +243,7 @@ class Trainer:
         """What must be the same for a step to mean the same."""
         return {
             "training images": self.train.n,
+            LABELS: self._labels,
             "steps per epoch": self.steps_per_epoch,
             "batch size": self.spec.training.batch_size,
             "optimizer": self.spec.training.optimizer.kind,

@@ -63,23 +63,26 @@ class CheckReport:
         }
 
 
-def check(store: Store, spec: RunSpec) -> CheckReport:
-    """Everything known about `spec` on this machine's data and devices; raises nothing for a bad one."""
+def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckReport:
+    """Everything known about `spec` on this machine's data and devices; raises nothing for a bad one.
+
+    version: of the data set; None is the newest.
+    """
     try:
-        shape, n_classes = catalog.shape_and_classes(store, spec.data)
+        shape, n_classes = catalog.shape_and_classes(store, spec.data, version)
     except WorkbenchError as error:
         problems = tuple(p.model_copy(update={"where": f"data ({p.where})"}) for p in error.problems)
         return CheckReport(False, 0, (), problems + tuple(_device_problems(spec)), 0)
     rows = spec.model.rows(shape)
     found = spec.model.problems(shape, n_classes)
-    sizes = split_sizes(store, spec)
+    sizes = split_sizes(store, spec, version)
     memory = memory_bytes(spec, shape, n_classes, sizes)
     found += _device_problems(spec)
     found += _thread_problems(spec)
     found += _memory_problems(spec, shape, n_classes, sizes)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
-    found += _split_problems(store, spec)
+    found += _split_problems(store, spec, version)
     return CheckReport(
         ok=all(problem.severity != "error" for problem in found),
         parameters=sum(row.parameters for row in rows),
@@ -180,19 +183,19 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
     ]
 
 
-def _split_problems(store: Store, spec: RunSpec) -> list[Problem]:
+def _split_problems(store: Store, spec: RunSpec, version: int | None) -> list[Problem]:
     """Whether the images can be cut as the spec says: by the very function that will cut them."""
     try:
-        row = catalog.with_shipped(store, spec.data.name)
+        row = catalog.with_shipped(store, spec.data.name, version)
         return list(_cut(row.path, row.fingerprint, spec.data.model_dump_json())[0])
     except WorkbenchError as error:
         return list(error.problems)
 
 
-def split_sizes(store: Store, spec: RunSpec) -> Mapping[str, int]:
+def split_sizes(store: Store, spec: RunSpec, version: int | None = None) -> Mapping[str, int]:
     """Images per split as the run will cut them; zeros where they cannot be cut."""
     with contextlib.suppress(WorkbenchError):
-        row = catalog.with_shipped(store, spec.data.name)
+        row = catalog.with_shipped(store, spec.data.name, version)
         return _cut(row.path, row.fingerprint, spec.data.model_dump_json())[1]
     return NO_IMAGES
 

@@ -1,8 +1,13 @@
-"""What a run will do, in sentences, before it starts."""
+"""What a run will do, in numbers and in sentences, before it starts. The page and the command line say these.
+
+Sentences hold names of the user as they are: whoever shows them takes care of markup.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from workbench.jobs.check import CheckReport, gpu_count, split_sizes
 from workbench.specs.run import RunSpec
@@ -10,35 +15,57 @@ from workbench.specs.training import AnySchedule, TrainingSpec
 from workbench.store import Store
 
 OPTIMIZERS = {"sgd": "gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "squeeze_excitation")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Images per split by the names train, validation and test; updates."""
+
+    sizes: Mapping[str, int]
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epochs(self) -> float:
+        return self.total_steps / self.steps_per_epoch
+
+
+def plan(spec: RunSpec, sizes: Mapping[str, int]) -> Plan:
+    """The counts of a run on splits of these sizes, as the engine will cut its batches."""
+    n, size = sizes["train"], spec.training.batch_size
+    joins = has_layer(spec, "batch_norm") and n > size > 1 and n % size == 1  # a lone last image joins
+    steps = max(1, math.ceil(n / size) - joins)
+    return Plan(sizes, steps, spec.training.total_steps(steps))
+
+
+def has_layer(spec: RunSpec, *kinds: str) -> bool:
+    """Whether some layer is of these kinds, inside blocks of layers too."""
+    text = spec.model.model_dump_json()
+    return any(f'"kind":"{kind}"' in text for kind in kinds)
 
 
 def outlook(
     store: Store, spec: RunSpec, report: CheckReport, measured: Mapping[str, object] | None = None
 ) -> list[tuple[str, str]]:
-    """(heading, sentence) pairs. measured: a preflight's result, which adds how long it takes.
-
-    Headings are ours; sentences hold names of the user as they are.
-    """
-    sizes, training = split_sizes(store, spec), spec.training
-    train = sizes["train"]
-    steps = max(1, -(-train // training.batch_size))
-    total = training.total_steps(steps)
+    """(heading, sentence) pairs. measured: a preflight's result, which adds how long it takes."""
+    planned, training = plan(spec, split_sizes(store, spec)), spec.training
     lines = [
-        ("Data", _data(spec, sizes)),
+        ("Data", _data(spec, planned.sizes)),
         ("Model", f"{count(len(spec.model.layers), 'layer')} with {count(report.parameters, 'parameter')}"),
         ("Loss", _loss(spec)),
         ("Learning", f"{_optimizer(training)}; {_schedule(training.schedule)}"),
-        ("Length", f"{count(total, 'update')}, {total / steps:.3g} × through the training images"),
-        ("Validation", _validation(spec, total, steps)),
+        ("Length", _length(spec, planned)),
+        ("Validation", _validation(spec, planned)),
+        ("Ends early", _early_ends(training)),
         ("Kept", "the best state by validation loss and the last one; older ones are replaced"
-         if sizes["validation"] else "the last state"),
+         if planned.sizes["validation"] else "the last state"),
         ("Where", where(training.device)),
         ("Time", duration(measured)),
         ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"),
         ("Watching", _watching(spec)),
     ]  # fmt: skip
-    warnings = [problem.sentence() for problem in report.problems if problem.severity == "warning"]
-    return lines + [("Mind", sentence) for sentence in warnings]
+    return [(head, sentence) for head, sentence in lines if sentence]
 
 
 def count(n: int, what: str) -> str:
@@ -102,9 +129,8 @@ def _loss(spec: RunSpec) -> str:
 def _optimizer(training: TrainingSpec) -> str:
     optimizer = training.optimizer
     text = f"{OPTIMIZERS[optimizer.kind]} at a learning rate of {optimizer.lr:g}"
-    text += f", {count(training.batch_size, 'image')} an update"
     if training.accumulation_steps > 1:
-        text += f" in {training.accumulation_steps} parts"
+        text += f", each batch in {training.accumulation_steps} parts"
     if training.clip_norm is not None:
         text += f", gradients cut at {training.clip_norm:g}"
     if training.ema is not None:
@@ -126,20 +152,32 @@ def _schedule(schedule: AnySchedule) -> str:
     return warm + words[schedule.kind]
 
 
-def _validation(spec: RunSpec, total: int, steps: int) -> str:
-    training = spec.training
-    every = max(1, round(training.validate_every * steps))
-    text = f"{count(-(-total // every), 'time')}, every {count(every, 'update')}"
+def _length(spec: RunSpec, planned: Plan) -> str:
+    passes = f"{planned.epochs:.3g} {'pass' if planned.epochs == 1 else 'passes'}"
+    updates, images = count(planned.total_steps, "update"), count(spec.training.batch_size, "image")
+    each = count(planned.steps_per_epoch, "update")
+    return f"{updates} of {images}: {passes} over the training images, {each} each"
+
+
+def _validation(spec: RunSpec, planned: Plan) -> str:
+    every = max(1, round(spec.training.validate_every * planned.steps_per_epoch))
+    return f"{count(-(-planned.total_steps // every), 'time')}, every {count(every, 'update')}"
+
+
+def _early_ends(training: TrainingSpec) -> str:
+    ends = []
     if training.early_stopping:
         metric = training.early_stopping.metric.replace("val/", "validation ")
-        text += f"; stops after {training.early_stopping.patience} without a better {metric}"
+        ends.append(
+            f"after {count(training.early_stopping.patience, 'validation')} without a better {metric}"
+        )
     if training.stop_at_loss is not None:
-        text += f"; stops at a loss of {training.stop_at_loss:g}"
-    return text
+        ends.append(f"at a validation loss of {training.stop_at_loss:g} or below")
+    return ", or ".join(ends)
 
 
 def _watching(spec: RunSpec) -> str:
     watch = spec.watch
     seen = [word for on, word in ((watch.filters, "filters"), (watch.feature_maps, "feature maps")) if on]
-    words = ", ".join(["curves", *seen])
-    return f"{words}, for at most {watch.budget:.0%} of the time"
+    words = ", ".join(["curves", *(seen if has_layer(spec, *CONVOLUTIONS) else [])])
+    return f"{words} live, for at most {watch.budget:.0%} of the time"

@@ -6,6 +6,7 @@ steering.py, what a waiting run waits for in queue.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,13 +17,14 @@ from workbench.jobs.check import check
 from workbench.jobs.launch import ensure_supervisor
 from workbench.jobs.queue import why_waiting as why_waiting
 from workbench.records import Event, RunState
-from workbench.specs.errors import RunError, SpecError
+from workbench.specs.errors import RunError, SpecError, WorkbenchError
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.states import HOST, started_at
 
 Changes = Sequence[str] | Mapping[str, Any]  # ["training.optimizer.lr=0.01"], or path -> value
 LOADED = (RunState.RUNNING, RunState.STARTING, RunState.PAUSED)
+MOST_STEPS = 100_000_000  # as many as a run may have
 ENDED = (RunState.LOST, RunState.FAILED, RunState.STOPPED)
 
 
@@ -43,7 +45,8 @@ def pause(store: Store, ref: str) -> RunRow:
     """Ask a run to wait at its next flush, loaded as it is. Raises RunError when it is not at work."""
     row = store.runs.get(ref)
     if row.state in (RunState.RUNNING, RunState.STARTING):
-        store.commands.post(row.id, "pause")
+        if not _asked(store, row, "pause"):
+            return pause(store, row.id)
     elif row.state is RunState.QUEUED:
         raise _cannot(row, "paused", "it has not started", "Stop it to take it out of the queue.")
     elif row.state is not RunState.PAUSED:
@@ -60,7 +63,8 @@ def park(store: Store, ref: str) -> RunRow:
     if row.parked:
         return row
     if row.state in LOADED:
-        store.commands.post(row.id, "park")
+        if not _asked(store, row, "park"):
+            return park(store, row.id)
     elif row.state is RunState.QUEUED:
         raise _cannot(row, "parked", "it has not started", f"Hold it instead: workbench hold {row.id}.")
     else:
@@ -71,16 +75,18 @@ def park(store: Store, ref: str) -> RunRow:
 def step(store: Store, ref: str, steps: int) -> RunRow:
     """Let a run do so many updates and then pause; a parked one comes back for them.
 
-    Raises RunError when it is not at work, SpecError for a number below 1.
+    Raises RunError when it is not at work, SpecError for a number below 1 or above any run's.
     """
-    if steps < 1:
-        raise SpecError.of("steps", "a run goes on by at least one step", f"{steps} were asked for")
+    if not 1 <= steps <= MOST_STEPS:
+        rule = f"a run goes on by 1 to {MOST_STEPS:,} steps"
+        raise SpecError.of("steps", rule, f"{steps:,} were asked for"[:60])
     row = store.runs.get(ref)
     if row.parked:
         if not _requeue(store, row, ("step", {"steps": steps})):
             return step(store, row.id, steps)  # somebody was faster: its process is asked instead
     elif row.state in LOADED:
-        store.commands.post(row.id, "step", {"steps": steps})
+        if not _asked(store, row, "step", {"steps": steps}):
+            return step(store, row.id, steps)
     else:
         raise _cannot(row, "stepped", f"it is {row.state}", _repair(row))
     return row
@@ -102,8 +108,8 @@ def resume(store: Store, ref: str, changes: Changes = ()) -> RunRow:
         change(store, row.id, changes)
     if row.parked or row.state in ENDED:
         _requeue(store, row)
-    elif row.state in LOADED:
-        store.commands.post(row.id, "resume")
+    elif row.state in LOADED and not _asked(store, row, "resume"):
+        return resume(store, row.id)
     return row
 
 
@@ -118,7 +124,8 @@ def change(store: Store, ref: str, changes: Changes) -> RunRow:
     row = store.runs.get(ref)
     wanted = steering.checked(store, row, changes)
     if row.state in LOADED and not row.parked:
-        store.commands.post(row.id, "change", {"changes": wanted})
+        if not _asked(store, row, "change", {"changes": wanted}):
+            return change(store, row.id, wanted)
     elif row.parked or row.state in ENDED or row.state is RunState.QUEUED:
         if not steering.write(store, row, wanted):  # a process took it just now: it is asked instead
             return change(store, row.id, wanted)
@@ -149,11 +156,13 @@ def stop(store: Store, ref: str) -> RunRow:
         return store.runs.get(row.id)
     row = store.runs.get(row.id)
     if row.parked:  # there is no process to ask; its last checkpoint is what it hands over
-        store.runs.exit(row.id, "stopped")
+        if not store.runs.exit(row.id, "stopped", pid=row.pid):
+            return stop(store, row.id)  # it was resumed in this very moment
         _event(store, row, "stopped", "Stopped while it was parked.")
         return store.runs.get(row.id)
-    if row.state in (RunState.STARTING, RunState.RUNNING, RunState.PAUSED):
-        store.commands.post(row.id, "stop")
+    if row.state in LOADED:
+        if not _asked(store, row, "stop"):
+            return stop(store, row.id)
     elif row.state not in (RunState.STOPPING, RunState.STOPPED):
         raise _cannot(row, "stopped", f"it is {row.state}", _repair(row))
     return row
@@ -184,7 +193,7 @@ def fork(
                 "model", "weights fit only the architecture that learned them", "the fork changes the model",
                 "Fork without a checkpoint, or leave the model as it is.",
             )  # fmt: skip
-    _must_work(store, spec)
+    _must_work(store, spec, parent.data_version if replay else None)
     # Nobody may start it before it has all that it starts from.
     row = store.runs.create(spec, parent=parent.id, parent_checkpoint=checkpoint, held=True)
     if checkpoint is not None:
@@ -249,6 +258,32 @@ def _known_checkpoint(store: Store, parent: RunRow, text: str) -> str:
     )  # fmt: skip
 
 
+def settle(store: Store, run_id: str, pid: int) -> None:
+    """Do what was asked of a run while its process `pid` was on its way out, and which it never took.
+
+    Changes go into the ledger; a parked run is resumed, stepped or stopped as if asked now.
+    """
+    for left in store.commands.left(run_id, pid):
+        with contextlib.suppress(WorkbenchError):  # the run is gone, or has moved on
+            if left.verb == "change":
+                change(store, run_id, left.payload.get("changes", {}))
+            elif not store.runs.get(run_id).parked:
+                continue
+            elif left.verb == "resume":
+                resume(store, run_id)
+            elif left.verb == "step":
+                step(store, run_id, left.payload["steps"])
+            elif left.verb == "stop":
+                stop(store, run_id)
+
+
+def _asked(store: Store, row: RunRow, verb: str, payload: Mapping[str, Any] | None = None) -> bool:
+    """Ask the run's process. False, and nothing is asked, when it has ended meanwhile: it reads no more."""
+    number = store.commands.post(row.id, verb, payload)
+    now = store.runs.get(row.id)
+    return not (now.parked or now.state in ENDED) or not store.commands.withdraw(number)
+
+
 def _requeue(store: Store, row: RunRow, asked: tuple[str, Mapping[str, Any]] | None = None) -> bool:
     """Back into the queue; `asked` is what its next process finds. False when somebody was faster."""
     done = store.runs.requeue(row.id, asked)
@@ -279,8 +314,8 @@ def _event(store: Store, row: RunRow, kind: str, text: str) -> None:
     store.events.add(row.id, Event(kind, text, row.step, row.epoch, time.time()))
 
 
-def _must_work(store: Store, spec: RunSpec) -> None:
-    errors = [p for p in check(store, spec).problems if p.severity == "error"]
+def _must_work(store: Store, spec: RunSpec, version: int | None = None) -> None:
+    errors = [p for p in check(store, spec, version).problems if p.severity == "error"]
     if errors:
         raise SpecError(*errors)
 
@@ -304,6 +339,8 @@ def _cannot(row: RunRow, done: str, fact: str, repair: str) -> RunError:
 
 
 def _repair(row: RunRow) -> str:
+    if row.state is RunState.QUEUED:
+        return "Wait until it has started."
     if row.state is RunState.FINISHED:
         return f"Fork it to train on: workbench fork {row.id}."
     return f"Resume it: workbench resume {row.id}."

@@ -56,16 +56,21 @@ def from_environment(devices: Sequence[str] | None = None) -> Settings:
     """
     slots = dict.fromkeys(devices if devices is not None else present(), 1)
     text = os.environ.get("WORKBENCH_SLOTS", "").replace(" ", "")
-    if text.isdecimal():
+    if is_count(text):
         slots = dict.fromkeys(slots, max(1, int(text)))
     given = [part.partition("=") for part in text.split(",") if "=" in part]
     for name, _, count in sorted(given, key=lambda part: ":" in part[0]):  # cuda first, then cuda:1
         for device in slots:
-            if count.isdecimal() and (device == name or device.partition(":")[0] == name):
+            if is_count(count) and (device == name or device.partition(":")[0] == name):
                 slots[device] = int(count)
     if not any(slots.values()):
         slots["cpu"] = 1
     return Settings(slots, _bytes(os.environ.get("WORKBENCH_MEMORY", "")))
+
+
+def is_count(text: str) -> bool:
+    """Whether a setting is a whole number that a person can have meant."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
 
 
 def present() -> list[str]:
@@ -191,5 +196,5 @@ def _bytes(text: str) -> int | None:
     for suffix, factor in (("K", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12), ("", 1.0)):
         number = text.removesuffix(suffix) if suffix else text
         if (suffix == "" or text.endswith(suffix)) and number.replace(".", "", 1).isdecimal():
-            return int(float(number) * factor)
+            return int(min(float(number) * factor, 2.0**62))  # hundreds of digits are infinite
     return None

@@ -273,10 +273,13 @@ class Runs:
         with self._engine.begin() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(heartbeat=time.time()))
 
-    def exit(self, run_id: str, kind: str, error: Mapping[str, Any] | None = None) -> bool:
+    def exit(
+        self, run_id: str, kind: str, error: Mapping[str, Any] | None = None, *, pid: int | None = None
+    ) -> bool:
         """Write the exit record, once: False when there is one already.
 
         kind: finished, stopped, failed, lost; or parked, when its process ended and it waits to go on.
+        pid: only while this is the run's process; False when it was resumed meanwhile.
         """
         if kind not in EXITS:
             raise ValueError(f"a run cannot end as {kind!r}")
@@ -287,6 +290,8 @@ class Runs:
         with self._engine.begin() as connection:
             unended = or_(runs.c.exit_kind.is_(None), runs.c.exit_kind == PARKED)  # a parked one may end
             open_run = and_(runs.c.id == run_id, unended)
+            if pid is not None:
+                open_run = and_(open_run, runs.c.pid == pid)
             done = connection.execute(update(runs).where(open_run).values(**values))
         if done.rowcount:
             facts = {"kind": kind, "ended": values["ended"], "error": dict(error) if error else None}

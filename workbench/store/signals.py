@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from workbench.records import Event
@@ -43,9 +43,25 @@ class Commands:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def post(self, run_id: str, verb: str, payload: Mapping[str, Any] | None = None) -> None:
+    def post(self, run_id: str, verb: str, payload: Mapping[str, Any] | None = None) -> int:
+        """Put a command into the mailbox; its number, to `withdraw` it."""
         with self._engine.begin() as connection:
-            put(connection, run_id, verb, payload or {})
+            return put(connection, run_id, verb, payload or {})
+
+    def withdraw(self, number: int) -> bool:
+        """Take a command back; False when somebody has taken it."""
+        unread = and_(commands.c.id == number, commands.c.taken.is_(False))
+        with self._engine.begin() as connection:
+            return connection.execute(delete(commands).where(unread)).rowcount > 0
+
+    def left(self, run_id: str, pid: int) -> list[Command]:
+        """What process `pid` never took of a run that it has ended; none once the run goes on elsewhere."""
+        ended = select(runs.c.id).where(runs.c.id == run_id, runs.c.pid == pid, runs.c.exit_kind.is_not(None))
+        unread = and_(commands.c.run_id.in_(ended), commands.c.taken.is_(False))
+        with self._engine.begin() as connection:
+            taking = update(commands).where(unread).values(taken=True).returning(commands)
+            rows = connection.execute(taking).all()
+        return [_command(row) for row in sorted(rows, key=lambda row: int(row.id))]
 
     def take(self, run_id: str) -> list[Command]:
         """Commands not yet taken, in order; taking marks them."""
@@ -58,13 +74,18 @@ class Commands:
             connection.execute(
                 update(commands).where(commands.c.id.in_([r.id for r in rows])).values(taken=True)
             )
-        return [Command(r.id, r.verb, json.loads(r.payload), r.time) for r in rows]
+        return [_command(row) for row in rows]
 
 
-def put(connection: Connection, run_id: str, verb: str, payload: Mapping[str, Any]) -> None:
-    """Into the mailbox of a run, inside the caller's transaction."""
+def put(connection: Connection, run_id: str, verb: str, payload: Mapping[str, Any]) -> int:
+    """Into the mailbox of a run, inside the caller's transaction; the command's number."""
     row = {"run_id": run_id, "verb": verb, "payload": json.dumps(dict(payload)), "time": time.time()}
-    connection.execute(commands.insert().values(**row, taken=False))
+    adding = commands.insert().values(**row, taken=False).returning(commands.c.id)
+    return int(connection.execute(adding).scalar_one())
+
+
+def _command(row: Row[Any]) -> Command:
+    return Command(row.id, row.verb, json.loads(row.payload), row.time)
 
 
 def empty(connection: Connection, run_id: str) -> None:

@@ -40,6 +40,14 @@ class Classification:
         weight = self._weight(scores.device)
         return F.cross_entropy(scores, y, weight=weight, label_smoothing=self.label_smoothing)
 
+    def mass(self, y: Tensor) -> int | Tensor:
+        """What the mean in `loss` is divided by: the samples, or the weights of their classes, a scalar.
+
+        Check: parts of a batch, each part's loss times its mass, sum to the batch's loss times its mass.
+        """
+        weight = self._weight(y.device)
+        return len(y) if weight is None or y.is_floating_point() else weight[y].sum()
+
     def _weight(self, device: torch.device) -> Tensor | None:
         if self.class_weights is None:
             return None

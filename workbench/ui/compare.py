@@ -105,7 +105,14 @@ def toolbar(runs: Sequence[RunRow]) -> Options | None:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="compare.bar"):
         first = "val/accuracy" if "val/accuracy" in keys else metrics[0]
         metric = st.selectbox(
-            "Metric", metrics, index=metrics.index(first), key="metric", width=210, bind="query-params"
+            "Metric",
+            metrics,
+            index=metrics.index(first),
+            key="metric",
+            width=210,
+            bind="query-params",
+            help="train/: on the images that are learned from; val/ (validation): on held-out ones. "
+            "Accuracy: share of right answers. Loss: how wrong the answers are; lower is better",
         )
         axis = st.segmented_control(
             "Along", list(AXES), default="Step", required=True, key="along", bind="query-params"
@@ -267,7 +274,7 @@ def spec_diff(runs: Sequence[RunRow]) -> None:
     rows = differences([{**json.loads(run.spec_json), "name": run.name} for run in runs])
     rows = [row for row in rows if row.path != "name"]
     if not rows:
-        st.caption("Nothing but their names: the specs are equal.")
+        st.caption("Nothing but their names: all settings are equal.")
         return
     look = styles([run.id for run in runs])
     names = [_named(run, look) for run in runs]

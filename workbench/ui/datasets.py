@@ -11,6 +11,7 @@ from workbench import catalog
 from workbench.catalog.sets import free_name
 from workbench.data import SHIPPED
 from workbench.data.dataset import rows_of
+from workbench.data.limits import MIB, Limits, human
 from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
@@ -79,15 +80,18 @@ def add_dialog() -> None:
         files: list[Any] = []
         source = ""
         if way == "Upload":
+            limits = Limits.from_environment()
             files = st.file_uploader(
-                "One zip or tar of images, one .npz, or the idx or .npy files of images and labels together",
-                type=list(imports.SUFFIXES),
+                "One zip or tar of images, one .npz, or files that belong together",
+                type=list(imports.TYPES),
                 accept_multiple_files=True,
+                max_upload_size=uploadable(limits),
                 key="add.files",
-                help="Images: one folder per class, directly or inside train, val and test; or a CSV of file "
-                "names and labels beside them. Idx: the format of MNIST, plain or gzipped; NumPy: x_train, "
-                "y_train, x_test, y_test or images and labels. Give all two or four files.",
+                help="In a zip or tar: one folder per class, directly or inside train, val and test. "
+                "Together: images and the CSV of their names and labels; idx, the format of MNIST, plain or "
+                "gzipped; or NumPy: x_train, y_train, x_test, y_test or images and labels.",
             )
+            st.caption(limit_words(limits))
         elif way == "Hugging Face":
             source = "hf:" + st.text_input(
                 "Name on the hub",
@@ -119,11 +123,22 @@ def add_dialog() -> None:
             st.rerun()
 
 
+def uploadable(limits: Limits) -> int:
+    """MB that one file of an upload may have: as many as an import, and no more than the server takes."""
+    return max(1, min(limits.bytes // MIB, int(st.get_option("server.maxUploadSize"))))
+
+
+def limit_words(limits: Limits) -> str:
+    """What an import may hold, as it is set."""
+    whole = f"{human(limits.bytes)} unpacked, {count(limits.files)} files, {count(limits.classes)} classes"
+    return f"At most {whole}; an image {human(limits.file_bytes)} and {count(limits.pixels)} pixels."
+
+
 def suggested(files: list[Any], source: str) -> str:
     """A free name for the set, made from what is added."""
     if not files and not source.removeprefix("hf:").strip():
         return ""
-    name = str(files[0].name) if files else source
+    name = imports.suggested_from([str(file.name) for file in files]) if files else source
     for tail in ("-images-idx3-ubyte", "-labels-idx1-ubyte"):
         name = name.replace(tail, "")
     return free_name(store(), name)

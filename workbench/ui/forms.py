@@ -63,6 +63,20 @@ def fill(
 def _grid(
     spec: Spec, part: list[Knob], values: dict[str, Any], problems: list[Problem], key: str, where: str
 ) -> None:
+    """Inputs first, switches in rows of their own: beside each other they stand at different heights."""
+    switches = [knob for knob in part if _is_switch(knob)]
+    inputs = [knob for knob in part if not _is_switch(knob)]
+    for some in (inputs, switches):
+        _cells(spec, some, values, problems, key, where)
+
+
+def _is_switch(knob: Knob) -> bool:
+    return knob.kind == "bool" or (knob.optional and knob.default is None)
+
+
+def _cells(
+    spec: Spec, part: list[Knob], values: dict[str, Any], problems: list[Problem], key: str, where: str
+) -> None:
     if not part:
         return
     with st.grid(

@@ -25,11 +25,13 @@ _ASSETS = Path(__file__).parent / "assets"
 _VARIABLES = "".join(f"{name}:{colour};" for name, colour in css_variables().items())
 _RULES = (_ASSETS / "pages.css").read_text()
 _STYLE = f"<style>.stApp{{{_VARIABLES}--wb-ink:light-dark(#10141d,#f4f6fb)}}\n{_RULES}</style>"
+SIDEBAR_PX = 248  # at first; its edge can be drawn. A row of the layer editor then fits at 1440 px
 _SHOWN = 5  # runs at work listed in the sidebar
 
 
 def frame(page: str) -> None:
     """Draw what stands around `page` (its name in the URL). Cheap: a style, a logo, a few short queries."""
+    st.set_page_config(initial_sidebar_state=SIDEBAR_PX)
     st.html(_STYLE)
     st.logo(_ASSETS / "logo.svg", size="large")
     with st.sidebar:

@@ -12,17 +12,21 @@ import shutil
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench import catalog
+from workbench.data.pictures import SUFFIXES
+from workbench.data.tables import TABLES
 from workbench.specs.errors import DataError, Problem, WorkbenchError
 from workbench.store import Store
 
 log = logging.getLogger("workbench.pages")
-SUFFIXES = ("zip", "tar", "gz", "tgz", "bz2", "xz", "idx", "ubyte", "npz", "npy")
+LOOSE = (*(suffix[1:] for suffix in SUFFIXES), *(suffix[1:] for suffix in sorted(TABLES)))
+TYPES = ("zip", "tar", "gz", "tgz", "bz2", "xz", "idx", "ubyte", "npz", "npy", *LOOSE)
 CHUNK = 1 << 20
 
 
@@ -68,20 +72,25 @@ def forget(store: Store, name: str) -> None:
 
 
 def start_uploads(store: Store, files: Sequence[Any], name: str, **options: Any) -> Import:
-    """Import what the browser sent: one archive, or idx files together.
+    """Import what the browser sent: one archive or .npz, or files that belong together, as one source.
 
-    files: Streamlit's uploaded files. Their names are the sender's and never become paths; only a
-    known suffix and the letters around it are kept, for idx pairs are told apart by them.
+    files: Streamlit's uploaded files. Their names are the sender's and never become paths: a single file
+    gets a name of ours, several become members of a zip, whose names are looked through as those of any.
     """
     outer = Path(tempfile.mkdtemp(prefix="workbench-upload-"))
-    folder = (
-        outer / f"{len(files)} uploaded files"
-    )  # several files have no name of their own: the set's source
-    folder.mkdir()
-    for index, file in enumerate(files):
-        with (folder / safe_name(file.name, index)).open("wb") as out:
-            shutil.copyfileobj(file, out, CHUNK)
-    source = next(folder.iterdir()) if len(files) == 1 else folder
+    if len(files) == 1 and not is_loose(files[0].name):
+        source = outer / safe_name(files[0].name)
+        with source.open("wb") as out:
+            shutil.copyfileobj(files[0], out, CHUNK)
+    else:
+        source = outer / ("1 uploaded file" if len(files) == 1 else f"{len(files)} uploaded files")
+        with zipfile.ZipFile(source, "w") as packed:  # not deflated: it is read once
+            for index, file in enumerate(files):
+                own = last_name(file.name) or f"upload-{index}"
+                again = own in packed.NameToInfo  # from two folders: which one is meant nobody can tell
+                member = zipfile.ZipInfo(f"{index}/{own}" if again else own)
+                with packed.open(member, "w", force_zip64=True) as inside:
+                    shutil.copyfileobj(file, inside, CHUNK)
     return _start(store, name, source, options, lambda: shutil.rmtree(outer, ignore_errors=True))
 
 
@@ -92,11 +101,28 @@ def start_path(store: Store, source: str, name: str, **options: Any) -> Import:
     )
 
 
-def safe_name(name: str, index: int) -> str:
-    """A file name of ours that keeps what an importer reads off a name: letters, digits, dots, dashes."""
+def is_loose(name: str) -> bool:
+    """Whether a file is an image or a table, which make a set only together with others."""
+    return name.lower().rpartition(".")[2] in LOOSE
+
+
+def suggested_from(names: Sequence[str]) -> str:
+    """What a set may be called after: its archive or array; images are numbered as they like."""
+    telling = [name for name in names if not is_loose(name)]
+    return telling[0] if telling else "pictures" if names else ""
+
+
+def last_name(name: str) -> str:
+    """The file's own name, without folders and what no archive can hold."""
     tail = name.replace("\\", "/").rpartition("/")[2]
+    return tail.replace("\0", "").encode("utf-8", "replace").decode("utf-8").lstrip(".")[:200]
+
+
+def safe_name(name: str) -> str:
+    """A file name of ours that keeps what an importer reads off a name: letters, digits, dots, dashes."""
+    tail = last_name(name)
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in tail)[-80:].lstrip(".")
-    return kept or f"upload-{index}"
+    return kept or "upload"
 
 
 def _start(

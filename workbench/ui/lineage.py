@@ -46,6 +46,7 @@ def fork_panel(run: RunRow) -> None:
     """Choose where a new run starts from, then change its settings, or launch it as it is."""
     with st.container(border=True, key="fork"):
         st.markdown("**Fork**")
+        st.caption("A new run with these settings, from saved or fresh weights. This run stays as it is.")
         saved = {info.name: info for info in store().checkpoints.list(run.id) if info.name != steering.START}
         options = [FRESH, *sorted(saved, key=_rank)]
         chosen = st.radio(

@@ -138,7 +138,7 @@ def test_image(run: RunRow) -> Input:
 
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         index = int(
-            st.number_input("Number", min_value=0, max_value=len(rows) - 1, step=1, key=key, width=160)
+            st.number_input("Image number", min_value=0, max_value=len(rows) - 1, step=1, key=key, width=160)
         )
         st.button("Another", icon=":material/shuffle:", on_click=another, key="predict.another")
     return Input(
@@ -175,14 +175,15 @@ def show_answer(answer: Mapping[str, Any], truth: str | None) -> None:
         )
         return
     name = str(answer["prediction"])
+    st.caption("The model says")
     st.subheader(plain(name), anchor=False)
     sure = share(probabilities.get(name, 0.0))
     if truth is None:
         st.caption(f"The model gives it {sure}.")
     elif truth == name:
-        st.caption(f":green[Right.] The model gives it {sure}.")
+        st.markdown(f":green[Right.] The model gives it {sure}.")
     else:
-        st.caption(f":red[Wrong:] it is {plain(truth)}. The model gives its own answer {sure}.")
+        st.markdown(f":red[Wrong:] it is {plain(truth)}. The model gives its own answer {sure}.")
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])[:TOP]
     rows = "".join(_bar(n, p, _colour(n, name, truth)) for n, p in ranked)
     st.html(f'<div class="wb-probabilities">{rows}</div>')

@@ -50,7 +50,7 @@ _STYLE = """<style>
 
 def preflight_card(now: Draft, spec: RunSpec, report: CheckReport) -> None:
     """Both trials of the draft as it is now, each with its button, progress, result or reason."""
-    spec = spec.model_copy(update={"name": "preflight"})  # a new name is no other run
+    spec = _nameless(spec)
     with st.container(border=True, key="box-preflight"):
         section("Preflight", help="A few real steps on a copy of the model. Nothing of them is kept.")
         _trial(
@@ -67,6 +67,19 @@ def preflight_card(now: Draft, spec: RunSpec, report: CheckReport) -> None:
             lambda found: _ranged(now, spec, found),
             "Trains a copy of the model for up to 120 updates while the rate grows.",
         )  # fmt: skip
+
+
+def measured(now: Draft, spec: RunSpec) -> Mapping[str, Any] | None:
+    """What the preflight of just this spec has found, once it is over."""
+    asked = st.session_state.get(f"trial.preflight.{now.id}")
+    if not asked or asked["spec"] != _nameless(spec).to_json():
+        return None
+    found: Mapping[str, Any] | None = _look(asked).get("result")
+    return found
+
+
+def _nameless(spec: RunSpec) -> RunSpec:
+    return spec.model_copy(update={"name": "preflight"})  # a new name is no other run
 
 
 def _trial(
@@ -149,6 +162,11 @@ def _measured(found: Mapping[str, Any]) -> None:
     st.html(f'<div class="wb-facts" data-preflight="done">{cells}</div>')
     st.html(_STYLE + _bar(memory))
     st.caption(plain(_sentence(found), 400))
+    if found["tried"] < found["batch_size"]:
+        st.caption(
+            f"An update takes long here: {count(found['tried'])} images at a time were tried, and the rest "
+            "is reckoned from them."
+        )
     if found["device"].startswith("cpu"):
         st.caption(f"The process itself, with its libraries, takes about {megabytes(PROCESS_BYTES)} more.")
     if found["others"]:

@@ -22,8 +22,10 @@ def launch(spec: RunSpec) -> None:
 def quick_start(*, primary: bool = True) -> None:
     """The one click: a small convolutional network on pictures of clothes."""
     if st.button(
-        QUICK_LABEL, type="primary" if primary else "secondary", key="quick", icon=":material/play_arrow:"
-    ):
+        QUICK_LABEL, type="primary" if primary else "secondary", key="quick", icon=":material/play_arrow:",
+        help="CNN: a convolutional neural network, the usual kind for pictures. Fashion-MNIST: small "
+        "pictures of clothes. It starts at once, and you watch it learn",
+    ):  # fmt: skip
         launch(PRESETS[QUICK].spec.model_copy(update={"name": "CNN on Fashion-MNIST"}))
 
 

@@ -20,9 +20,10 @@ HEADLINES = ("val/accuracy", "val/loss", "train/loss")  # the first that a run h
 
 @st.fragment(run_every=2)
 def recent_runs(limit: int) -> None:
-    """The newest runs, one card each, refreshed while they change."""
+    """What is at work, what was put in the queue last, and what ended last: one card each, refreshed
+    while they change. A long queue would hide the rest; the runs page shows it whole."""
     with guard():
-        rows, _ = store().runs.search(Query(archived=False), limit=limit)
+        rows, waiting = newest(limit)
         with st.grid(min_column_width=255, gap="small", key="recent") as grid:
             for run in rows:
                 with (
@@ -32,6 +33,18 @@ def recent_runs(limit: int) -> None:
                     nav.link("live", f"**{plain(run.name, 60)}**", run=run.id)
                     st.html(run_line(run, kind(run)))
                     st.caption(plain(facts(run), 120))
+        if waiting > 1:
+            nav.link("runs", f"{waiting:,} runs wait in the queue", icon=":material/hourglass_empty:")
+
+
+def newest(limit: int) -> tuple[list[RunRow], int]:
+    """Runs for a short list, those at work first, and how many wait in all."""
+    started = [state for state in RunState if state is not RunState.QUEUED]
+    at_work = sorted(store().runs.active(), key=lambda run: run.created, reverse=True)
+    queued, waiting = store().runs.search(Query(archived=False, states=[RunState.QUEUED]), limit=1)
+    rest, _ = store().runs.search(Query(archived=False, states=started), limit=limit)
+    first = [run for run in at_work if not run.state.is_over and not run.archived]
+    return list({run.id: run for run in (*first, *queued, *rest)}.values())[:limit], waiting
 
 
 def facts(run: RunRow) -> str:

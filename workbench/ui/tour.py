@@ -157,7 +157,7 @@ def ring(stop: Stop, number: int) -> str:
 
 
 _MARK = (
-    "position: absolute; top: -.75rem; left: -.75rem; width: 1.25rem; height: 1.25rem; border-radius: 50%; "
+    "position: absolute; top: -1rem; left: -1rem; width: 1.25rem; height: 1.25rem; border-radius: 50%; "
     "background: var(--wb-accent); color: #fff; font: 700 .75rem/1.25rem sans-serif; text-align: center; "
     "pointer-events: none; z-index: 5;"
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
+from typing import Any
 
 import streamlit as st
 
-from workbench import catalog
 from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.figures.theme import BAD, GOOD, PLAIN, WARN
-from workbench.jobs.check import CheckReport, check, gpu_count
+from workbench.jobs.check import CheckReport, check, split_sizes
+from workbench.jobs.outlook import Plan, outlook, plan
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem, RunError, SpecError, WorkbenchError
 from workbench.specs.presets import PRESETS
@@ -22,7 +24,6 @@ from workbench.ui.errors import problem_boxes
 from workbench.ui.forms import fill
 from workbench.ui.lineage import fork
 from workbench.ui.marks import message, plain, section
-from workbench.ui.plan import Plan, checklist, device_words, has_batch_norm, plan
 from workbench.ui.presets import launch
 from workbench.ui.state import Draft, save, store
 from workbench.ui.steer import freeze_choice
@@ -105,11 +106,8 @@ def identity(now: Draft) -> Draft:
 
 def planned(spec: RunSpec) -> Plan | None:
     """Counts of the run, or None while its data set cannot serve; the check says why."""
-    try:
-        sizes = datasets.split_sizes(catalog.with_shipped(store(), spec.data.name), spec.data)
-        return plan(spec.training, sizes, batch_norm=has_batch_norm(spec))
-    except WorkbenchError:
-        return None
+    sizes = split_sizes(store(), spec)
+    return plan(spec, sizes) if sizes["train"] else None
 
 
 def schedule_view(training: TrainingSpec, steps_per_epoch: int) -> None:
@@ -123,14 +121,20 @@ def schedule_view(training: TrainingSpec, steps_per_epoch: int) -> None:
 
 
 def verdict(
-    spec: RunSpec, report: CheckReport, counts: Plan | None, form_problems: list[Problem]
+    spec: RunSpec,
+    report: CheckReport,
+    counts: Plan | None,
+    form_problems: list[Problem],
+    measured: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """The checklist and the problems; returns the reasons that stand against launching."""
+    """The checklist and the problems; returns the reasons that stand against launching.
+
+    measured: what a preflight of this very spec has found.
+    """
     problems = [*form_problems, *report.problems]
     errors = [p for p in problems if p.severity == "error"]
     if counts is not None:
-        device = device_words(spec.training.device, gpu_count())
-        lines = checklist(spec, counts, report.parameters, report.memory_bytes, device)
+        lines = outlook(store(), spec, report, measured)
         colour = BAD if errors else WARN if problems else GOOD
         items = "".join(f"<div><b>{escape(head)}</b> {escape(text)}</div>" for head, text in lines)
         st.html(f'<div class="wb-list" style="--c:{colour}">{items}</div>')

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from workbench.jobs import steering
+from workbench.jobs.runs import settle
 from workbench.records import Event, RunState
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow, Store
@@ -65,10 +66,11 @@ class Undertaker:
         # `pid` must still be the run's: it may have been resumed under another process already.
         if row.pid != pid or row.state is not RunState.LOST:
             return
-        if self.store.runs.exit(run_id, "lost", _record(self.store, row, fact)):
+        if self.store.runs.exit(run_id, "lost", _record(self.store, row, fact), pid=pid):
             text = f"Lost at step {row.step}: {fact}."
             self.store.events.add(run_id, Event("lost", text, row.step, row.epoch, time.time()))
             say(f"run {run_id}: lost, {fact}")
+            settle(self.store, run_id, pid)
 
 
 def _record(store: Store, row: RunRow, fact: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import psutil
 from workbench.jobs.launch import LEASE, LEASE_TTL_S, WANTED
 from workbench.jobs.launch import supervisor as living
 from workbench.jobs.queue import places
-from workbench.jobs.slots import Settings, from_environment
+from workbench.jobs.slots import Settings, from_environment, is_count
 from workbench.jobs.source import loaded_stamp
 from workbench.specs.errors import WorkbenchError
 from workbench.store import Store, open_store
@@ -211,7 +211,7 @@ def identity(folder: Path) -> tuple[int, int] | None:
 def whole_number(name: str, default: int) -> int:
     """An environment variable as a number; the default where it is absent or nonsense."""
     text = os.environ.get(name, "")
-    return int(text) if text.isdigit() else default
+    return int(text) if is_count(text) else default
 
 
 def main(after: str = "") -> int:

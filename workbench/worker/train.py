@@ -23,6 +23,8 @@ from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
 from workbench.engine.flush import Flush
 from workbench.jobs import steering
+from workbench.jobs.runs import settle
+from workbench.jobs.slots import is_count
 from workbench.jobs.steering import START
 from workbench.models.build import build
 from workbench.probes.watch import Watcher
@@ -60,10 +62,14 @@ def main(run_id: str, slot: str | None = None) -> int:
         outcome = session.run()
     except BaseException as error:
         vitals.stop()
-        return 1 if session.failed(error) else UNRECORDED
+        if not session.failed(error):
+            return UNRECORDED
+        _patiently(lambda: settle(store, run_id, me))
+        return 1
     vitals.stop()
     _patiently(lambda: store.runs.update(run_id, peak_bytes=vitals.measure_peak()))
     _patiently(lambda: store.runs.exit(run_id, outcome))
+    _patiently(lambda: settle(store, run_id, me))
     store.close()
     return 0
 
@@ -213,7 +219,7 @@ class Session:
         self.sinks.close("failed")
         with contextlib.suppress(OSError):  # the log's disk may be what is full
             print(record["traceback"], file=sys.stderr)
-        sentence = f"Failed while {self.doing}: {record['fact']}"
+        sentence = f"Failed while {self.doing}: {record['rule']}, but {record['fact']}"
         with contextlib.suppress(Exception):
             self._event("failed", sentence)
         with contextlib.suppress(Exception):
@@ -232,7 +238,7 @@ def placed(spec: RunSpec, slot: str | None) -> RunSpec:
 def usable_threads() -> int:
     """CPU threads a run takes by itself: what OMP_NUM_THREADS says, else every core it may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    if is_count(asked) and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from workbench import catalog
+from workbench.data.dataset import load_some
 from workbench.engine.device import free_bytes, pick
 from workbench.engine.preflight import preflight, to_json
 from workbench.engine.range_test import range_test
@@ -40,6 +41,7 @@ from workbench.worker.train import usable_threads
 
 KEPT = 32
 FRESH_S = 300.0  # a result is given again for so long
+SOME = 1024  # images of a split that a preflight loads: enough for any batch that is validated
 KINDS = ("preflight", "range_test")
 
 
@@ -190,31 +192,35 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     if errors:
         raise SpecError(*errors)
     torch.set_num_threads(spec.training.threads or usable_threads())
-    data = catalog.load(store, spec.data)
-    task = task_for(spec.task, len(data.classes), data.train.y)
-    model = build(spec.model, data.shape, seed=spec.seed)
     if kind == "range_test":
+        data = catalog.load(store, spec.data)
+        task = task_for(spec.task, len(data.classes), data.train.y)
+        model = build(spec.model, data.shape, seed=spec.seed)
         found = range_test(model, data, task, spec, progress=progress)
         columns = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
         return {**columns, "suggestion": found.suggestion, "lowest": found.lowest}
     device = pick(spec.training.device)
     free = free_bytes(device)
-    sizes = {name: len(getattr(data, name)) for name in ("train", "validation", "test")}
+    most = {"train": max(SOME, spec.training.batch_size), "validation": SOME, "test": 1}
+    data, rows, labels = load_some(catalog.with_shipped(store, spec.data.name).path, spec.data, most)
+    sizes = {name: len(getattr(rows, name)) for name in most}
     facts = (data.shape, len(data.classes), sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
     refused = fit_problem(spec, *facts, device=device.type, free=free, limit=free)
     if refused is not None:  # ours to say, before torch or the system says it
         raise SpecError(refused)
-    measured = preflight(model, data, task, spec, progress)
+    model = build(spec.model, data.shape, seed=spec.seed)
+    task = task_for(spec.task, len(data.classes), labels)
+    measured = preflight(model, data, task, spec, progress, sizes=sizes)
     factor = measured.memory.total / max(1, predicted.total)
-    most = largest_batch(spec, *facts, device=device.type, free=free, factor=factor)
+    largest = largest_batch(spec, *facts, device=device.type, free=free, factor=factor)
     share = measured.data_s / measured.step_s if measured.step_s else 0.0
     return {
         **to_json(measured),
         "predicted": {**predicted.parts(), "total": predicted.total, "at": predicted.at},
         "free_bytes": free,
-        "largest_batch": most,
-        "largest_is_all": most >= sizes["train"],
+        "largest_batch": largest,
+        "largest_is_all": largest >= sizes["train"],
         "batch_size": spec.training.batch_size,
         "bottleneck": "data" if share > 0.5 else "model",
         "data_share": share,
