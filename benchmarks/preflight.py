@@ -53,7 +53,8 @@ def main() -> None:
     report(
         "preflight",
         "A few real steps of each preset on its own data, asked of the warm process: seconds until the "
-        "answer, and predicted over measured peak memory.",
+        "answer, and predicted over measured peak memory. The machine's load average meanwhile was "
+        f"{os.getloadavg()[1]:.1f}, the benchmark's own included.",
         figures,
     )
 

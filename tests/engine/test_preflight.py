@@ -74,7 +74,7 @@ def test_a_slow_model_is_tried_on_fewer_images_and_reckoned_up(name: str) -> Non
     hurried, whole = (measured(spec, shape_of(spec), most_s=most_s) for most_s in (0.0, 3600.0))
     assert (hurried.steps, hurried.tried, whole.tried) == (1, 8, 64)
     assert hurried.memory.total == pytest.approx(whole.memory.total, rel=0.15)
-    assert whole.step_s / 6 < hurried.step_s < 6 * whole.step_s  # the machine may be busy
+    assert whole.step_s / 9 < hurried.step_s < 9 * whole.step_s  # the machine may be busy
 
 
 def test_some_of_the_images_tell_of_all_of_them() -> None:

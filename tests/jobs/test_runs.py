@@ -164,3 +164,63 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="`nonsense`"):
         _ = workbench.nonsense
     assert "train" in dir(workbench)
+
+
+# ---------------------------------------------------------------- asked while its process goes
+
+
+def parked(store: Store) -> str:
+    """A run that this very process has just parked."""
+    run_id = taken(store)
+    store.checkpoints.write(run_id, "last", b"x", step=5, epoch=1.0, metrics={})
+    store.runs.exit(run_id, "parked")
+    return run_id
+
+
+def test_a_resume_that_a_parking_process_never_took_is_done(store: Store) -> None:
+    run_id = parked(store)
+    store.commands.post(run_id, "resume")
+    jobs.settle(store, run_id, os.getpid())
+    assert store.runs.get(run_id).state is RunState.QUEUED
+    assert verbs(store, run_id) == []
+
+
+def test_a_step_that_a_parking_process_never_took_waits_for_the_next(store: Store) -> None:
+    run_id = parked(store)
+    store.commands.post(run_id, "step", {"steps": 7})
+    jobs.settle(store, run_id, os.getpid())
+    (left,) = store.commands.take(run_id)
+    assert (left.verb, left.payload) == ("step", {"steps": 7})
+
+
+def test_a_change_that_an_ending_process_never_took_is_in_the_ledger(store: Store) -> None:
+    run_id = parked(store)
+    store.commands.post(run_id, "change", {"changes": {"training.optimizer.lr": 0.0123}})
+    jobs.settle(store, run_id, os.getpid())
+    (line,) = store.ledger.list(run_id)
+    assert line.changes == {"training.optimizer.lr": 0.0123}
+    assert store.runs.get(run_id).parked
+
+
+def test_what_is_left_for_another_process_is_not_touched(store: Store) -> None:
+    run_id = parked(store)
+    store.commands.post(run_id, "resume")
+    jobs.settle(store, run_id, os.getpid() + 1)
+    assert store.runs.get(run_id).parked
+    assert verbs(store, run_id) == ["resume"]
+
+
+def test_a_command_is_taken_back_only_while_nobody_has_read_it(store: Store) -> None:
+    run_id = taken(store)
+    assert store.commands.withdraw(store.commands.post(run_id, "pause"))
+    assert verbs(store, run_id) == []
+    number = store.commands.post(run_id, "pause")
+    assert verbs(store, run_id) == ["pause"]
+    assert not store.commands.withdraw(number)
+
+
+def test_a_parked_run_that_was_resumed_meanwhile_is_not_called_stopped(store: Store) -> None:
+    run_id = parked(store)
+    jobs.resume(store, run_id)
+    assert not store.runs.exit(run_id, "stopped", pid=os.getpid())
+    assert store.runs.get(run_id).state is RunState.QUEUED

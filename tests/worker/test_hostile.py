@@ -88,7 +88,7 @@ def test_a_full_disk_does_not_end_the_supervisor_and_the_reason_is_kept(
     monkeypatch.setattr(os, "waitpid", lambda *_: (pid, 74 << 8) if supervisor.runs else (0, 0))
     real = store.runs.exit
 
-    def full(*_: Any) -> bool:
+    def full(*_: Any, **__: Any) -> bool:
         raise OSError(28, "database or disk is full")
 
     monkeypatch.setattr(store.runs, "exit", full)

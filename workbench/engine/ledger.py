@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.records import Change
 from workbench.specs.run import RunSpec
-from workbench.specs.steer import differences, steered
+from workbench.specs.steer import differences, steered_by_line
 
 
 class Ledger:
@@ -23,7 +23,7 @@ class Ledger:
         self._later: deque[Change] = deque()
         at_the_end = spec
         for line in sorted(lines, key=lambda line: line.step):  # stable: as written, within a step
-            at_the_end = steered(at_the_end, line.changes)
+            at_the_end = steered_by_line(at_the_end, line.step, line.changes)
             if line.step <= start:
                 self.spec = at_the_end
             else:

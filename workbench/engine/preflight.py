@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from workbench.specs.run import RunSpec
 MEASURED = 5  # steps at least, where they are quick
 ENOUGH_S = 0.6  # of measured steps
 MOST_S = 1.8  # for everything; a slow model is tried on fewer images and reckoned up
-SCOUTS = 8  # a first look takes this part of the batch
+SCOUTS = 16  # a first look takes this part of the batch
 COPIED_BYTES = 50_000_000  # larger training states are not copied to measure that, but counted
 
 Progress = Callable[[str, float], None]
@@ -86,16 +86,16 @@ def preflight(
     size = min(spec.training.batch_size, trainer.train.n)
     progress("Taking the first steps", 0.35)
     judged = min(GPU_BATCH if kind == "cuda" else CPU_BATCH, trainer.validation.n)
-    scouted = _scout(trainer, size, judged, until)
-    tried = scouted.images
+    few, few_s = _scout(trainer, size, judged, until)
+    tried = min(size, 2 * few)
     batches = _forever(trainer, tried)
     progress("Measuring memory", 0.5)
-    peak = (
-        scouted.peak if scouted.peak is not None else _peak(trainer, lambda: trainer.advance(*next(batches)))
-    )
+    began = perf_counter()
+    peak = _peak(trainer, lambda: trainer.advance(*next(batches)))
+    # Where the time is over with that, it is the measure too: looking on costs little beside a slow step.
+    times = [perf_counter() - began] if perf_counter() > until - most_s / 4 else []
     phases = {"step": _reckoned(peak, lambda n: step_bytes(spec, shape, n_classes, n, kind), tried, size)}
     progress("Timing the steps", 0.65)
-    times = list(scouted.times)
     feeds = [_timed(trainer, lambda: _feed(trainer, next(batches)))]
     while not times or perf_counter() < until - most_s / 4:
         times.append(_timed(trainer, lambda: trainer.advance(*next(batches))))
@@ -103,9 +103,8 @@ def preflight(
         if len(times) >= MEASURED and sum(times) >= ENOUGH_S:
             break
     step_s, data_s = median(times), median(feeds)
-    if tried < size:  # what is done to the weights takes the same for any batch
-        update_s = min(step_s, _timed(trainer, lambda: _update(trainer)))
-        step_s = update_s + (step_s - update_s) * size / tried
+    if tried < size:
+        step_s = _grown(step_s, tried, few_s, few, size)
         data_s *= size / tried
     trainer.tally.drain(trainer.step)
     validation_s = 0.0
@@ -169,38 +168,34 @@ def _least(trainer: Trainer, size: int) -> int:
     return min(size, 2 * trainer.spec.training.accumulation_steps)
 
 
-class _Scouted(NamedTuple):
-    """images: how many a step is tried with; what is known of such steps already."""
-
-    images: int
-    times: tuple[float, ...] = ()
-    peak: int | None = None
-
-
-def _scout(trainer: Trainer, size: int, judged: int, until: float) -> _Scouted:
-    """Two steps on few images tell whether there is time for whole batches of `size`: a step for memory,
-    two for time, and two validations of `judged` images, each a third of a step's. Else those few are what
-    is tried: every other number would cost the choice of kernels once more."""
+def _scout(trainer: Trainer, size: int, judged: int, until: float) -> tuple[int, float]:
+    """A number of images and how long a step of them takes, in seconds: few where there is no time for whole
+    batches of `size`, which are a step for memory, two for time, and two validations of `judged` images,
+    each a third of a step's."""
     few = max(_least(trainer, size), size // SCOUTS)
     if few >= size:
-        return _Scouted(size)
+        return size, 0.0
     batches = _forever(trainer, few)
-    cold = _timed(trainer, lambda: trainer.advance(*next(batches)))
-    began = perf_counter()
-    if cold > (until - began) / 2:  # too slow to be tried for time and memory apart
-        peak = _peak(trainer, lambda: trainer.advance(*next(batches)))
-        return _Scouted(few, (perf_counter() - began,), peak)
-    warm = _timed(trainer, lambda: trainer.advance(*next(batches)))
-    whole = max(0.0, cold - warm) + warm / few * (3 * size + 2 * judged / 3)
-    if perf_counter() + whole > until:
-        return _Scouted(few, (warm,))
+    took = _timed(trainer, lambda: trainer.advance(*next(batches)))
+    if took < (until - perf_counter()) / 2:  # the first one allocates and chooses kernels
+        took = min(took, _timed(trainer, lambda: trainer.advance(*next(batches))))
     trainer.tally.drain(trainer.step)  # batches of another size follow
-    return _Scouted(size)
+    whole = took / few * (3 * size + 2 * judged / 3)
+    return (size, took) if perf_counter() + whole < until else (few, took)
+
+
+def _grown(step_s: float, tried: int, few_s: float, few: int, size: int) -> float:
+    """The time of a step of `size` images from those of `tried` and of `few`: along the line through both,
+    for reading and writing the weights takes the same for any batch. Noise bends it within bounds only."""
+    in_proportion = step_s * size / tried
+    slope = (step_s - few_s) / max(1, tried - few)
+    return min(in_proportion, max(in_proportion / 2, step_s + slope * (size - tried)))
 
 
 def _reckoned(peak: int, predicted: Callable[[int], int], tried: int, whole: int) -> int:
-    """The peak of `whole` images from that of `tried`, as the prediction grows between them."""
-    return peak if tried == whole else round(peak * predicted(whole) / max(1, predicted(tried)))
+    """The peak of `whole` images from that of `tried`: as much more as is predicted to come on top. Workspace
+    that the prediction does not know is the same for any number."""
+    return max(0, peak + predicted(whole) - predicted(tried))
 
 
 class _Few:
@@ -227,14 +222,6 @@ def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
     work()
     synchronize(trainer.device)
     return perf_counter() - began
-
-
-def _update(trainer: Trainer) -> None:
-    """What a step does once, however many images it has."""
-    grad = trainer.flat.grad
-    torch.linalg.vector_norm(grad)
-    trainer.updates.torch.step()
-    grad.zero_()
 
 
 def _feed(trainer: Trainer, batch: tuple[Tensor, Tensor, int]) -> None:

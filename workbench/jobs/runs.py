@@ -194,13 +194,19 @@ def fork(
                 "Fork without a checkpoint, or leave the model as it is.",
             )  # fmt: skip
     _must_work(store, spec, parent.data_version if replay else None)
+    if replay:
+        steering.with_ledger(spec, store, parent.id)  # the changed spec must take it
     # Nobody may start it before it has all that it starts from.
     row = store.runs.create(spec, parent=parent.id, parent_checkpoint=checkpoint, held=True)
-    if checkpoint is not None:
-        store.checkpoints.copy(parent.id, checkpoint, row.id, steering.START)
-    if replay:  # on the very images that the parent saw
-        store.ledger.copy(parent.id, row.id)
-        store.runs.update(row.id, beat=False, data_version=parent.data_version)
+    try:
+        if checkpoint is not None:
+            store.checkpoints.copy(parent.id, checkpoint, row.id, steering.START)
+        if replay:  # on the very images that the parent saw
+            store.ledger.copy(parent.id, row.id)
+            store.runs.update(row.id, beat=False, data_version=parent.data_version)
+    except WorkbenchError:  # a damaged checkpoint, a parent deleted just now: no half a run stays
+        store.runs.delete(row.id)
+        raise
     store.runs.release([row.id])
     ensure_supervisor(store)
     return row.id

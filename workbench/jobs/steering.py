@@ -9,7 +9,7 @@ from typing import Any
 from workbench.records import Change, Event, RunState
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.run import RunSpec
-from workbench.specs.steer import STEERABLE, differences, parse_changes, sentence, steered
+from workbench.specs.steer import STEERABLE, differences, parse_changes, sentence, steered, steered_by_line
 from workbench.store import RunRow, Store
 
 START = "start"  # the checkpoint that a fork was given, kept with the fork: its parent may move on or go
@@ -46,10 +46,14 @@ def differs(store: Store, row: RunRow, wanted: Mapping[str, Any]) -> bool:
 
 def now(store: Store, row: RunRow, upto: int | None = None) -> RunSpec:
     """The spec of a run with its ledger in force: all of it, or the lines up to a step."""
-    spec = row.spec
-    for line in store.ledger.list(row.id):
+    return with_ledger(row.spec, store, row.id, upto)
+
+
+def with_ledger(spec: RunSpec, store: Store, run_id: str, upto: int | None = None) -> RunSpec:
+    """`spec` with the ledger of a run in force. Raises SpecError, StoreError for a line that cannot be."""
+    for line in store.ledger.list(run_id):
         if upto is None or line.step <= upto:
-            spec = steered(spec, line.changes)
+            spec = steered_by_line(spec, line.step, line.changes)
     return spec
 
 

@@ -50,6 +50,21 @@ def steered(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
     return found
 
 
+def steered_by_line(spec: RunSpec, step: int, changes: Mapping[str, Any]) -> RunSpec:
+    """`steered` by a line of a ledger, in force after `step`.
+
+    Raises: SpecError that names the line: somebody may have written it by hand.
+    """
+    try:
+        return steered(spec, changes)
+    except SpecError as error:
+        first = error.problems[0]
+        raise SpecError.of(
+            f"ledger, after step {step:,} ({first.where})", first.rule, first.fact,
+            "A run cannot go on with such a line. Fork it without a replay: that leaves the ledger behind.",
+        ) from None  # fmt: skip
+
+
 def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
     """`path=value` texts as {path: JSON-ready value}, values read as YAML and checked within their bounds.
 

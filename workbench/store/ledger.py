@@ -6,12 +6,15 @@ order in which they were written.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, select, update
 
 from workbench.records import Change
+from workbench.specs.errors import StoreError
 from workbench.store.schema import ledger, runs
 
 
@@ -47,7 +50,7 @@ class Ledger:
                 return False
             later = select(ledger).where(ledger.c.run_id == run_id, ledger.c.step > change.step)
             for row in connection.execute(later).all():
-                known = json.loads(row.changes)
+                known = _read(row.step, row.changes)
                 left = {path: value for path, value in known.items() if path not in change.changes}
                 here = ledger.c.id == row.id
                 if not left:
@@ -58,17 +61,29 @@ class Ledger:
         return True
 
     def list(self, run_id: str) -> list[Change]:
-        """The lines of a run, in the order in which they come into force."""
+        """The lines of a run, in the order in which they come into force. Raises StoreError for one that
+        cannot be read."""
         wanted = select(ledger).where(ledger.c.run_id == run_id).order_by(ledger.c.step, ledger.c.id)
         with self._engine.connect() as connection:
             rows = connection.execute(wanted).all()
-        return [Change(row.step, json.loads(row.changes), row.time) for row in rows]
+        return [Change(row.step, _read(row.step, row.changes), row.time) for row in rows]
 
     def copy(self, parent: str, child: str) -> int:
         """Give `child` the lines of `parent`, to replay them; how many."""
         lines = self.list(parent)
         self.add(child, lines)
         return len(lines)
+
+
+def _read(step: int, text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        if isinstance(found, dict):
+            return found
+    raise StoreError.of(
+        f"ledger, after step {step:,}", "a line must hold paths with their values", f"it holds {text[:60]!r}",
+        "Fork the run without a replay: that leaves the ledger behind.",
+    )  # fmt: skip
 
 
 def _line(run_id: str, change: Change) -> dict[str, object]:
