@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from workbench.specs.errors import SpecError
-from workbench.specs.training import TaskSpec
+from workbench.specs.training import ClassificationTask
 from workbench.tasks.classification import balanced, task_for
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_equal_scores_cost_the_logarithm_of_the_classes(smoothing: float):
-    task = task_for(TaskSpec(label_smoothing=smoothing), 7)
+    task = task_for(ClassificationTask(label_smoothing=smoothing), 7)
     assert task.loss(torch.zeros(5, 7), torch.arange(5)).item() == pytest.approx(math.log(7), rel=1e-6)
 
 
 def test_smoothing_is_the_mean_over_spread_targets():
-    task = task_for(TaskSpec(label_smoothing=0.2), 4)
+    task = task_for(ClassificationTask(label_smoothing=0.2), 4)
     scores, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
     target = torch.full((6, 4), 0.2 / 4)
     target[torch.arange(6), y] += 0.8
@@ -29,7 +29,7 @@ def test_smoothing_is_the_mean_over_spread_targets():
 
 
 def test_hits_count_labels_on_top_for_one_batch_and_for_many():
-    task = task_for(TaskSpec(), 3)
+    task = task_for(ClassificationTask(), 3)
     scores = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
     y = torch.tensor([0, 1, 0])
     assert task.hits(scores, y).item() == 2
@@ -38,7 +38,7 @@ def test_hits_count_labels_on_top_for_one_batch_and_for_many():
 
 
 def test_shares_of_one_class_are_its_label():
-    task = task_for(TaskSpec(label_smoothing=0.2), 4)
+    task = task_for(ClassificationTask(label_smoothing=0.2), 4)
     scores, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
     shares = torch.nn.functional.one_hot(y, 4).float()
     assert torch.allclose(task.loss(scores, y), task.loss(scores, shares))
@@ -46,7 +46,7 @@ def test_shares_of_one_class_are_its_label():
 
 
 def test_a_blend_costs_its_shares_of_both_labels_and_hits_the_larger():
-    task = task_for(TaskSpec(), 3)
+    task = task_for(ClassificationTask(), 3)
     scores, one, other = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1]), torch.tensor([1, 1, 0, 2, 0])
     to_shares = torch.nn.functional.one_hot
     blend = 0.7 * to_shares(one, 3).float() + 0.3 * to_shares(other, 3).float()
@@ -58,14 +58,14 @@ def test_a_blend_costs_its_shares_of_both_labels_and_hits_the_larger():
 
 
 def test_probabilities_sum_to_one():
-    p = task_for(TaskSpec(), 3).predict(torch.tensor([[1000.0, 0, 0], [1, 1, 1]]))
+    p = task_for(ClassificationTask(), 3).predict(torch.tensor([[1000.0, 0, 0], [1, 1, 1]]))
     assert torch.allclose(p.sum(1), torch.ones(2))
     assert torch.allclose(p[1], torch.full((3,), 1 / 3))
 
 
 def test_one_class_is_nothing_to_tell_apart():
     with pytest.raises(SpecError, match="at least two classes, but the data has 1"):
-        task_for(TaskSpec(), 1)
+        task_for(ClassificationTask(), 1)
 
 
 def test_weights_of_classes_are_inverse_to_their_counts_and_of_mean_one():
@@ -78,7 +78,7 @@ def test_weights_of_classes_are_inverse_to_their_counts_and_of_mean_one():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_weighted_loss_is_torchs(smoothing: float):
     labels = np.array([0] * 7 + [1] * 2 + [2])
-    task = task_for(TaskSpec(class_weights="balanced", label_smoothing=smoothing), 3, labels)
+    task = task_for(ClassificationTask(class_weights="balanced", label_smoothing=smoothing), 3, labels)
     scores, y = torch.randn(10, 3), torch.from_numpy(labels)
     weight = torch.tensor(balanced(labels, 3))
     expected = torch.nn.functional.cross_entropy(scores, y, weight=weight, label_smoothing=smoothing)
@@ -93,10 +93,10 @@ def test_classes_of_equal_size_cost_what_they_did():
     labels = np.arange(12) % 3
     scores, y = torch.randn(12, 3), torch.from_numpy(labels)
     plain, weighted = (
-        task_for(TaskSpec(class_weights=kind), 3, labels).loss(scores, y) for kind in ("none", "balanced")
+        task_for(ClassificationTask(class_weights=kind), 3, labels).loss(scores, y) for kind in ("none", "balanced")
     )
     assert torch.allclose(plain, weighted)
 
 
 def test_specs_without_class_weights_open_as_before():
-    assert TaskSpec.model_validate({"kind": "classification", "label_smoothing": 0.1}).class_weights == "none"
+    assert ClassificationTask.model_validate({"kind": "classification", "label_smoothing": 0.1}).class_weights == "none"

@@ -12,18 +12,23 @@ from workbench.specs.training import (
     SGD,
     Adam,
     AdamW,
+    ClassificationTask,
     Cosine,
     EarlyStopping,
-    TaskSpec,
+    LanguageModelTask,
     TrainingSpec,
+    TranslationTask,
     WatchSpec,
 )
 from workbench.ui.fields import fault, knobs, spec_types
 from workbench.ui.forms import carried_over
 from workbench.ui.marks import plain
 
+ROOTS: tuple[type[Spec], ...] = (
+    DataSpec, TrainingSpec, ClassificationTask, LanguageModelTask, TranslationTask, WatchSpec,
+)  # fmt: skip
 SPECS: list[type[Spec]] = [
-    *{cls for root in (DataSpec, TrainingSpec, TaskSpec, WatchSpec) for cls in spec_types(root)},
+    *{cls for root in ROOTS for cls in spec_types(root)},
     *LAYERS.values(),
 ]
 SPECS.sort(key=lambda cls: cls.__qualname__)

@@ -9,13 +9,28 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.specs.errors import Problem
 
-Shape = tuple[int, ...]  # without the batch axis: (C, H, W) for images, (D,) for vectors
+# Without the batch axis: (C, H, W) for images, (D,) for vectors, (L, D) for sequences; or one of those below.
+Shape = tuple[int, ...]
+
+
+class Tokens(NamedTuple):
+    """The shape of a text as numbers of tokens: at most `length` of them, each below `vocabulary`."""
+
+    length: int
+    vocabulary: int
+
+
+class Pair(NamedTuple):
+    """The shape of a text and its translation."""
+
+    source: Tokens
+    target: Tokens
 
 
 class Spec(BaseModel):

@@ -12,8 +12,32 @@ from workbench.specs.base import Shape, Spec, knob
 DataName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+class TextSpec(Spec):
+    """How texts become numbers: the tokenizer is trained on the training split alone."""
+
+    tokenizer: Literal["character", "word", "bpe", "wordpiece"] = knob(
+        "word",
+        "character: every character a token; word: words and punctuation; bpe and wordpiece: frequent parts "
+        "of words, which leave no word unknown",
+    )
+    vocabulary: int = knob(
+        10_000, "Different tokens at most, the most frequent first; texts may need fewer", unit="tokens",
+        ge=16, le=200_000,
+    )  # fmt: skip
+    length: int = knob(
+        128,
+        "Tokens of a text that the model sees; what is longer is cut off. For a language model: its context",
+        unit="tokens", ge=2, le=8192,
+    )  # fmt: skip
+    lowercase: bool = knob(False, "Read Capitals as small letters", advanced=True)
+    min_frequency: int = knob(
+        1, "Tokens seen less often in the training texts count as unknown", unit="times", ge=1, le=1000,
+        advanced=True,
+    )  # fmt: skip
+
+
 class DataSpec(Spec):
-    """A registered data set by name, with what is done to its images before training."""
+    """A registered data set by name, with what is done to its samples before training."""
 
     name: DataName = knob("fashion-mnist-sample", "The data set, by the name it was registered with")
     size: int | None = knob(
@@ -71,6 +95,7 @@ class DataSpec(Spec):
         ge=1,
         advanced=True,
     )
+    text: TextSpec = Field(default_factory=TextSpec, description="How texts become tokens; texts only")
     augment: tuple[AnyAugmentation, ...] = knob(
         (), "Random changes of the training images, in this order; none by default", max_length=16
     )
@@ -85,15 +110,16 @@ class DataSpec(Spec):
 class DataSchema(Spec):
     """What a data set is, as far as a model and a form must know. Written once at import."""
 
-    kind: Literal["images"] = "images"
-    task: Literal["classification"] = "classification"
-    shape: Shape = (1, 28, 28)  # (C, H, W) as stored
+    kind: Literal["images", "text"] = "images"
+    task: Literal["classification", "language_model", "translation"] = "classification"
+    shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for texts
     classes: tuple[str, ...] = ()
+    columns: dict[str, str] = Field(default_factory=dict)  # of a table: what became text, label and target
     source: str = ""  # where it came from, for people
     licence: str = ""
 
     def shape_for(self, spec: DataSpec) -> Shape:
-        """(C, H, W) that a model sees under `spec`."""
+        """(C, H, W) that a model sees under `spec`. Images only: texts need their tokenizer for it."""
         channels, height, width = self.shape
         if spec.size is not None:
             height = width = spec.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Shape, Spec
+from workbench.specs.base import Pair, Shape, Spec, Tokens
 from workbench.specs.errors import Edit, Fix, LayerError, Problem
 
 
@@ -87,8 +87,49 @@ def need_image(kind: str, shape: Shape) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
+def need_tokens(kind: str, shape: Shape) -> Tokens:
+    """The tokens, or a refusal."""
+    if not isinstance(shape, Tokens):
+        raise refuse(
+            f"{kind} needs the tokens of a text",
+            f"it gets {show(shape)}",
+            "Put it first in a network for texts, or remove it.",
+            removed(kind),
+        )
+    return shape
+
+
+def need_sequence(kind: str, shape: Shape) -> tuple[int, int]:
+    """(L, D), or a refusal."""
+    if isinstance(shape, Tokens):
+        raise refuse(
+            f"{kind} needs a sequence of features (L, D)",
+            f"it gets {show(shape)}",
+            "Put an embedding before it.",
+            preceded("Insert embedding before it", {"kind": "embedding"}),
+        )
+    if len(shape) == 3:
+        raise refuse(
+            f"{kind} needs a sequence of features (L, D)",
+            f"it gets {show(shape)}",
+            "Read the image row by row: put image_rows before it.",
+            preceded("Insert image_rows before it", {"kind": "image_rows"}),
+        )
+    if len(shape) != 2:
+        raise refuse(
+            f"{kind} needs a sequence of features (L, D)",
+            f"it gets {show(shape)}",
+            "Move it before the layer that makes a vector of the sequence, or remove it.",
+        )
+    return shape[0], shape[1]
+
+
 def show(shape: Shape) -> str:
-    """(32, 14, 14) as `32×14×14`, the form every page prints."""
+    """(32, 14, 14) as `32×14×14`, tokens as `64 tokens of 65`: the form every page prints."""
+    if isinstance(shape, Pair):
+        return f"{show(shape.source)} → {show(shape.target)}"
+    if isinstance(shape, Tokens):
+        return f"{shape.length} tokens of {shape.vocabulary:,}"
     return "×".join(str(n) for n in shape)
 
 

@@ -14,7 +14,7 @@ from workbench.specs.base import Spec, did_you_mean, knob, problems_of, short
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, one_line
 from workbench.specs.model import ModelSpec
-from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
+from workbench.specs.training import AnyTask, ClassificationTask, TrainingSpec, WatchSpec
 
 VERSION = 1
 
@@ -37,7 +37,7 @@ class RunSpec(Spec):
     )
     data: DataSpec = Field(default_factory=DataSpec)
     model: ModelSpec = Field(default_factory=ModelSpec)
-    task: TaskSpec = Field(default_factory=TaskSpec)
+    task: AnyTask = Field(default_factory=ClassificationTask)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     watch: WatchSpec = Field(default_factory=WatchSpec)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from workbench.specs.base import Spec, knob
 
@@ -142,7 +142,9 @@ AnySchedule = Annotated[Constant | Step | Cosine | OneCycle | Plateau, Field(dis
 class EarlyStopping(Spec):
     """Ends the run when validation stops improving; the best checkpoint is kept either way."""
 
-    metric: Literal["val/loss", "val/accuracy"] = knob("val/loss", "What must keep improving")
+    metric: Literal["val/loss", "val/accuracy", "val/f1", "val/auroc", "val/bleu", "val/exact_match"] = knob(
+        "val/loss", "What must keep improving; the task must measure it"
+    )
     patience: int = knob(
         5, "Validations without improvement before stopping", unit="validations", ge=1, le=1000
     )
@@ -159,9 +161,9 @@ class TrainingSpec(Spec):
     schedule: AnySchedule = Field(
         default_factory=Constant, description="How the learning rate changes over the run"
     )
-    batch_size: int = knob(128, "Images per update", unit="images", ge=1, le=65_536)
+    batch_size: int = knob(128, "Samples per update", unit="samples", ge=1, le=65_536)
     epochs: float | None = knob(
-        5.0, "Passes over the training images; empty when steps is given", unit="epochs", gt=0, le=100_000
+        5.0, "Passes over the training samples; empty when steps is given", unit="epochs", gt=0, le=100_000
     )
     steps: int | None = knob(
         None, "Updates in all; takes the place of epochs", unit="steps", ge=1, le=100_000_000, advanced=True
@@ -221,15 +223,78 @@ class TrainingSpec(Spec):
 class TaskSpec(Spec):
     """What the model's scores mean, and the loss that follows."""
 
+    kind: str = "classification"
+
+
+class ClassificationTask(TaskSpec):
+    """One class per sample, told by the highest score; the loss is cross-entropy."""
+
     kind: Literal["classification"] = "classification"
     label_smoothing: float = knob(
         0.0, "Share of the target spread over all classes, against overconfidence", ge=0, lt=1
     )
     class_weights: Literal["none", "balanced"] = knob(
         "none",
-        "balanced: images of rare classes count more in the loss, by the inverse of their class's share of "
-        "the training images",
+        "balanced: samples of rare classes count more in the loss, by the inverse of their class's share of "
+        "the training samples",
     )
+
+
+class LanguageModelTask(TaskSpec):
+    """The next token at every place of a text; the loss is cross-entropy. Each validation writes a text."""
+
+    kind: Literal["language_model"] = "language_model"
+    prompt: str = knob(
+        "", "Beginning of the text written at each validation; empty begins as the data does", max_length=2000
+    )
+    sample_tokens: int = knob(
+        200, "Tokens written at each validation; 0 writes nothing", unit="tokens", ge=0, le=4096
+    )
+    temperature: float = knob(
+        0.8, "Below 1 the likely tokens become likelier, above 1 less likely; 0 always takes the likeliest",
+        ge=0, le=10,
+    )  # fmt: skip
+    top_k: int | None = knob(
+        None, "Draw from so many likeliest tokens only; empty: from all", unit="tokens", ge=1, le=200_000
+    )
+    top_p: float | None = knob(
+        None,
+        "Draw from the likeliest tokens that together have this probability; empty: from all",
+        gt=0,
+        le=1,
+    )
+
+
+class TranslationTask(TaskSpec):
+    """A text for a text, token by token (teacher forcing); the loss is cross-entropy."""
+
+    kind: Literal["translation"] = "translation"
+    label_smoothing: float = knob(
+        0.0, "Share of the target spread over all tokens, against overconfidence", ge=0, lt=1
+    )
+    beam: int = knob(
+        4, "Translations followed side by side when the model is asked; 1 takes the likeliest token",
+        unit="beams", ge=1, le=32,
+    )  # fmt: skip
+    scored: int = knob(
+        100, "Validation texts translated at each validation, for BLEU; 0 translates none", unit="texts",
+        ge=0, le=5000, advanced=True,
+    )  # fmt: skip
+
+
+TOKEN_TASKS = ("language_model", "translation")  # one score row per token, not per sample
+
+
+def _named_kind(value: object) -> object:
+    """Specs of before there were several tasks may leave the kind out."""
+    return {"kind": "classification", **value} if isinstance(value, dict) else value
+
+
+AnyTask = Annotated[
+    ClassificationTask | LanguageModelTask | TranslationTask,
+    Field(discriminator="kind"),
+    BeforeValidator(_named_kind),
+]
 
 
 class WatchSpec(Spec):
@@ -241,10 +306,11 @@ class WatchSpec(Spec):
         gt=0,
         le=0.5,
     )
-    probe_images: int = knob(6, "Fixed images whose feature maps are followed", unit="images", ge=1, le=16)
+    probe_images: int = knob(6, "Fixed samples whose inside is followed", unit="samples", ge=1, le=16)
     filters: bool = knob(True, "Follow the filters of every convolution")
     feature_maps: bool = knob(True, "Follow what every convolution sees in the probe images")
-    samples: int = knob(24, "Predictions shown per validation", unit="images", ge=0, le=200, advanced=True)
+    attention: bool = knob(True, "Follow the attention of every head on the probe texts")
+    samples: int = knob(24, "Predictions shown per validation", unit="samples", ge=0, le=200, advanced=True)
     tensorboard: bool = knob(False, "Also write TensorBoard event files into the run's folder", advanced=True)
     mlflow: str | None = knob(
         None,

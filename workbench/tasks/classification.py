@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.specs.errors import SpecError
-from workbench.specs.training import TaskSpec
+from workbench.specs.training import ClassificationTask
 
 
 class Classification:
@@ -78,7 +78,7 @@ def balanced(labels: np.ndarray, n_classes: int) -> list[float]:
     return [float(weight) for weight in inverse * (n_classes / inverse.sum())]
 
 
-def task_for(spec: TaskSpec, n_classes: int, labels: np.ndarray | None = None) -> Classification:
+def task_for(spec: ClassificationTask, n_classes: int, labels: np.ndarray | None = None) -> Classification:
     """The task of a spec. labels (n,) int64: of the training split; without them classes weigh the same.
 
     Raises SpecError when there are fewer than two classes to tell apart.
