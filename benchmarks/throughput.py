@@ -31,7 +31,7 @@ from workbench.probes.watch import Watcher
 from workbench.specs.presets import preset
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 from workbench.worker.vitals import Vitals
 
 # preset -> (images, shape, batch size, target share of the bare loop's samples per second)

@@ -136,9 +136,26 @@ class Split(Protocol):
     @property
     def index(self) -> np.ndarray: ...
 
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
 
 class Data(Protocol):
-    """What is needed of a data set; `data.Dataset` is one. mean, std (C,) on the 0..1 scale."""
+    """What is needed of a data set of images; `data.Dataset` is one. mean, std (C,) on the 0..1 scale.
+
+    Sets of texts (`data.text.dataset.TextData`) have kind "text", splits of `Texts`, and no mean and std.
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     @property
     def train(self) -> Split: ...

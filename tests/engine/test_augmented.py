@@ -15,7 +15,7 @@ from workbench.engine.checkpoint import equal
 from workbench.engine.evaluate import evaluate
 from workbench.models.build import build
 from workbench.specs.augment import AUGMENTATIONS
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 CPU = torch.device("cpu")
 ROOMS = {"float": 10**9, "bytes": 5, "host": 1}  # bytes of room per pixel; what each leads to
@@ -34,7 +34,7 @@ def test_every_change_gives_equal_bits_wherever_the_pixels_live(kind: str):
     for place, room in rooms(data).items():
         batches = Batches(data.train, data, CPU, room)
         assert batches.placed == place
-        found.append(batches.changed(rows, batches.y[rows], augment, step=4))
+        found.append(batches.changed((rows, batches.y[rows]), augment, step=4))
         # Once changed, plain batches are still what they were.
         assert torch.equal(batches.x_of(rows), normalised(data.train.x, data.mean, data.std)[rows])
         assert torch.equal(
@@ -56,7 +56,8 @@ def test_pixels_are_changed_on_the_scale_from_0_to_1_and_then_normalised():
             return 1.0 - x, y
 
     rows = torch.arange(70)
-    x, y = Batches(data.train, data, CPU).changed(rows, torch.from_numpy(data.train.y), Noting([], 3, 0), 9)
+    batch = rows, torch.from_numpy(data.train.y)
+    x, y = Batches(data.train, data, CPU).changed(batch, Noting([], 3, 0), 9)
     ((given, step),) = seen
     assert step == 9
     assert np.allclose(given, data.train.x / 255, atol=1e-7)

@@ -10,7 +10,7 @@ from tests.engine.tiny import CNN, MLP, Asking, images, run, spec_of
 from workbench.engine.checkpoint import equal, from_bytes, model_tensors, to_bytes
 from workbench.engine.evaluate import evaluate
 from workbench.models.build import build
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 
 def weights_after(spec, steps: int) -> dict[str, np.ndarray]:

@@ -54,7 +54,7 @@ def test_all_three_places_give_equal_bits():
 
 def test_shuffled_labels_belong_to_their_rows():
     data = images()
-    rows, labels = Batches(data.train, data, CPU).shuffled(0, 1, batch_sizes(70, 16))
+    rows, labels = zip(*Batches(data.train, data, CPU).shuffled(0, 1, batch_sizes(70, 16)), strict=True)
     for r, y in zip(rows, labels, strict=True):
         assert np.array_equal(data.train.y[r.numpy()], y.numpy())
 

@@ -13,7 +13,7 @@ from tests.engine.tiny import Asking, Script, change, images, run, spec_of
 from workbench.engine.checkpoint import equal, from_bytes, to_bytes
 from workbench.engine.trainer import Trainer
 from workbench.models.build import build
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

@@ -19,7 +19,8 @@ from workbench.engine.panels import pictures
 from workbench.engine.progress import Progress, judge_progress
 from workbench.models.build import build
 from workbench.specs.errors import RunError
-from workbench.tasks.classification import Classification, task_for
+from workbench.tasks.choose import task_for
+from workbench.tasks.classification import Classification
 
 TASK = task_for(spec_of().task, 3)
 
@@ -79,20 +80,24 @@ def test_large_pictures_are_averaged_down_for_the_panel():
     assert pictures(x[:, :1, :8, :8]).shape == (2, 8, 8)
 
 
+def marks(loss: float, accuracy: float) -> dict[str, float]:
+    return {"val/loss": loss, "val/accuracy": accuracy}
+
+
 def test_a_mark_that_is_no_number_never_improves():
     training, progress = spec_of(early_stopping={"patience": 2}).training, Progress()
-    verdicts = [judge_progress(progress, training, math.nan, 0.1, step) for step in (1, 2)]
+    verdicts = [judge_progress(progress, training, marks(math.nan, 0.1), step) for step in (1, 2)]
     assert [v.is_best for v in verdicts] == [False, False]
     assert verdicts[1].stop == "val/loss has not improved for 2 validations"
 
 
 def test_an_unplanned_validation_moves_no_patience():
     training, progress = spec_of(early_stopping={"patience": 1}).training, Progress()
-    judge_progress(progress, training, 1.0, 0.5, 1)
-    verdict = judge_progress(progress, training, 2.0, 0.5, 2, planned=False)
+    judge_progress(progress, training, marks(1.0, 0.5), 1)
+    verdict = judge_progress(progress, training, marks(2.0, 0.5), 2, planned=False)
     assert verdict.stop is None
     assert progress.stale == 0
-    assert judge_progress(progress, training, 0.5, 0.5, 3, planned=False).is_best
+    assert judge_progress(progress, training, marks(0.5, 0.5), 3, planned=False).is_best
 
 
 def test_the_remaining_time_follows_the_pace(monkeypatch):

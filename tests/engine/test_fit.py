@@ -16,7 +16,7 @@ from workbench.engine.evaluate import evaluate
 from workbench.models.build import build
 from workbench.records import Scalars
 from workbench.specs.errors import DataError, SpecError
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 TORCH = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),

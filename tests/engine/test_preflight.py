@@ -23,7 +23,7 @@ from workbench.specs.layers import LAYERS
 from workbench.specs.memory import largest_batch, predict, step_bytes
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec, from_dict
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 SIZES = {"train": 128, "validation": 64, "test": 0}
 FREE = 8 * 2**30

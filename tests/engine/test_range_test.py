@@ -9,7 +9,7 @@ from tests.engine.tiny import images, run, spec_of
 from workbench.engine.range_test import Ranged, range_test, smoothed, suggest
 from workbench.models.build import build
 from workbench.specs.run import RunSpec
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 RATES = np.geomspace(1e-7, 10, 120)
 

@@ -16,7 +16,7 @@ from workbench.engine.flush import Flush
 from workbench.models.build import build
 from workbench.records import Change, Event, Panel, Scalars
 from workbench.specs.run import RunSpec, from_dict
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 SHAPE = (1, 6, 6)
 K = 3
@@ -28,6 +28,13 @@ class Part:
     y: np.ndarray
     index: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def nbytes(self) -> int:
+        return self.x.nbytes + self.y.nbytes + self.index.nbytes
+
 
 @dataclass(frozen=True)
 class Images:
@@ -36,6 +43,12 @@ class Images:
     classes: tuple[str, ...] = ("bars", "dots", "rings")
     mean: np.ndarray = field(default_factory=lambda: np.array([0.5], dtype=np.float32))
     std: np.ndarray = field(default_factory=lambda: np.array([0.25], dtype=np.float32))
+    kind: str = "images"
+    name: str = "tiny"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.train.x.shape[1:]
 
 
 def images(n: int = 70, n_validation: int = 20, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Images:

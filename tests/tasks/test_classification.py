@@ -10,7 +10,8 @@ import torch
 
 from workbench.specs.errors import SpecError
 from workbench.specs.training import ClassificationTask
-from workbench.tasks.classification import balanced, task_for
+from workbench.tasks.choose import task_for
+from workbench.tasks.classification import balanced
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -93,10 +94,12 @@ def test_classes_of_equal_size_cost_what_they_did():
     labels = np.arange(12) % 3
     scores, y = torch.randn(12, 3), torch.from_numpy(labels)
     plain, weighted = (
-        task_for(ClassificationTask(class_weights=kind), 3, labels).loss(scores, y) for kind in ("none", "balanced")
+        task_for(ClassificationTask(class_weights=kind), 3, labels).loss(scores, y)
+        for kind in ("none", "balanced")
     )
     assert torch.allclose(plain, weighted)
 
 
 def test_specs_without_class_weights_open_as_before():
-    assert ClassificationTask.model_validate({"kind": "classification", "label_smoothing": 0.1}).class_weights == "none"
+    old = {"kind": "classification", "label_smoothing": 0.1}
+    assert ClassificationTask.model_validate(old).class_weights == "none"

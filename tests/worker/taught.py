@@ -7,7 +7,7 @@ from workbench.engine.fit import fit
 from workbench.models.build import build
 from workbench.specs.run import RunSpec
 from workbench.store import Store
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 
 
 def taught(store: Store, spec: RunSpec) -> str:

@@ -302,7 +302,7 @@ def test_a_second_look_at_a_data_set_of_a_name_that_is_a_folder_here_means_the_s
 
     from workbench.models.build import build
     from workbench.store.checkpoints import CheckpointInfo
-    from workbench.tasks.classification import task_for
+    from workbench.tasks.choose import task_for
     from workbench.worker.trained import Trained
 
     model = build(SHORT.model, data.shape, seed=0)

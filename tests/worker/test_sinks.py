@@ -32,7 +32,7 @@ from workbench.records import Event, RunState, Scalars
 from workbench.specs.presets import preset
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 from workbench.worker.eventfile import EventFile, crc32c, encode_scalars
 from workbench.worker.sinks import FOLDER, Sinks, mosaic
 from workbench.worker.tracking import EXPERIMENT, TAG

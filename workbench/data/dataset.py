@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -47,6 +48,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return int(self.x.nbytes + self.y.nbytes + self.index.nbytes)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -66,6 +72,7 @@ class Dataset:
     mean: np.ndarray
     std: np.ndarray
     fingerprint: str
+    kind: Literal["images"] = "images"
 
 
 @dataclass(frozen=True)

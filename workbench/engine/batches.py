@@ -5,6 +5,7 @@ Notation: N samples, B rows asked for; pixels uint8 (N, C, H, W); x float32; y i
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ from workbench.engine.augment import Augment
 from workbench.engine.device import free_bytes
 from workbench.records import Data, Split
 
+Labelled = tuple[Tensor, Tensor]  # rows (B,) int64 and their labels (B,) int64, on the device
 FLOAT_SHARE = 0.25  # of the free memory that normalised float32 pixels may take; uint8 is a quarter of it
 
 
@@ -36,9 +38,12 @@ class Batches:
     batch) or "host" (uint8 in the file's memory map, moved per batch). All three give equal bits.
     """
 
+    width = 1
+
     def __init__(self, split: Split, data: Data, device: torch.device, room_bytes: int | None = None) -> None:
         self.n = len(split.y)
         self.device = device
+        self.mark = zlib.crc32(np.asarray(split.y, dtype=np.int64).tobytes())
         # Labels are small; they always live on the device.
         self.y = _tensor(np.asarray(split.y, dtype=np.int64)).to(device)
         self._norm = _scale_and_shift(data.mean, data.std, device)
@@ -61,10 +66,20 @@ class Batches:
         picked = torch.from_numpy(self._pixels[rows.cpu().numpy()])  # fancy indexing copies
         return _apply(picked.to(self.device), *self._norm)
 
-    def changed(self, rows: Tensor, y: Tensor, augment: Augment, step: int) -> tuple[Tensor, Tensor]:
-        """x of `rows` (B,) and labels as `augment` leaves them at update `step`: its work is on pixels
+    @property
+    def held_bytes(self) -> int:
+        """What stays on the device."""
+        return sum(int(part.numel() * part.element_size()) for part in (self.x, self.y))
+
+    def batch(self, pick: Labelled) -> tuple[Tensor, Tensor]:
+        """(x (B, C, H, W), y (B,))."""
+        return self.x_of(pick[0]), pick[1]
+
+    def changed(self, pick: Labelled, augment: Augment, step: int) -> tuple[Tensor, Tensor]:
+        """x and labels of a batch as `augment` leaves them at update `step`: its work is on pixels
         from 0 to 1, before they are normalised. Normalised pixels are given up for bytes at the first call,
         so that the bits do not depend on how much memory was free."""
+        rows, y = pick
         if self.placed == "float":
             self.placed, self.x = "bytes", torch.empty(0)
             self.x = self._place(self._pixels)
@@ -89,10 +104,14 @@ class Batches:
                 x = _apply(self.x[start:stop], *self._norm)
             yield x, self.y[start:stop]
 
-    def shuffled(self, seed: int, epoch: int, sizes: list[int]) -> tuple[list[Tensor], list[Tensor]]:
-        """The rows and the labels of every batch of an epoch: two lists of (B,) tensors on the device."""
+    def as_stored(self, scores: Tensor) -> Tensor:
+        """They come by in the order of the split's rows."""
+        return scores
+
+    def shuffled(self, seed: int, epoch: int, sizes: list[int]) -> list[Labelled]:
+        """Rows (B,) and labels (B,) of every batch of an epoch, on the device."""
         rows = order(self.n, seed, epoch).to(self.device)
-        return list(rows.split(sizes)), list(self.y.index_select(0, rows).split(sizes))
+        return list(zip(rows.split(sizes), self.y.index_select(0, rows).split(sizes), strict=True))
 
     def _place(self, pixels: np.ndarray) -> Tensor:
         if self.placed == "host":

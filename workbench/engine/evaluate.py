@@ -5,46 +5,59 @@ Notation: N samples, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.engine.batches import Batches, normalised
+from workbench.engine.batches import normalised
 from workbench.engine.device import pick, place
+from workbench.engine.feeds import Feed, feed_for
 from workbench.engine.task import Task
-from workbench.records import Data, Split
+from workbench.records import Data
 
 CPU_BATCH = 128  # stays in the cache; 1,024 took twice as long per image on a 2-core machine
 GPU_BATCH = 1024
+CPU_TOKENS = 2048  # of texts in which every token is told
+GPU_TOKENS = 65_536
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """loss: mean over the samples; accuracy 0..1; confusion (K, K) int64, rows are true classes;
-    probabilities (N, K) float32."""
+    probabilities (N, K) float32; both are empty where tokens are told and not samples. marks: all of them by
+    name, loss and accuracy among them; report: class by class."""
 
     n: int
     loss: float
     accuracy: float
     confusion: np.ndarray
     probabilities: np.ndarray
+    marks: Mapping[str, float] = field(default_factory=dict)
+    report: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Judged:
-    """An evaluation still on the device: scores (N, K), y (N,); loss and accuracy are plain numbers."""
+    """An evaluation still on the device: scores (N, K), y (N,), None where every token has scores of its own;
+    loss and marks (accuracy and what else the task tells, by name) are plain numbers."""
 
     loss: float
-    accuracy: float
-    scores: Tensor
-    y: Tensor
+    marks: Mapping[str, float]
+    scores: Tensor | None
+    y: Tensor | None
+
+    @property
+    def accuracy(self) -> float:
+        return self.marks["accuracy"]
 
 
-def evaluate(model: nn.Module, split: Split, data: Data, task: Task, *, device: str = "auto") -> Evaluation:
+def evaluate(model: nn.Module, split: Any, data: Data, task: Task, *, device: str = "auto") -> Evaluation:
     """The model's marks on a split, in eval mode, on `device`; the model is left there.
 
     Check: accuracy is the trace of the confusion matrix over N. An empty split gives NaN marks.
@@ -52,11 +65,17 @@ def evaluate(model: nn.Module, split: Split, data: Data, task: Task, *, device: 
     """
     where = pick(device)
     place(model, where)
-    judged = judge(model, Batches(split, data, where), task)
+    feed = feed_for(split, data, task, where)
+    judged = judge(model, feed, task)
+    marks = {"loss": judged.loss, **judged.marks}
+    if judged.scores is None or judged.y is None:
+        nothing = np.zeros((0, 0))
+        return Evaluation(feed.n, judged.loss, judged.accuracy, nothing.astype(np.int64), nothing, marks)
     probabilities = task.predict(judged.scores).cpu().numpy()
     return Evaluation(
-        len(judged.y), judged.loss, judged.accuracy, confusion(judged, task.n_classes), probabilities
-    )
+        feed.n, judged.loss, judged.accuracy, confusion(judged, task.n_classes), probabilities, marks,
+        task.report(judged.scores, judged.y, data.classes) if feed.n else None,
+    )  # fmt: skip
 
 
 def predict(
@@ -87,35 +106,63 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def judge(
     model: nn.Module,
-    batches: Batches,
+    feed: Feed,
     task: Task,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Judged:
     """One pass over the split, forward under `autocast()`; a single fetch from the device at its end."""
-    size = CPU_BATCH if batches.device.type == "cpu" else GPU_BATCH
+    if task.per_token:
+        return _judge_tokens(model, feed, task, autocast)
+    size = CPU_BATCH if feed.device.type == "cpu" else GPU_BATCH
     losses, masses, scores = [], [], []
+    labels = feed.y
+    assert labels is not None, "samples have labels"
     with evaluating(model):
-        for x, y in batches.in_order(size):
+        for x, y in feed.in_order(size):
             with autocast():
                 out = model(x).float()  # (B, K)
             losses.append(task.loss(out, y))
             masses.append(task.mass(y))
             scores.append(out)
         if not scores:
-            nothing = torch.empty(0, task.n_classes, device=batches.device)
-            return Judged(float("nan"), float("nan"), nothing, batches.y)
-        everything = scores[0] if len(scores) == 1 else torch.cat(scores)
-        hits = task.hits(everything, batches.y)
+            nothing = torch.empty(0, task.n_classes, device=feed.device)
+            return Judged(math.nan, {"accuracy": math.nan}, nothing, labels)
+        everything = feed.as_stored(scores[0] if len(scores) == 1 else torch.cat(scores))
+        hits = task.hits(everything, labels)
         weighed = [mass for mass in masses if isinstance(mass, Tensor)]  # not yet on this side
         marks = torch.stack([*losses, *weighed, hits.float()]).cpu().numpy().astype(np.float64)
-    n = len(losses)
-    weights = marks[n:-1] if weighed else np.array(masses)
-    loss = float(marks[:n] @ weights / weights.sum())
-    return Judged(loss, float(marks[-1]) / batches.n, everything, batches.y)
+        n = len(losses)
+        weights = marks[n:-1] if weighed else np.array(masses)
+        loss = float(marks[:n] @ weights / weights.sum())
+        found = {"accuracy": float(marks[-1]) / feed.n, **task.marks(loss, everything, labels)}
+    return Judged(loss, found, everything, labels)
+
+
+def _judge_tokens(
+    model: nn.Module, feed: Feed, task: Task, autocast: Callable[[], AbstractContextManager[object]]
+) -> Judged:
+    """The same where every token is told: sums only, since the scores of a whole split need not fit."""
+    size = max(1, (CPU_TOKENS if feed.device.type == "cpu" else GPU_TOKENS) // feed.width)
+    sums = []
+    with evaluating(model):
+        for x, y in feed.in_order(size):
+            with autocast():
+                out = model(x).float()  # (B, L, K)
+            mass = torch.as_tensor(task.mass(y), dtype=torch.float32, device=feed.device)
+            sums.append(torch.stack([task.loss(out, y) * mass, mass, task.hits(out, y).float()]))
+    if not sums:
+        return Judged(math.nan, {"accuracy": math.nan}, None, None)
+    loss, mass, hits = torch.stack(sums).cpu().numpy().astype(np.float64).sum(axis=0)
+    mean = float(loss / max(mass, 1.0))
+    return Judged(
+        mean, {"accuracy": float(hits / max(mass, 1.0)), **task.marks(mean, None, None)}, None, None
+    )
 
 
 def confusion(judged: Judged, n_classes: int) -> np.ndarray:
     """(K, K) int64: how often row was called column."""
+    assert judged.scores is not None, "samples are told, not tokens"
+    assert judged.y is not None
     pairs = judged.y * n_classes + judged.scores.argmax(dim=1)
     counts = torch.bincount(pairs, minlength=n_classes**2).cpu().numpy()
     return np.asarray(counts).reshape(n_classes, n_classes)

@@ -28,7 +28,8 @@ from workbench.engine.tally import Points
 from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
 from workbench.engine.watch import Watch
-from workbench.records import Change, Data, Event, Record
+from workbench.engine.writing import Written, write
+from workbench.records import Change, Data, Event, Panel, Record
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import differences, sentence, steered
@@ -50,9 +51,9 @@ def fit(
 ) -> Iterator[Flush]:
     """Trains `model` on `data.train` as `spec` says, and yields what is seen.
 
-    model: any module from (B, C, H, W) to scores (B, K); moved to the device and trained in place.
-    watch: looks inside at step 0, within the spec's budget, and at the end. control: asked at every
-    flush. resume: an exact continuation; steps, epochs and marks go on from the checkpoint's. ledger: what
+    model: any module from (B, C, H, W) or tokens (B, L) to the task's scores; moved to the device and
+    trained in place. watch: looks inside at step 0, within the spec's budget, and at the end.
+    control: asked at every flush. resume: an exact continuation; steps, epochs and marks go on from the checkpoint's. ledger: what
     was changed while the run was at work: lines up to the first step are in force from the start, later
     ones come into force at their step, with their event, and are not handed out again.
     The first flush comes before the first step, the second right after it, the last one carries the
@@ -94,6 +95,7 @@ class _Run:
         self.pending: list[Event] = []
         self.news: dict[str, Event] = {}  # "validated" and "best": only the newest is told
         self.judged: Judged | None = None  # the newest validation not yet shown as panels
+        self.written: Written | None = None  # at that validation
         self.keeping = Keeping()
         self.ended: str | None = None  # why training is over before its last step
         self.halt: int | None = None  # the step to pause at, while a number of steps is taken
@@ -118,8 +120,8 @@ class _Run:
         self._set_mark()
         yield from self._obey(list(self.control.take()))  # what was asked before its first update
         while not self._over():
-            for rows, y, size in trainer.rest_of_epoch():
-                trainer.advance(rows, y, size)
+            for rows, size in trainer.rest_of_epoch():
+                trainer.advance(rows, size)
                 if trainer.step % trainer.validate_every == 0:
                     self._validate()
                 if trainer.step == self.mark:
@@ -284,18 +286,15 @@ class _Run:
         began = perf_counter()
         with trainer.judged_model():
             judged = judge(trainer.model, trainer.validation, trainer.task, trainer.precision.autocast)
-        marks = {"val/loss": judged.loss, "val/accuracy": judged.accuracy}
+            self.written = write(trainer.model, self.data, trainer.task, trainer.spec)
+        found = {**judged.marks, **(self.written.marks if self.written else {})}
+        marks = {"val/loss": judged.loss, **{f"val/{name}": value for name, value in found.items()}}
         for key, value in marks.items():
             self.points.add(key, trainer.step, trainer.epoch, value)
         self.metrics |= marks
         self.judged, self.keeping.asked = judged, True
         verdict = judge_progress(
-            trainer.progress,
-            trainer.spec.training,
-            judged.loss,
-            judged.accuracy,
-            trainer.step,
-            planned=planned,
+            trainer.progress, trainer.spec.training, marks, trainer.step, planned=planned
         )
         self.news["validated"] = self._event("validated", f"Validated{self._marks()}", **marks)
         if verdict.is_best:
@@ -310,7 +309,10 @@ class _Run:
 
     def _marks(self) -> str:
         loss, accuracy = self.metrics.get("val/loss"), self.metrics.get("val/accuracy")
-        return "" if loss is None or accuracy is None else f": loss {loss:.4f}, accuracy {accuracy:.2%}"
+        if loss is None or accuracy is None:
+            return ""
+        what = "tokens right" if self.trainer.task.per_token else "accuracy"
+        return f": loss {loss:.4f}, {what} {accuracy:.2%}"
 
     # ------------------------------------------------------------ records
 
@@ -338,7 +340,10 @@ class _Run:
         trainer = self.trainer
         step = trainer.progress.validated_step
         at = (step, step / trainer.steps_per_epoch, time.time())
-        return panels.of(judged, self.data, trainer.task, trainer.spec.watch.samples, *at)
+        found = panels.of(judged, self.data, trainer.task, trainer.spec.watch.samples, *at)
+        if self.written is not None:
+            found.append(Panel(self.written.topic, *at, self.written.data))
+        return found
 
     def _look(self) -> list[Record]:
         if self.watch is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,20 @@ from workbench.records import Data, Panel
 
 LARGEST_MATRIX = 200  # classes; a larger matrix cannot be read and is not sent
 LARGEST_SIDE = 96  # pixels of a sample picture
+LONGEST_TEXT = 2000  # characters of a sample text
 
 
 def of(
     judged: Judged, data: Data, task: Task, samples: int, step: int, epoch: float, time: float
 ) -> list[Panel]:
-    """All panels of a validation; `samples` predictions, 0 for none."""
-    found = []
+    """All panels of a validation; `samples` predictions, 0 for none. None where tokens are told."""
+    found: list[Panel] = []
+    if judged.scores is None or judged.y is None or not len(judged.y):
+        return found
+    report = task.report(judged.scores, judged.y, data.classes)
+    if report is not None:
+        metrics = {"loss": judged.loss, **judged.marks}
+        found.append(Panel("report", step, epoch, time, {**report, "metrics": metrics}))
     matrix = confusion_panel(judged, data, step, epoch, time)
     if matrix is not None:
         found.append(matrix)
@@ -45,8 +53,11 @@ def samples_panel(
     """Predictions on n validation samples: half are always the first ones, half the surest mistakes.
 
     items: {"index" (row in the set), "label", "prediction", "probabilities" (the top three, class and
-    p), "correct"}; images (n, h, w) or (n, h, w, 3) uint8. Where mistakes run out, first ones fill up.
+    p), "correct", of texts "text"}; images (n, h, w) or (n, h, w, 3) uint8. Where mistakes run out, first
+    ones fill up.
     """
+    assert judged.scores is not None
+    assert judged.y is not None
     rows = chosen(judged, n)
     probabilities = task.predict(judged.scores[rows]).cpu().numpy()  # (n, K)
     labels = judged.y[rows].cpu().numpy()
@@ -63,12 +74,19 @@ def samples_panel(
                 "correct": bool(top[0] == label),
             }
         )
+    if data.kind != "images":
+        texts: Any = data.validation
+        for item, row in zip(items, picked, strict=True):
+            item["text"] = texts.text(int(row))[:LONGEST_TEXT]
+        return Panel("samples", step, epoch, time, {"items": items})
     images = pictures(data.validation.x[picked])
     return Panel("samples", step, epoch, time, {"items": items}, {"images": images})
 
 
 def chosen(judged: Judged, n: int) -> Tensor:
     """Rows (m,) int64, m = min(n, N), each once: the first ones, then mistakes by falling confidence."""
+    assert judged.scores is not None
+    assert judged.y is not None
     total = len(judged.y)
     n = min(n, total)
     fixed = n - n // 2

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.autograd.profiler import profile
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from workbench.engine.batches import Batches, batch_sizes
+from workbench.engine.batches import batch_sizes
 from workbench.engine.checkpoint import to_bytes
 from workbench.engine.device import describe, free_bytes, synchronize
 from workbench.engine.evaluate import CPU_BATCH, GPU_BATCH, judge
+from workbench.engine.feeds import Feed, Rows, feed_for
 from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
-from workbench.records import Data, Split
+from workbench.records import Data
 from workbench.specs.memory import Memory, step_bytes, validation_bytes
 from workbench.specs.run import RunSpec
 
@@ -81,7 +82,7 @@ def preflight(
     progress("Setting up the trainer", 0.2)
     trainer = _trainer(model, data, task, spec, sizes)
     until = perf_counter() + most_s
-    shape, n_classes = tuple(data.train.x.shape[1:]), len(data.classes)
+    shape, n_classes = data.shape, task.n_classes
     kind = trainer.device.type
     size = min(spec.training.batch_size, trainer.train.n)
     progress("Taking the first steps", 0.35)
@@ -112,7 +113,7 @@ def preflight(
     if images:
         progress("Validating", 0.85)
         few = judged if tried == size else min(judged, tried)
-        some = Batches(_Few(data.validation, few), data, trainer.device)
+        some = _Few(trainer.validation, few)
 
         def validate() -> None:
             with trainer.judged_model():
@@ -159,7 +160,7 @@ def _trainer(
         trainer.total_steps = training.total_steps(trainer.steps_per_epoch)
         trainer.validate_every = max(1, round(training.validate_every * trainer.steps_per_epoch))
         room = free_bytes(trainer.device) * trainer.train.n // max(1, n)
-        trainer.train = Batches(data.train, data, trainer.device, room)
+        trainer.train = feed_for(data.train, data, task, trainer.device, room)
     return trainer
 
 
@@ -199,21 +200,31 @@ def _reckoned(peak: int, predicted: Callable[[int], int], tried: int, whole: int
 
 
 class _Few:
-    """The first n images of a split."""
+    """n samples of a split, drawn from all of it, as one batch."""
 
-    def __init__(self, split: Split, n: int) -> None:
-        self.x, self.y, self.index = split.x[:n], split.y[:n], split.index[:n]
+    mark = held_bytes = 0
+
+    def __init__(self, feed: Feed, n: int) -> None:
+        self.n, self.device, self.width = n, feed.device, feed.width
+        rest = [feed.n - n] if feed.n > n else []
+        self._one = feed.batch(feed.shuffled(0, 0, [n, *rest])[0])
+        self.y = None if feed.y is None else self._one[1]
+
+    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        yield self._one
+
+    def as_stored(self, scores: Tensor) -> Tensor:
+        return scores
 
 
-def _forever(trainer: Trainer, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+def _forever(trainer: Trainer, size: int) -> Iterator[tuple[Rows, int]]:
     """Batches of `size`, epoch after epoch: the last of an epoch may be smaller and is left out."""
     n = trainer.train.n
     sizes = [size] * (n // size) + ([n % size] if n % size else [])
     for epoch in count():
-        rows, labels = trainer.train.shuffled(trainer.spec.seed, epoch, sizes)
-        for some, y in zip(rows, labels, strict=True):
-            if len(some) == size:
-                yield some, y, size
+        for rows, many in zip(trainer.train.shuffled(trainer.spec.seed, epoch, sizes), sizes, strict=True):
+            if many == size:
+                yield rows, size
 
 
 def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
@@ -224,13 +235,13 @@ def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
-def _feed(trainer: Trainer, batch: tuple[Tensor, Tensor, int]) -> None:
-    rows, y, _ = batch
+def _feed(trainer: Trainer, batch: tuple[Rows, int]) -> None:
+    rows, _ = batch
     changes = trainer._augment
     if changes is None:
-        trainer.train.x_of(rows)
+        trainer.train.batch(rows)
     else:
-        trainer.train.changed(rows, y, changes, trainer.step)
+        trainer.train.changed(rows, changes, trainer.step)
 
 
 def _peak(trainer: Trainer, work: Callable[[], object]) -> int:
@@ -263,25 +274,27 @@ def allocated_peak(work: Callable[[], object]) -> int:
 def _held(trainer: Trainer, data: Data, sizes: Mapping[str, int] | None) -> dict[str, int]:
     """What stays for the whole run, in bytes."""
     memory = trainer.updates.memory()
-    images = 0
+    samples = 0
     for name in ("train", "validation", "test"):
         split = getattr(data, name, None)
-        n = len(split.y) if split is not None else 0
+        feed = getattr(trainer, name, None)  # of the test split there is none
+        n = len(split) if split is not None else 0
+        if feed is not None:
+            n = feed.n
         if split is None or not n:
             continue
-        batches = getattr(trainer, name, None)  # of the test split there are none
-        held = _bytes(batches.x) + _bytes(batches.y) if batches is not None else 0
+        held = feed.held_bytes if feed is not None else 0
         if trainer.device.type == "cpu":
-            held += split.x.nbytes + split.y.nbytes + split.index.nbytes
+            held += split.nbytes
         if name == "train":
             held += 16 * n  # the epoch's order, and its labels in that order
-        images += held * (sizes[name] if sizes else n) // n
+        samples += held * (sizes[name] if sizes else n) // n
     return {
         "weights": _bytes(trainer.flat.weights),
         "gradients": _bytes(trainer.flat.grad),
         "optimizer": sum(_bytes(vector) for vector in memory.vectors.values()),
         "average": _bytes(trainer.average.vector) if trainer.average is not None else 0,
-        "data": images,
+        "data": samples,
     }
 
 

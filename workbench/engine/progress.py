@@ -7,6 +7,7 @@ uninterrupted one would.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,20 +56,21 @@ def watched(training: TrainingSpec) -> str:
 def judge_progress(
     progress: Progress,
     training: TrainingSpec,
-    loss: float,
-    accuracy: float,
+    marks: Mapping[str, float],
     step: int,
     *,
     planned: bool = True,
 ) -> Verdict:
-    """Takes a validation into account. A NaN mark never improves on anything.
+    """Takes a validation into account. A NaN mark never improves on anything, nor does one that is missing.
 
+    marks: by key, val/loss among them.
     planned: False for the extra validation at a stop, which may be the best one but must not move
     patience and plateau: a resumed run would decide otherwise than an uninterrupted one.
     """
     metric = watched(training)
-    rising = metric == "val/accuracy"
-    mark = accuracy if rising else loss
+    rising = metric != "val/loss"
+    loss = marks["val/loss"]
+    mark = marks.get(metric, math.nan)
     if progress.metric not in ("", metric):  # steered to another: marks of two kinds cannot be compared
         progress.best = progress.patience_best = None
         progress.stale = 0

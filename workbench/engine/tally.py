@@ -30,7 +30,7 @@ class Tally:
         self._scores: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._room = 1  # steps until the next fold; set from the first scores
-        self._folded: list[Tensor] = []  # (3, n) float64: losses, hits, norms
+        self._folded: list[Tensor] = []  # (3 or 4, n) float32: losses, hits, norms, of how many tokens
         self._sizes: list[int] = []
         self._rates: list[float] = []
         self._times: list[float] = []
@@ -39,8 +39,9 @@ class Tally:
         return len(self._times)
 
     def add(self, loss: Tensor, norm: Tensor, scores: Tensor, y: Tensor, size: int, rate: float) -> None:
-        """One step: scalars () on the device, scores (B, K), y (B,), B. Does not wait for the device."""
-        if self._scores and size != self._sizes[-1]:
+        """One step: scalars () on the device, scores (B, K), y (B,), B; of texts (B, L, K), (B, L). Does not
+        wait for the device."""
+        if self._scores and scores.shape != self._scores[-1].shape:
             self._fold()
         if not self._scores:
             bytes_per_step = scores.numel() * scores.element_size()
@@ -60,12 +61,13 @@ class Tally:
         if not self._times:
             return []
         self._fold()
-        losses, hits, norms = torch.cat(self._folded, dim=1).cpu().numpy().astype(np.float64)  # the fetch
+        folded = torch.cat(self._folded, dim=1).cpu().numpy().astype(np.float64)  # the fetch
+        losses, hits, norms = folded[:3]
         n = len(self._times)
         steps = np.arange(last_step - n + 1, last_step + 1, dtype=np.int64)
         epochs = steps / self._steps_per_epoch
         times = np.array(self._times)
-        accuracy = hits / np.array(self._sizes)
+        accuracy = hits / (np.maximum(folded[3], 1.0) if len(folded) > 3 else np.array(self._sizes))
         columns = {
             "train/loss": losses,
             "train/accuracy": accuracy,
@@ -83,8 +85,12 @@ class Tally:
     def _fold(self) -> None:
         if not self._scores:
             return
-        hits = self._task.hits(torch.stack(self._scores), torch.stack(self._labels))  # (n,)
-        columns = torch.stack(self._losses), hits, torch.stack(self._norms)
+        labels = torch.stack(self._labels)
+        hits = self._task.hits(torch.stack(self._scores), labels)  # (n,)
+        columns = [torch.stack(self._losses), hits, torch.stack(self._norms)]
+        count = self._task.count(labels)
+        if count is not None:
+            columns.append(count)
         # float32 holds hits up to 2**24 exactly; losses and norms are float32 already.
         self._folded.append(torch.stack([c.to(torch.float32) for c in columns]))
         self._losses, self._norms, self._scores, self._labels = [], [], [], []

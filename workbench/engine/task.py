@@ -1,14 +1,19 @@
-"""What the loop needs of a task. `tasks.classification.Classification` is one."""
+"""What the loop needs of a task. The room `tasks` has them; `tasks.choose.task_for` makes that of a spec."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
 
 class Task(Protocol):
-    """B samples, K classes; scores (B, K) float; y (B,) int64, or (B, K) float shares of each class."""
+    """B samples, K columns of scores; scores (B, K) float with y (B,) int64, or (B, K) float shares of each
+    class; where every token is told, scores (B, L, K) and y (B, L), padding 0."""
+
+    kind: str
+    per_token: bool  # scores per token: they are counted as they come and not kept
 
     @property
     def n_classes(self) -> int: ...
@@ -25,6 +30,22 @@ class Task(Protocol):
         """How many are right: scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64."""
         ...
 
+    def count(self, y: Tensor) -> Tensor | None:
+        """How many there were to be right, y (..., B, L) -> (...) int64; None: one per sample."""
+        ...
+
     def predict(self, scores: Tensor) -> Tensor:
         """Probabilities (..., K) float32."""
+        ...
+
+    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
+        """Further marks of a whole split by name, such as f1 or perplexity; loss: its mean, in nats."""
+        ...
+
+    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
+        """Marks class by class, JSON-ready; None where there are no classes."""
+        ...
+
+    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
+        """Marks of whole texts by name, such as bleu."""
         ...

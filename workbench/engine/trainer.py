@@ -6,22 +6,21 @@ n trainable weights.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from workbench.engine.augment import Augment
 from workbench.engine.average import Average
-from workbench.engine.batches import Batches, batch_sizes
+from workbench.engine.batches import batch_sizes
 from workbench.engine.checkpoint import Checkpoint
 from workbench.engine.device import pick, place
+from workbench.engine.feeds import Feed, Rows, feed_for
 from workbench.engine.flat import Flat
 from workbench.engine.frozen import freeze, frozen_names
 from workbench.engine.optim import Updates
@@ -41,8 +40,6 @@ class Trainer:
     """step: updates done; progress: what validations have decided. The model is moved to the device."""
 
     def __init__(self, model: nn.Module, data: Data, task: Task, spec: RunSpec) -> None:
-        if not len(data.train.y):
-            raise DataError.of("data", "training needs images", "the training split is empty", "Add images.")
         training = spec.training
         self.spec = spec
         self.task = task
@@ -54,9 +51,11 @@ class Trainer:
         self.updates = Updates(training.optimizer, self.flat)
         self.average = Average(self.flat, training.ema) if training.ema is not None else None
         self.precision = Precision(training.precision, self.device)
-        self.train = Batches(data.train, data, self.device)
-        self.validation = Batches(data.validation, data, self.device)
-        self._labels = zlib.crc32(np.asarray(data.train.y, dtype=np.int64).tobytes())
+        self.train: Feed = feed_for(data.train, data, task, self.device)
+        self.validation: Feed = feed_for(data.validation, data, task, self.device)
+        if not self.train.n:
+            fact = "the training split is empty"
+            raise DataError.of("data", "training needs samples", fact, "Add some to it.")
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
         self._sizes = batch_sizes(self.train.n, training.batch_size, join_single=self._has_batch_norm)
         self.steps_per_epoch = len(self._sizes)
@@ -83,11 +82,11 @@ class Trainer:
         factor = training.schedule.factor(self.step, self.total_steps, self.steps_per_epoch)
         return training.optimizer.lr * factor * self.progress.factor
 
-    def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """The batches (rows (B,), labels (B,), B) from the present step to the end of its epoch."""
+    def rest_of_epoch(self) -> Iterator[tuple[Rows, int]]:
+        """The batches (rows, B) from the present step to the end of its epoch."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
-        rows, labels = self.train.shuffled(self.spec.seed, epoch, self._sizes)
-        return iter(list(zip(rows, labels, self._sizes, strict=True))[position:])
+        batches = self.train.shuffled(self.spec.seed, epoch, self._sizes)
+        return iter(list(zip(batches, self._sizes, strict=True))[position:])
 
     def steer(self, spec: RunSpec) -> None:
         """From the next update on, what `specs.steer` may change is as `spec` says.
@@ -115,15 +114,13 @@ class Trainer:
         self._group["weight_decay"] = training.optimizer.weight_decay
         self._parts = training.accumulation_steps
 
-    def advance(self, rows: Tensor, y: Tensor, size: int) -> None:
-        """One update from the samples `rows` (B,) with labels y (B,). Never waits for the device."""
-        target = y
+    def advance(self, rows: Rows, size: int) -> None:
+        """One update from the B samples of `rows`. Never waits for the device."""
         if self._augment is None:
-            x = self.train.x_of(rows)  # (B, C, H, W)
+            x, target = self.train.batch(rows)  # (B, C, H, W) and (B,); texts (B, L)
         else:
-            x, target = self.train.changed(rows, y, self._augment, self.step)  # target (B,) or (B, K)
-            if target.ndim == 2:
-                y = target.argmax(dim=1)
+            x, target = self.train.changed(rows, self._augment, self.step)
+        y = target.argmax(dim=1) if target.is_floating_point() else target  # (B, K) where images were blended
         grad = self.flat.grad
         self._group["lr"] = rate = self.rate
         grad.zero_()
@@ -243,7 +240,7 @@ class Trainer:
         """What must be the same for a step to mean the same."""
         return {
             "training images": self.train.n,
-            LABELS: self._labels,
+            LABELS: self.train.mark,
             "steps per epoch": self.steps_per_epoch,
             "batch size": self.spec.training.batch_size,
             "optimizer": self.spec.training.optimizer.kind,

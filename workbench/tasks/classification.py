@@ -6,19 +6,24 @@ Notation: B samples, K classes; scores (B, K) float are unnormalised; y (B,) int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from workbench.specs.errors import SpecError
-from workbench.specs.training import ClassificationTask
+from workbench.tasks import metrics
+
+TOP = 5
 
 
 class Classification:
     """Softmax and cross-entropy, with label smoothing and weights of classes if asked for."""
+
+    kind = "classification"
+    per_token = False
 
     def __init__(
         self, n_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
@@ -63,9 +68,34 @@ class Classification:
         label = y.argmax(dim=-1) if y.is_floating_point() else y
         return (scores.argmax(dim=-1) == label).sum(dim=-1)
 
+    def count(self, y: Tensor) -> Tensor | None:
+        """One answer per sample."""
+        return None
+
     def predict(self, scores: Tensor) -> Tensor:
         """Probabilities (..., K) float32, each row summing to 1."""
         return torch.softmax(scores.float(), dim=-1)
+
+    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
+        """Precision, recall and F1 (means over classes), areas under curves, top 5 of more than five."""
+        if scores is None or y is None or not len(y):
+            return {}
+        found = metrics.macro(metrics.counts(scores, y)) | metrics.areas(self.predict(scores), y)
+        return found | ({"top5": metrics.top_k(scores, y, 5)} if scores.shape[1] > TOP else {})
+
+    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
+        """{"per_class": [{"class", "precision", "recall", "f1", "support"}]}."""
+        counted = metrics.counts(scores, y)
+        columns = (*metrics.per_class(counted), counted[2].numpy())
+        rows = [
+            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+            for name, p, r, f, n in zip(classes, *columns, strict=True)
+        ]
+        return {"per_class": rows}
+
+    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
+        """Nothing is written."""
+        return {}
 
 
 def balanced(labels: np.ndarray, n_classes: int) -> list[float]:
@@ -76,17 +106,3 @@ def balanced(labels: np.ndarray, n_classes: int) -> list[float]:
     counts = np.maximum(1, np.bincount(labels, minlength=n_classes))
     inverse = 1.0 / counts
     return [float(weight) for weight in inverse * (n_classes / inverse.sum())]
-
-
-def task_for(spec: ClassificationTask, n_classes: int, labels: np.ndarray | None = None) -> Classification:
-    """The task of a spec. labels (n,) int64: of the training split; without them classes weigh the same.
-
-    Raises SpecError when there are fewer than two classes to tell apart.
-    """
-    if n_classes < 2:
-        rule, fact = "classification needs at least two classes", f"the data has {n_classes}"
-        raise SpecError.of("task", rule, fact, "Use other data.")
-    weights = None
-    if spec.class_weights == "balanced" and labels is not None:
-        weights = balanced(labels, n_classes)
-    return Classification(n_classes, spec.label_smoothing, weights)

@@ -33,7 +33,7 @@ from workbench.specs.errors import RunError, StoreError
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store, open_store
 from workbench.store.states import HOST, started_at
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 from workbench.worker.control import StoreControl
 from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp

@@ -17,7 +17,7 @@ from workbench.models.build import build
 from workbench.specs.errors import RunError
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import CheckpointInfo
-from workbench.tasks.classification import Classification, task_for
+from workbench.tasks.choose import Task, task_for
 
 KEPT = 4  # models held in memory at a time
 
@@ -30,7 +30,7 @@ class Trained:
     checkpoint: CheckpointInfo
     model: torch.nn.Module
     data: Dataset
-    task: Classification
+    task: Task
 
 
 class Shelf:

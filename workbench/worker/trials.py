@@ -34,7 +34,7 @@ from workbench.specs.errors import RunError, SpecError, WorkbenchError
 from workbench.specs.memory import largest_batch, predict
 from workbench.specs.run import RunSpec, from_dict
 from workbench.store import Store, open_store
-from workbench.tasks.classification import task_for
+from workbench.tasks.choose import task_for
 from workbench.worker.nursery import Nursery
 from workbench.worker.process import out_of_memory_kills
 from workbench.worker.train import usable_threads

@@ -1,0 +1,34 @@
+"""The task of a spec."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.specs.errors import SpecError
+from workbench.specs.training import AnyTask, ClassificationTask, LanguageModelTask, TranslationTask
+from workbench.tasks.classification import Classification, balanced
+from workbench.tasks.tokens import LanguageModel, TokenTask
+
+Task = Classification | LanguageModel | TokenTask
+
+
+def task_for(
+    spec: AnyTask, n_classes: int, labels: np.ndarray | None = None, characters: float | None = None
+) -> Task:
+    """The task of a spec. n_classes: columns of the scores: classes, or entries of the vocabulary. labels
+    (n,) int64: of the training split; without them classes weigh the same. characters: per token.
+
+    Raises SpecError when there are fewer than two to tell apart.
+    """
+    if n_classes < 2:
+        what = "classes" if isinstance(spec, ClassificationTask) else "tokens"
+        rule, fact = f"{spec.kind} needs at least two {what}", f"the data has {n_classes}"
+        raise SpecError.of("task", rule, fact, "Use other data.")
+    if isinstance(spec, LanguageModelTask):
+        return LanguageModel(n_classes, characters)
+    if isinstance(spec, TranslationTask):
+        return TokenTask(n_classes, spec.label_smoothing)
+    weights = None
+    if spec.class_weights == "balanced" and labels is not None:
+        weights = balanced(labels, n_classes)
+    return Classification(n_classes, spec.label_smoothing, weights)
