@@ -53,9 +53,9 @@ def fit(
 
     model: any module from (B, C, H, W) or tokens (B, L) to the task's scores; moved to the device and
     trained in place. watch: looks inside at step 0, within the spec's budget, and at the end.
-    control: asked at every flush. resume: an exact continuation; steps, epochs and marks go on from the checkpoint's. ledger: what
-    was changed while the run was at work: lines up to the first step are in force from the start, later
-    ones come into force at their step, with their event, and are not handed out again.
+    control: asked at every flush. resume: an exact continuation; steps, epochs and marks go on from the
+    checkpoint's. ledger: what was changed while the run was at work: lines up to the first step are in force
+    from the start, later ones come into force at their step, with their event, and are not handed out again.
     The first flush comes before the first step, the second right after it, the last one carries the
     outcome. Steps are counted from 1: the values at step s are those of the s-th update.
     Check: n steps equal m steps, a checkpoint, and n - m steps, bit for bit on one CPU; so do the steered

@@ -72,14 +72,25 @@ def translations(model: nn.Module, data: Any, sources: list[list[int]], beam: in
     return found
 
 
+def scored(model: nn.Module, split: Any, data: Any, task: Task, most: int, beam: int) -> dict[str, float]:
+    """Marks of the translations of a split's first `most` texts, such as bleu."""
+    with evaluating(model):
+        texts, meant = _both(model, split, data, most, beam)
+    return task.scored(texts, meant)
+
+
+def _both(model: nn.Module, split: Any, data: Any, most: int, beam: int) -> tuple[list[str], list[str]]:
+    n = min(most, len(split))
+    texts = translations(model, data, [_ids(split.ids, row) for row in range(n)], beam)
+    return texts, [split.target_text(row) for row in range(n)]
+
+
 def _translations(
     model: nn.Module, data: Any, task: Task, asked: TranslationTask, shown: int
 ) -> Written | None:
     split = data.validation
-    n = min(asked.scored, len(split))
-    sources = [_ids(split.ids, row) for row in range(n)]
-    texts = translations(model, data, sources, beam=1)
-    meant = [split.target_text(row) for row in range(n)]
+    texts, meant = _both(model, split, data, asked.scored, beam=1)
+    n = len(texts)
     items = [
         {"source": split.text(row), "reference": meant[row], "hypothesis": texts[row],
          "exact": texts[row].strip() == meant[row].strip()}
