@@ -74,9 +74,8 @@ def test_a_translator_is_given_the_target_one_place_late() -> None:
     assert y.tolist() == [[5, EOS, 0, 0], [6, 4, EOS, 0]]
     feed = PairFeed(reversals().train, CPU)
     for x, y in feed.in_order(32):
-        assert torch.equal(
-            x[:, 1, 1:].masked_fill(y[:, 1:].eq(PAD), 0), y[:, :-1].masked_fill(y[:, 1:].eq(PAD), 0)
-        )
+        padding = y[:, 1:].eq(PAD)
+        assert torch.equal(x[:, 1, 1:].masked_fill(padding, 0), y[:, :-1].masked_fill(padding, 0))
 
 
 def test_windows_read_the_text_as_it_is_and_labels_are_the_next_tokens() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class Texts:
     classes: tuple[str, ...] = ()
     kind: str = "text"
     name: str = "letters"
-    tokenizer: Letters = Letters()
-    target_tokenizer: Letters = Letters()
+    tokenizer: Letters = field(default_factory=Letters)
+    target_tokenizer: Letters = field(default_factory=Letters)
 
 
 def labelled(n: int = 96, longest: int = 12, seed: int = 0) -> Texts:

@@ -48,19 +48,74 @@ def evaluate(
 
 def predict(
     run: Run,
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Image files; for a model of texts, texts or files."),
+    ],
     checkpoint: Checkpoint = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=10, help="Language models: 0 takes the likeliest token.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Language models: of so many likeliest.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(max=1, help="Language models: of those that make up this probability.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Language models: how many.")] = None,
+    beam: Annotated[int | None, typer.Option(min=1, max=32, help="Translators: beams.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a run's model says to pictures."""
-    images = [{"name": name, "content": base64.b64encode(_content(name)).decode()} for name in inputs]
-    found = answer(the_store(), "predict", {"run": run, "checkpoint": checkpoint, "images": images})
+    """What a run's model says to pictures or texts; a language model goes on with the text."""
+    store = the_store()
+    asked = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "sample_tokens": tokens,
+        "beam": beam,
+    }
+    payload: dict[str, Any] = {"run": run, "checkpoint": checkpoint, "asked": asked}
+    if store.runs.get(run).spec.task.kind != "classification" or _reads_texts(store, run):
+        payload["texts"] = [_text(name) for name in inputs]
+    else:
+        payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
+    found = answer(store, "predict", payload, timeout_s=120.0)
     if as_json:
-        print_json([{key: item[key] for key in ("input", "prediction", "probabilities")} for item in found])
+        keys = ("input", "prediction", "probabilities", "text")
+        print_json([{key: item[key] for key in keys if key in item} for item in found])
         return
     for item in found:
+        if "text" in item:
+            print(f"{item['input']}{item['text']}" if _goes_on(store, run) else item["text"])
+            continue
         best = "  ".join(f"{name} {share:.1%}" for name, share in list(item["probabilities"].items())[:3])
         print(f"{item['input']}: {item['prediction']}   ({best})")
+
+
+def _reads_texts(store: Store, run: str) -> bool:
+    from workbench import catalog
+
+    row = store.runs.get(run)
+    return catalog.schema(store, row.spec.data.name, row.data_version).kind == "text"
+
+
+def _goes_on(store: Store, run: str) -> bool:
+    return store.runs.get(run).spec.task.kind == "language_model"
+
+
+def _text(given: str) -> str:
+    """A text as it is, or the content of a text file of that name. Raises DataError."""
+    path = Path(given)
+    try:
+        is_file = len(given) < 1000 and path.is_file()
+    except (OSError, ValueError):
+        is_file = False
+    if not is_file:
+        return given
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "its bytes are not UTF-8"
+        raise DataError.of(given, "a text file must be readable UTF-8", reason, "Save it as UTF-8.") from None
 
 
 def hardest(

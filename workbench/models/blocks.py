@@ -24,6 +24,8 @@ class LayerScale(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), init))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.ndim == 3:  # a sequence (B, L, D): a factor per feature
+            return x * self.weight
         return x * self.weight.view(-1, *[1] * (x.ndim - 2))
 
 

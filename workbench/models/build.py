@@ -5,27 +5,54 @@ Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors. Nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from workbench.models.attention import SelfAttention, TransformerLayer
 from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
-from workbench.specs import activation, convolution, dense, normalisation, pooling
+from workbench.models.sequence import (
+    ClassToken,
+    Conv1d,
+    Embedding,
+    EncoderDecoder,
+    ImageRows,
+    LSTMDecoder,
+    Positions,
+    Recurrent,
+    SequenceParallel,
+    SequencePool,
+    SequenceResidual,
+    Stack,
+)
+from workbench.specs import (
+    activation,
+    attention,
+    convolution,
+    dense,
+    normalisation,
+    pooling,
+    recurrent,
+    sequence,
+)
 from workbench.specs import layers as spec
-from workbench.specs.base import Shape
+from workbench.specs.base import Pair, Shape
 from workbench.specs.errors import SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
+from workbench.specs.nesting import every
 
 
-def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Sequential:
+def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Module:
     """The network for inputs of `shape`, on the CPU, with torch's own initial weights.
 
-    Shapes: input (B, *shape) -> scores (B, K). Child i is layer i of the spec, named str(i); inside
+    Shapes: input (B, *shape) -> scores (B, K). Of tokens the input is (B, L) int64, padded with 0, for any
+    L, and of a pair of texts (B, 2, L), to scores (B, L, K); see `models.sequence`. Child i is layer i of the spec, named str(i); inside
     groups a layer's name is its path: "3.layers.1", "3.shortcut.0", "3.branches.0.1", and "4.<turn>.1" in
-    a repeat.
+    a repeat. Two stacks are children named encoder and decoder.
     Check: its parameters number `model.n_params(shape)`; the same seed gives the same weights, and
     torch's random state is left as it was when a seed is given.
     Raises: SpecError at the first layer that cannot work.
@@ -34,10 +61,10 @@ def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Sequent
         raise SpecError(*model.problems(shape, 0))
     model.out_shape(shape)  # refuses a stack that cannot work, before anything is allocated
     if seed is None:
-        return _stack(model.layers, shape)
+        return _whole(model, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _stack(model.layers, shape)
+        return _whole(model, shape)
 
 
 def build_layer(layer: Layer, shape: Shape) -> nn.Module:
@@ -45,12 +72,47 @@ def build_layer(layer: Layer, shape: Shape) -> nn.Module:
     return BUILDERS[type(layer)](layer, shape)
 
 
-def _stack(layers: Sequence[Layer], shape: Shape) -> nn.Sequential:
-    modules = []
+def _whole(model: ModelSpec, shape: Shape) -> nn.Module:
+    if isinstance(shape, Pair):
+        built = EncoderDecoder(_stack(model.layers, shape.source), _stack(model.decoder, shape.target))
+    else:
+        built = _stack(model.layers, shape)
+    soften(built)
+    if model.tie_embeddings:
+        tie(built.decoder if isinstance(shape, Pair) else built)
+    return built
+
+
+def _stack(layers: Sequence[Layer], shape: Shape) -> Any:
+    """The layers in a row; of sequences where one of them is a sequence's."""
+    modules, is_sequence = [], any(layer.group in SEQUENCES for layer in every(layers))
     for layer in layers:
         modules.append(build_layer(layer, shape))
         shape = layer.out_shape(shape)
-    return nn.Sequential(*modules)
+    return Stack(*modules) if is_sequence or len(shape) == 2 else nn.Sequential(*modules)
+
+
+def tie(stack: nn.Module) -> None:
+    """The last linear layer of `stack` gets the weights of its embedding."""
+    linears = [module for module in stack.children() if isinstance(module, nn.Linear)]
+    table = next(module for module in stack.children() if isinstance(module, Embedding)).table
+    linears[-1].weight = table.weight
+
+
+def soften(model: nn.Module) -> None:
+    """Weights of causal Transformers begin small, the deeper the smaller: N(0, 0.02), and what is added to
+    the stream N(0, 0.02 / root of twice the layers), as in GPT-2 (Radford et al. 2019, section 2.3)."""
+    layers = [m for m in model.modules() if isinstance(m, TransformerLayer) and m.self_attn.causal]
+    for layer in layers:
+        if layer.cross_attn is not None:
+            continue
+        deep = 0.02 / math.sqrt(2 * len(layers))
+        last = (layer.self_attn.out_proj, layer.linear2)
+        for module in layer.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=deep if module in last else 0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
 
 def _out(layers: Sequence[Layer], shape: Shape) -> Shape:
@@ -128,13 +190,16 @@ def _residual(layer: spec.Residual, shape: Shape) -> nn.Module:
     if shortcut is None and out != shape:
         shortcut = _projection(shape, out)
     after = AFTER[layer.activation]
-    return Residual(body, shortcut, after() if after else None)
+    kind = SequenceResidual if isinstance(body, Stack) else Residual
+    if kind is SequenceResidual and isinstance(shortcut, nn.Sequential) and not isinstance(shortcut, Stack):
+        shortcut = Stack(*shortcut)
+    return kind(body, shortcut, after() if after else None)
 
 
 def _projection(shape: Shape, out: Shape) -> nn.Sequential:
     """What brings the input of a residual into shape where nothing else is said."""
-    if len(shape) == 1:
-        return nn.Sequential(nn.Linear(shape[0], out[0], bias=False))
+    if len(shape) < 3:
+        return nn.Sequential(nn.Linear(shape[-1], out[-1], bias=False))
     stride = spec.projection_stride(shape, out) or 1
     return nn.Sequential(
         nn.Conv2d(shape[0], out[0], 1, stride=stride, bias=False),
@@ -143,7 +208,11 @@ def _projection(shape: Shape, out: Shape) -> nn.Sequential:
 
 
 def _parallel(layer: spec.Parallel, shape: Shape) -> nn.Module:
-    return Parallel(*[_stack(branch, shape) for branch in layer.branches], join=layer.join)
+    branches = [_stack(branch, shape) for branch in layer.branches]
+    if any(isinstance(branch, Stack) for branch in branches):
+        stacks = [b if isinstance(b, Stack) else Stack(*b) for b in branches]
+        return SequenceParallel(*stacks, join=layer.join)
+    return Parallel(*branches, join=layer.join)
 
 
 def _repeat(layer: spec.Repeat, shape: Shape) -> nn.Module:
@@ -151,8 +220,43 @@ def _repeat(layer: spec.Repeat, shape: Shape) -> nn.Module:
     for _ in range(layer.times):
         turns.append(_stack(layer.layers, shape))
         shape = _out(layer.layers, shape)
-    return nn.Sequential(*turns)
+    return Stack(*turns) if isinstance(turns[0], Stack) else nn.Sequential(*turns)
 
+
+def _recurrent(kind: type[nn.RNNBase]) -> Callable[[Any, Shape], nn.Module]:
+    def make(layer: recurrent.Recurrent, shape: Shape) -> nn.Module:
+        between = layer.dropout if layer.num_layers > 1 else 0.0
+        more = {"nonlinearity": layer.nonlinearity} if isinstance(layer, recurrent.RNN) else {}
+        return Recurrent(
+            kind(
+                shape[1], layer.hidden_size, layer.num_layers, batch_first=True, bias=layer.bias,
+                bidirectional=layer.bidirectional, dropout=between, **more,
+            )
+        )  # fmt: skip
+
+    return make
+
+
+def _conv1d(layer: sequence.Conv1d, shape: Shape) -> nn.Module:
+    return Conv1d(
+        shape[1], layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
+        dilation=layer.dilation, groups=layer.groups, bias=layer.bias,
+    )  # fmt: skip
+
+
+def _attention(layer: attention.MultiheadAttention, shape: Shape) -> nn.Module:
+    return SelfAttention(shape[1], layer.num_heads, layer.dropout, layer.bias, layer.causal, layer.rotary)
+
+
+def _transformer(layer: attention.TransformerLayer, shape: Shape) -> nn.Module:
+    return TransformerLayer(
+        shape[1], layer.nhead, layer.dim_feedforward, dropout=layer.dropout, activation=layer.activation,
+        norm_first=layer.norm_first, bias=layer.bias, causal=getattr(layer, "causal", True),
+        rotary=layer.rotary, is_decoder=isinstance(layer, attention.TransformerDecoderLayer),
+    )  # fmt: skip
+
+
+SEQUENCES = ("text", "recurrent", "attention")  # headings of the menu whose layers need a Stack
 
 AFTER: dict[str, Callable[[], nn.Module] | None] = {
     "none": None, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU,
@@ -173,7 +277,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     pooling.GlobalMaxPool2d: lambda layer, shape: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
     normalisation.BatchNorm: _batch_norm,
     normalisation.LayerNorm: lambda layer, shape: nn.LayerNorm(
-        shape, eps=layer.eps, elementwise_affine=layer.elementwise_affine
+        shape[-1] if len(shape) == 2 else shape, eps=layer.eps, elementwise_affine=layer.elementwise_affine
     ),
     normalisation.LayerNorm2d: _layer_norm2d,
     normalisation.GroupNorm: lambda layer, shape: nn.GroupNorm(
@@ -182,7 +286,9 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     normalisation.InstanceNorm: lambda layer, shape: nn.InstanceNorm2d(
         shape[0], eps=layer.eps, affine=layer.affine
     ),
-    normalisation.LayerScale: lambda layer, shape: LayerScale(shape[0], layer.init),
+    normalisation.LayerScale: lambda layer, shape: LayerScale(
+        shape[-1] if len(shape) == 2 else shape[0], layer.init
+    ),
     activation.ReLU: lambda layer, shape: nn.ReLU(),
     activation.ReLU6: lambda layer, shape: nn.ReLU6(),
     activation.LeakyReLU: lambda layer, shape: nn.LeakyReLU(layer.negative_slope),
@@ -195,7 +301,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     activation.SiLU: lambda layer, shape: nn.SiLU(),
     activation.Hardswish: lambda layer, shape: nn.Hardswish(),
     activation.Mish: lambda layer, shape: nn.Mish(),
-    activation.GLU: lambda layer, shape: nn.GLU(dim=1),
+    activation.GLU: lambda layer, shape: nn.GLU(dim=-1 if len(shape) == 2 else 1),
     activation.Tanh: lambda layer, shape: nn.Tanh(),
     activation.Hardtanh: lambda layer, shape: nn.Hardtanh(layer.min_val, layer.max_val),
     activation.Softsign: lambda layer, shape: nn.Softsign(),
@@ -206,13 +312,30 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     activation.Hardsigmoid: lambda layer, shape: nn.Hardsigmoid(),
     activation.LogSigmoid: lambda layer, shape: nn.LogSigmoid(),
     activation.Softplus: lambda layer, shape: nn.Softplus(),
-    activation.Softmax: lambda layer, shape: nn.Softmax(dim=1),
-    activation.LogSoftmax: lambda layer, shape: nn.LogSoftmax(dim=1),
+    activation.Softmax: lambda layer, shape: nn.Softmax(dim=-1 if len(shape) == 2 else 1),
+    activation.LogSoftmax: lambda layer, shape: nn.LogSoftmax(dim=-1 if len(shape) == 2 else 1),
     dense.Dropout: lambda layer, shape: nn.Dropout(layer.p),
     dense.Dropout2d: lambda layer, shape: nn.Dropout2d(layer.p),
     dense.AlphaDropout: lambda layer, shape: nn.AlphaDropout(layer.p),
     dense.Flatten: lambda layer, shape: nn.Flatten(),
-    dense.Linear: lambda layer, shape: nn.Linear(shape[0], layer.out_features, bias=layer.bias),
+    dense.Linear: lambda layer, shape: nn.Linear(shape[-1], layer.out_features, bias=layer.bias),
+    sequence.Embedding: lambda layer, shape: Embedding(
+        shape.vocabulary, layer.embedding_dim, layer.scale, layer.std
+    ),
+    sequence.Positions: lambda layer, shape: Positions(*shape, layer.encoding, layer.dropout),
+    sequence.ClassToken: lambda layer, shape: ClassToken(shape[1]),
+    sequence.ImageRows: lambda layer, shape: ImageRows(),
+    sequence.Conv1d: _conv1d,
+    sequence.SequencePool: lambda layer, shape: SequencePool(layer.mode, shape[1]),
+    recurrent.RNN: _recurrent(nn.RNN),
+    recurrent.LSTM: _recurrent(nn.LSTM),
+    recurrent.GRU: _recurrent(nn.GRU),
+    recurrent.LSTMDecoder: lambda layer, shape: LSTMDecoder(
+        shape[1], layer.hidden_size, layer.num_layers, layer.dropout
+    ),
+    attention.MultiheadAttention: _attention,
+    attention.TransformerEncoderLayer: _transformer,
+    attention.TransformerDecoderLayer: _transformer,
     spec.Residual: _residual,
     spec.Parallel: _parallel,
     spec.Repeat: _repeat,

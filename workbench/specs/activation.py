@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from workbench.specs.base import Shape, knob
-from workbench.specs.layer import Layer, refuse, removed
+from workbench.specs.layer import Layer, refuse, removed, set_to, show
 
 
 class Activation(Layer):
@@ -39,6 +39,14 @@ class PReLU(Activation):
     kind: Literal["prelu"] = "prelu"
     per_channel: bool = knob(False, "One slope for each channel, instead of one for all")
     init: float = knob(0.25, "Slope at the beginning", ge=-1, le=1, advanced=True)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        if self.per_channel and len(shape) == 2:
+            raise refuse(
+                "a slope for each channel needs channels", f"it gets a sequence, {show(shape)}",
+                "Set per_channel to no.", set_to(per_channel=False),
+            )  # fmt: skip
+        return shape
 
     def n_params(self, shape: Shape) -> int:
         return shape[0] if self.per_channel else 1
@@ -182,10 +190,12 @@ class GLU(Activation):
     kind: Literal["glu"] = "glu"
 
     def out_shape(self, shape: Shape) -> Shape:
-        if shape[0] % 2:
+        if len(shape) == 2 and shape[1] % 2 == 0:
+            return (shape[0], shape[1] // 2)
+        if shape[0] % 2 or len(shape) == 2:
             raise refuse(
                 "glu needs an even number of channels",
-                f"it gets {shape[0]}",
+                f"it gets {shape[1] if len(shape) == 2 else shape[0]}",
                 "Give the layer before it an even number of outputs, or remove it.",
                 removed(self.kind),
             )

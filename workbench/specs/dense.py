@@ -38,7 +38,7 @@ class AlphaDropout(Layer):
 
 
 class Flatten(Layer):
-    """Lays an image out as one vector, for linear layers."""
+    """Lays an image or a sequence out as one vector, for linear layers."""
 
     group: ClassVar[str] = "dense"
     kind: Literal["flatten"] = "flatten"
@@ -54,7 +54,7 @@ class Flatten(Layer):
 
 
 class Linear(Layer):
-    """Every output sees every input (torch.nn.Linear); the input size is inferred."""
+    """Every output sees every input (torch.nn.Linear), of sequences step by step; input sizes follow."""
 
     group: ClassVar[str] = "dense"
     kind: Literal["linear"] = "linear"
@@ -62,6 +62,8 @@ class Linear(Layer):
     bias: bool = knob(True, "Add one learned number per output", advanced=True)
 
     def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) == 2:
+            return (shape[0], self.out_features)
         if len(shape) != 1:
             raise refuse(
                 "linear needs a vector (D,)",
@@ -72,7 +74,7 @@ class Linear(Layer):
         return (self.out_features,)
 
     def n_params(self, shape: Shape) -> int:
-        return shape[0] * self.out_features + (self.out_features if self.bias else 0)
+        return shape[-1] * self.out_features + (self.out_features if self.bias else 0)
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
+        return self.n_params(shape) * (shape[0] if len(shape) == 2 else 1)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from workbench.specs.base import Shape
+from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path, Problem
-from workbench.specs.layer import Layer, removed, set_to
+from workbench.specs.layer import Layer, removed, set_to, show
 from workbench.specs.layers import LAYERS, MAX_LAYERS
 from workbench.specs.nesting import every
 from workbench.specs.rows import Group, Row, placed, walk, where
@@ -29,20 +29,68 @@ LOSS_RULES = {
 }
 ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
+ATTENDING = ("multihead_attention", "transformer_encoder_layer", "transformer_decoder_layer")
+ORDERED = ("positions", "rnn", "lstm", "gru", "conv1d", "lstm_decoder")  # they tell one place from another
 DROPOUTS = ("dropout", "dropout2d", "alpha_dropout")
 MEANS = ("adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d")
 HEAVY, HEAVY_FROM = 0.95, 100_000  # share of the parameters; models smaller than this are not told
 SEEN = 0.5  # of the image's side: what a value should see before the image becomes one number
 
 
-def doubts(layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, loss: Loss) -> list[Problem]:
-    """Warnings, those on the output first."""
+def doubts(
+    layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, loss: Loss, *, prefix: Path = (),
+    causal: bool = False,
+) -> list[Problem]:  # fmt: skip
+    """Warnings, those on the output first. prefix: of the stack's paths; causal: whether it must see earlier
+    tokens only, which it is then an error not to do."""
     return [
-        *_on_the_output(layers, loss),
-        *_on_neighbours(layers, ()),
+        *(_on_seeing_ahead(layers, prefix) if causal else ()),
+        *_on_the_output(layers, loss, prefix),
+        *_on_neighbours(layers, prefix),
+        *_on_places(layers, prefix),
         *_on_sight(rows, shape),
-        *_on_weight(layers, rows, shape),
+        *(_on_weight(layers, rows, shape) if not isinstance(shape, Tokens | Pair) else ()),
     ]
+
+
+def _on_seeing_ahead(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
+    """A language model that sees the token it must tell learns to copy it."""
+    for i, layer in enumerate(layers):
+        here, kind = (*path, i), kind_of(layer)
+        name = "causal" if hasattr(layer, "causal") else "bidirectional"
+        sees = getattr(layer, "causal", True) is False or getattr(layer, "bidirectional", False)
+        if kind == "conv1d" and getattr(layer, "kernel_size", 1) > 1:
+            fix = removed(kind)
+            sees = True
+        else:
+            fix = set_to(**{name: name == "causal"})
+        if sees:
+            found = _doubt(
+                here, kind, "a language model must not see the token it is to tell",
+                f"{kind} looks at later tokens too", f"{fix.label}.", fix,
+            )  # fmt: skip
+            yield found.model_copy(update={"severity": "error"})
+        if isinstance(layer, Group):
+            for slot, inner in layer.slots():
+                yield from _on_seeing_ahead(inner, (*here, *slot))
+
+
+def _on_places(layers: Sequence[Layer], prefix: Path) -> Iterator[Problem]:
+    """Attention by itself does not know the order of the steps."""
+    found = list(every(layers))
+    looking = [layer for layer in found if kind_of(layer) in ATTENDING]
+    if not looking or any(getattr(layer, "rotary", False) for layer in looking):
+        return
+    if any(kind_of(layer) in ORDERED for layer in found):
+        return
+    at = next((i for i, layer in enumerate(layers) if kind_of(layer) == "embedding"), None)
+    if at is None:
+        return
+    edit = Edit(action="insert", path=(*prefix, at + 1), layer={"kind": "positions"})
+    yield _doubt(
+        (*prefix, at), "embedding", "attention does not know the order of the tokens by itself",
+        "no layer tells positions", "Add positions behind the embedding.", None,
+    ).model_copy(update={"fix": Fix(label="Add positions", edits=(edit,))})  # fmt: skip
 
 
 def _doubt(path: Path, kind: str, rule: str, fact: str, repair: str, fix: Fix | None) -> Problem:
@@ -52,7 +100,7 @@ def _doubt(path: Path, kind: str, rule: str, fact: str, repair: str, fix: Fix | 
     )
 
 
-def _on_the_output(layers: Sequence[Layer], loss: Loss) -> Iterator[Problem]:
+def _on_the_output(layers: Sequence[Layer], loss: Loss, prefix: Path = ()) -> Iterator[Problem]:
     at = next((i for i in range(len(layers) - 1, -1, -1) if kind_of(layers[i]) not in SILENT), None)
     if at is None:
         return
@@ -64,7 +112,7 @@ def _on_the_output(layers: Sequence[Layer], loss: Loss) -> Iterator[Problem]:
         rule, fact = "scores should be free to be negative", f"the model ends in {kind}"
     else:
         return
-    yield _doubt((at,), kind, rule, fact, f"Remove the {kind} layer.", removed(kind))
+    yield _doubt((*prefix, at), kind, rule, fact, f"Remove the {kind} layer.", removed(kind))
 
 
 def _on_neighbours(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
@@ -130,10 +178,17 @@ def _pooled(rows: Sequence[Row], heavy: Row, shape: Shape) -> Fix | None:
     return Fix(label="Insert max_pool2d before flatten", edits=(edit,))
 
 
-def output_problem(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem | None:
-    """The one thing that a stack must give: a score per class."""
+def output_problem(
+    layers: Sequence[Layer], out: Shape, n_classes: int, *, per_token: bool = False, prefix: Path = ()
+) -> Problem | None:
+    """The one thing that a stack must give: a score per class; per token: a score per entry of the vocabulary
+    at every step."""
+    if per_token:
+        return _token_problem(layers, out, n_classes, prefix)
     if out == (n_classes,):
         return None
+    if len(out) == 2:
+        return _unpooled(layers, out, n_classes)
     last = len(layers) - 1
     linear = max((i for i, layer in enumerate(layers) if kind_of(layer) == "linear"), default=None)
     head: dict[str, Any] = {"kind": "linear", "out_features": n_classes}
@@ -153,6 +208,58 @@ def output_problem(layers: Sequence[Layer], out: Shape, n_classes: int) -> Probl
         repair=repair,
         fix=fix,
     )
+
+
+def _unpooled(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem:
+    """A sequence where one vector of scores is wanted."""
+    last = len(layers) - 1
+    head: dict[str, Any] = {"kind": "linear", "out_features": n_classes}
+    pool: dict[str, Any] = {"kind": "sequence_pool"}
+    if isinstance(out, Tokens):
+        pool = {"kind": "embedding", "embedding_dim": 64}
+        fix = _appended(layers, "embedding, sequence_pool and linear", pool, {"kind": "sequence_pool"}, head)
+    elif kind_of(layers[last]) == "linear" and out[1] == n_classes:
+        edits = (Edit(action="insert", path=(last,), layer=pool),)
+        fix = Fix(label="Insert sequence_pool before the last linear", edits=edits)
+    else:
+        fix = _appended(layers, f"sequence_pool and linear ({n_classes})", pool, head)
+    return Problem(
+        where=where((last,), kind_of(layers[last])),
+        rule=f"the last layer must give one score per class ({n_classes}) for the whole text",
+        fact=f"it gives a sequence, {show(out)}",
+        repair=f"{fix.label}.",
+        fix=fix,
+    )
+
+
+def _token_problem(layers: Sequence[Layer], out: Shape, n: int, prefix: Path) -> Problem | None:
+    if len(out) == 2 and out[1] == n and not isinstance(out, Tokens):
+        return None
+    last = len(layers) - 1
+    head: dict[str, Any] = {"kind": "linear", "out_features": n}
+    rule = f"the last layer must give a score for each of the {n:,} tokens at every step"
+    place = where((*prefix, last), kind_of(layers[last]))
+    if len(out) == 1:
+        pools = [i for i, layer in enumerate(layers) if kind_of(layer) in ("sequence_pool", "flatten")]
+        gone = pools[-1] if pools else last
+        fix = Fix(
+            label=f"Remove {kind_of(layers[gone])}", edits=(Edit(action="remove", path=(*prefix, gone)),)
+        )
+        return Problem(
+            where=place, rule=rule, fact=f"it gives one vector ({out[0]}) for the whole text",
+            repair=f"{fix.label}.", fix=fix,
+        )  # fmt: skip
+    if kind_of(layers[last]) == "linear" and not isinstance(out, Tokens):
+        fix = placed(set_to(out_features=n), (*prefix, last))
+        repair = f"Set out_features of the last linear layer to {n}."
+    else:
+        shifted = _appended(layers, f"linear ({n:,})", head)
+        edits = tuple(edit.model_copy(update={"path": (*prefix, *edit.path)}) for edit in shifted.edits)
+        fix, repair = (
+            shifted.model_copy(update={"edits": edits}),
+            f"Add a linear layer with out_features={n}.",
+        )
+    return Problem(where=place, rule=rule, fact=f"it gives {show(out)}", repair=repair, fix=fix)
 
 
 def _appended(layers: Sequence[Layer], what: str, *new: dict[str, Any]) -> Fix:

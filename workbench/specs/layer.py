@@ -27,6 +27,8 @@ class Layer(Spec):
     """A row of the layer editor."""
 
     group: ClassVar[str] = "other"  # the heading it stands under in the editor's menu
+    takes_tokens: ClassVar[bool] = False  # whether tokens may come in, which are no numbers to reckon with
+    needs_memory: ClassVar[bool] = False  # whether it looks at what an encoder read
 
     def out_shape(self, shape: Shape) -> Shape:
         """Shape after this layer. Raises LayerError where the layer cannot take `shape`."""

@@ -1,9 +1,10 @@
 """Every layer there is, by kind; and the groups, which hold layers themselves.
 
 Field names are PyTorch's own. Input sizes are never fields: they follow from the layer before.
-Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors. All arithmetic is plain
-Python, and property tests prove it equal to torch's for every layer. Mult-adds count as torchinfo
-does (1.8), per sample: every weight application, biases included, for layers with parameters.
+Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors, (L, D) for sequences. All is plain
+plain Python, and property tests prove it equal to torch's for every layer. Mult-adds count as torchinfo
+does (1.8), per sample: every weight application, biases included, for layers with parameters; of sequences,
+where torchinfo counts one step, every step counts, and the products of attention too.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from workbench.specs.activation import (
     Tanh,
     Tanhshrink,
 )  # fmt: skip
+from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
 from workbench.specs.base import Shape, knob
 from workbench.specs.convolution import (
     Conv2d,
@@ -72,7 +74,9 @@ from workbench.specs.pooling import (
     MaxPool2d,
     Pool,
 )  # fmt: skip
+from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
+from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
 
 MAX_LAYERS = 256  # written in one list
 MAX_BRANCHES = 16
@@ -127,6 +131,9 @@ class Residual(Group):
         elif out != shape:
             if len(out) == len(shape) == 1:
                 parameters = mult_adds = shape[0] * out[0]
+            elif len(out) == len(shape) == 2 and out[0] == shape[0]:
+                parameters = shape[1] * out[1]
+                mult_adds = parameters * shape[0]
             elif projection_stride(shape, out) is None:
                 raise self._mismatch(shape, out, f"the input is {show(shape)}")
             else:
@@ -167,7 +174,7 @@ class Residual(Group):
 
 
 class Parallel(Group):
-    """Several branches on the same input, side by side: concatenated over the channels, or added up."""
+    """Several branches on the same input, side by side: joined over channels or features, or added up."""
 
     group: ClassVar[str] = "group"
     kind: Literal["parallel"] = "parallel"
@@ -215,6 +222,10 @@ class Parallel(Group):
         first = shapes[0]
         if self.join == "sum":
             return first if all(out == first for out in shapes) else None
+        if len(first) == 2:  # sequences: feature by feature
+            if any(len(out) != 2 or out[0] != first[0] for out in shapes):
+                return None
+            return (first[0], sum(out[1] for out in shapes))
         if any(out[1:] != first[1:] for out in shapes):
             return None
         return (sum(out[0] for out in shapes), *first[1:])
@@ -344,6 +355,9 @@ AnyLayer = Annotated[
     | Sigmoid | Hardsigmoid | LogSigmoid | Softplus | Softmax | LogSoftmax
     | Dropout | Dropout2d | AlphaDropout
     | Flatten | Linear
+    | Embedding | Positions | ClassToken | ImageRows | Conv1d | SequencePool
+    | RNN | LSTM | GRU | LSTMDecoder
+    | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | Residual | Parallel | Repeat,
     Field(discriminator="kind"),
 ]  # fmt: skip

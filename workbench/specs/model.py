@@ -1,47 +1,69 @@
-"""A model as a stack of layers, and what can be said of it without building it."""
+"""A model as a stack of layers, or two of them, and what can be said of it without building it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
-from workbench.specs.base import Shape, Spec, knob
+from workbench.specs.base import Pair, Shape, Spec, Tokens, knob
 from workbench.specs.doubts import Loss, doubts, output_problem
-from workbench.specs.errors import Edit, Fix, Problem, SpecError
+from workbench.specs.errors import Problem, SpecError
+from workbench.specs.layer import Layer
 from workbench.specs.layers import MAX_LAYERS, AnyLayer
 from workbench.specs.nesting import built, depth, every
 from workbench.specs.rows import Row, first_problem, trace, walk
+from workbench.specs.starts import start
+from workbench.specs.two_stacks import joined, tied, tied_problem
 
 MAX_DEPTH = 4  # groups within groups
 MAX_BUILT = 2_000  # layers that torch builds, repeats counted as often as they run
+SHORTEST = 64  # tokens; a text that no layer takes at this length is padded to the longest
 
 
 class ModelSpec(Spec):
-    """A feed-forward stack; the last layer gives one score per class."""
+    """A feed-forward stack whose last layer gives the scores; a translator has a second one, its decoder."""
 
-    family: Literal["mlp", "cnn"] = knob("cnn", "mlp: dense layers only; cnn: convolutions first")
+    family: Literal["mlp", "cnn", "rnn", "encoder", "seq2seq", "gpt", "vit", "pretrained"] = knob(
+        "cnn",
+        "What kind of network it is, mlp dense, cnn convolutions, rnn recurrent, encoder, seq2seq "
+        "(encoder and decoder) and gpt Transformers, vit a Transformer on images, pretrained",
+    )
     layers: tuple[AnyLayer, ...] = knob((), "The layers, first to last", max_length=MAX_LAYERS)
+    decoder: tuple[AnyLayer, ...] = knob(
+        (), "The second stack of a translator: it writes what the first one read", max_length=MAX_LAYERS
+    )
+    tie_embeddings: bool = knob(
+        False,
+        "The last linear layer shares the embedding's weights (the decoder's where there are two): fewer "
+        "parameters, often better",
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> ModelSpec:
-        if depth(self.layers) > MAX_DEPTH:
+        both = (*self.layers, *self.decoder)
+        if max(depth(self.layers), depth(self.decoder)) > MAX_DEPTH:
             raise ValueError(f"groups may stand {MAX_DEPTH} deep; take the innermost group apart")
-        if sum(1 for _ in every(self.layers)) > MAX_LAYERS:
+        if sum(1 for _ in every(both)) > MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers; remove some, or use a repeat")
-        if built(self.layers) > MAX_BUILT:
+        if built(both) > MAX_BUILT:
             raise ValueError(
                 f"all repetitions together build at most {MAX_BUILT:,} layers; repeat less often"
             )
         return self
 
     def rows(self, shape: Shape) -> list[Row]:
-        """The layer table for an input of `shape` (C, H, W); blank from the first fault on.
+        """The layer table for an input of `shape`: (C, H, W), the tokens of a text, or a pair of texts; blank
+        from the first fault on.
 
-        One row per layer of the stack; what stands in groups is in `Row.children` (`rows.walk`).
+        One row per layer; what stands in groups is in `Row.children` (`rows.walk`). Of a pair, the encoder's
+        rows come first; those of the decoder have paths that begin with "decoder".
         """
-        return trace(self.layers, shape)
+        if isinstance(shape, Pair):
+            encoder = trace(self.layers, shape.source)
+            return tied(self, [*encoder, *joined(self.decoder, encoder, shape)], shape)
+        return tied(self, joined(self.layers, None, shape), shape)
 
     def out_shape(self, shape: Shape) -> Shape:
         """Shape after the last layer. Raises SpecError at the first layer that cannot work."""
@@ -49,59 +71,75 @@ class ModelSpec(Spec):
         problem = first_problem(rows)
         if problem:
             raise SpecError(problem)
-        return (rows[-1].out_shape if rows else None) or shape
+        end = shape.target if isinstance(shape, Pair) else shape
+        return (rows[-1].out_shape if rows else None) or end
 
     def n_params(self, shape: Shape) -> int:
-        """Trainable numbers of the whole stack."""
+        """Trainable numbers of the whole model; weights that are shared count once."""
         return sum(row.parameters for row in self.rows(shape))
 
-    def problems(self, shape: Shape, n_classes: int, loss: Loss = "cross_entropy") -> list[Problem]:
-        """All that is wrong or doubtful, for images of `shape` in `n_classes` classes.
+    def problems(
+        self, shape: Shape, n_classes: int, loss: Loss = "cross_entropy", *, per_token: bool = False
+    ) -> list[Problem]:
+        """All that is wrong or doubtful, for inputs of `shape` and `n_classes` columns of scores.
 
-        Each says where, and carries its repair as data where there is one obvious way. Only the fault
-        nearest to the input is told: those behind it often go with it.
+        per_token: whether every token has scores, as in a language model; a pair's always have. Each problem
+        says where, and carries its repair as data where there is one obvious way. Only the fault nearest to
+        the input is told: those behind it often go with it.
         """
-        if not self.layers:
-            return [
-                Problem(
-                    where="model.layers",
-                    rule="a model needs at least one layer",
-                    fact="the stack is empty",
-                    repair="Add a layer or start from a preset.",
-                    fix=_start(shape, n_classes),
-                )
-            ]
+        per_token = per_token or isinstance(shape, Pair)
+        missing = self._missing(shape, n_classes, per_token)
+        if missing:
+            return [missing]
         rows = self.rows(shape)
-        fault = first_problem(rows) or output_problem(self.layers, rows[-1].out_shape or shape, n_classes)
-        return ([fault] if fault else []) + doubts(self.layers, rows, shape, loss)
+        last: tuple[Layer, ...] = self.decoder if isinstance(shape, Pair) else self.layers
+        out = rows[-1].out_shape or shape
+        prefix = ("decoder",) if isinstance(shape, Pair) else ()
+        fault = first_problem(rows) or tied_problem(self, shape)
+        fault = fault or output_problem(last, out, n_classes, per_token=per_token, prefix=prefix)
+        causal = per_token and not isinstance(shape, Pair)
+        told = doubts(last, rows[-len(last) :], shape, loss, prefix=prefix, causal=causal)
+        return ([fault] if fault else []) + told
 
+    def _missing(self, shape: Shape, n_classes: int, per_token: bool) -> Problem | None:
+        if self.decoder and not isinstance(shape, Pair):
+            return Problem(
+                where="model.decoder", rule="a decoder needs pairs of texts",
+                fact="the data has single samples", repair="Remove the decoder, or choose a set of pairs.",
+            )  # fmt: skip
+        if self.layers and (self.decoder or not isinstance(shape, Pair)):
+            return None
+        empty = "model.decoder" if self.layers else "model.layers"
+        what = "the stack is empty" if not isinstance(shape, Pair) else (
+            "the decoder is empty" if self.layers else "both stacks are empty"
+        )  # fmt: skip
+        return Problem(
+            where=empty,
+            rule="a model needs at least one layer" + (" in each stack" if isinstance(shape, Pair) else ""),
+            fact=what,
+            repair="Add a layer or start from a preset.",
+            fix=start(shape, n_classes, per_token, has_encoder=bool(self.layers)),
+        )
 
-def _start(shape: Shape, n_classes: int) -> Fix:
-    """A stack that learns these images: a small CNN whose poolings bring the side down to 4 to 7 pixels.
+    def least_length(self, shape: Tokens) -> int:
+        """Tokens to which every text is padded at least, so that no window is wider than its text; the whole
+        length where the stack takes no other."""
+        for length in range(1, min(SHORTEST, shape.length) + 1):
+            if self.any_length(shape) and not first_problem(self.rows(Tokens(length, shape.vocabulary))):
+                return length
+        return shape.length
 
-    Images below 8 pixels are too small to be halved: they go straight to the scores.
-    """
-    poolings = max(0, min(6, int(math.log2(min(shape[1:]) / 4)))) if len(shape) == 3 else 0
-    layers: list[dict[str, Any]] = []
-    for i in range(poolings):
-        width = min(64, 16 * 2**i)
-        layers += [
-            {"kind": "conv2d", "out_channels": width, "kernel_size": 3, "padding": 1, "bias": False},
-            {"kind": "batch_norm"},  # learns in a few epochs what takes many without
-            {"kind": "relu"},
-            {"kind": "max_pool2d"},
-        ]
-    layers += [{"kind": "flatten"}, {"kind": "linear", "out_features": n_classes}]
-    label = f"Start with a small CNN ({len(layers)} layers)" if poolings else (
-        f"Add flatten and linear ({n_classes})"
-    )  # fmt: skip
-    edits = tuple(Edit(action="insert", path=(i,), layer=layer) for i, layer in enumerate(layers))
-    return Fix(label=label, edits=edits)
+    def any_length(self, shape: Shape) -> bool:
+        """Whether texts of every length give scores of the same shape; flatten on a sequence ends that."""
+        rows = [row for row in walk(self.rows(shape)) if row.kind == "flatten"]
+        return not any(row.kind == "flatten" for row in rows) or not isinstance(shape, Tokens)
 
 
 def activation_numbers(model: ModelSpec, shape: Shape) -> int:
     """Numbers that one sample's activations hold over all layers: a floor for training memory."""
-    return math.prod(shape) + sum(row.activations for row in model.rows(shape))
+    size = sum(part.length for part in shape) if isinstance(shape, Pair) else math.prod(shape)
+    size = shape.length if isinstance(shape, Tokens) else size
+    return size + sum(row.activations for row in model.rows(shape))
 
 
 __all__ = ["MAX_BUILT", "MAX_DEPTH", "ModelSpec", "Row", "activation_numbers", "walk"]

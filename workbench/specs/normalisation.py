@@ -10,6 +10,16 @@ from workbench.specs.errors import Fix
 from workbench.specs.layer import Layer, exchanged, need_image, refuse, set_to, show
 
 
+def no_sequence(kind: str, shape: Shape) -> Shape:
+    """The shape, or a refusal where it is a sequence's: its steps are no channels."""
+    if len(shape) == 2:
+        raise refuse(
+            f"{kind} needs an image or a vector", f"it gets a sequence, {show(shape)}",
+            "Use layer_norm instead.", exchanged(kind, {"kind": "layer_norm"}),
+        )  # fmt: skip
+    return shape
+
+
 class BatchNorm(Layer):
     """Centres and scales each channel over the batch (BatchNorm2d on images, BatchNorm1d on vectors)."""
 
@@ -21,6 +31,9 @@ class BatchNorm(Layer):
     )
     affine: bool = knob(True, "Learn a scale and a shift per channel", advanced=True)
 
+    def out_shape(self, shape: Shape) -> Shape:
+        return no_sequence(self.kind, shape)
+
     def n_params(self, shape: Shape) -> int:
         return 2 * shape[0] if self.affine else 0
 
@@ -29,7 +42,7 @@ class BatchNorm(Layer):
 
 
 class LayerNorm(Layer):
-    """Centres and scales all features of each sample."""
+    """Centres and scales all features of each sample, of a sequence those of each step."""
 
     group: ClassVar[str] = "normalisation"
     kind: Literal["layer_norm"] = "layer_norm"
@@ -37,7 +50,7 @@ class LayerNorm(Layer):
     elementwise_affine: bool = knob(True, "Learn a scale and a shift per feature", advanced=True)
 
     def n_params(self, shape: Shape) -> int:
-        return 2 * math.prod(shape) if self.elementwise_affine else 0
+        return 2 * math.prod(shape[1:] if len(shape) == 2 else shape) if self.elementwise_affine else 0
 
     def mult_adds(self, shape: Shape) -> int:
         return self.n_params(shape)
@@ -53,6 +66,7 @@ class GroupNorm(Layer):
     affine: bool = knob(True, "Learn a scale and a shift per channel", advanced=True)
 
     def out_shape(self, shape: Shape) -> Shape:
+        no_sequence(self.kind, shape)
         if shape[0] % self.num_groups:
             fit = max(d for d in range(1, self.num_groups + 1) if shape[0] % d == 0)
             raise refuse(
@@ -129,14 +143,14 @@ class LayerNorm2d(Layer):
 
 
 class LayerScale(Layer):
-    """Multiplies each channel by a learned number that begins small: deep residual stacks start gently."""
+    """Multiplies each channel or feature by a learned number that begins small: deep stacks start gently."""
 
     group: ClassVar[str] = "normalisation"
     kind: Literal["layer_scale"] = "layer_scale"
     init: float = knob(1e-6, "What every scale begins with", gt=0, le=1.0)
 
     def n_params(self, shape: Shape) -> int:
-        return shape[0]
+        return shape[1] if len(shape) == 2 else shape[0]
 
     def mult_adds(self, shape: Shape) -> int:
         return self.n_params(shape)

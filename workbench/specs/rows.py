@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Shape
+from workbench.specs.base import Shape, Tokens
 from workbench.specs.errors import Edit, Fix, LayerError, Path, Problem
-from workbench.specs.layer import EVERYTHING, Layer, Sight, removed
+from workbench.specs.layer import EVERYTHING, Layer, Sight, preceded, refuse, removed, show
 
-FLATTENERS = ("flatten", "global_avg_pool2d", "global_max_pool2d")
+FLATTENERS = ("flatten", "global_avg_pool2d", "global_max_pool2d", "image_rows", "sequence_pool")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class Inside(NamedTuple):
 
 class Group(Layer):
     """A layer that holds lists of layers."""
+
+    takes_tokens: ClassVar[bool] = True  # the layers inside say what they take
 
     def slots(self) -> Sequence[tuple[Path, Sequence[Layer]]]:
         """Its lists of layers, each with the path that leads to it: (("layers",), layers)."""
@@ -169,6 +171,11 @@ def layer_at(layers: Sequence[Layer], path: Path) -> Layer:
 def _row(layer: Layer, shape: Shape, sight: Sight, path: Path) -> Row:
     index = path[-1]
     assert isinstance(index, int)
+    if isinstance(shape, Tokens) and not layer.takes_tokens:
+        raise refuse(
+            f"{_kind(layer)} needs numbers to reckon with", f"it gets {show(shape)}",
+            "Put an embedding before it.", preceded("Insert embedding before it", {"kind": "embedding"}),
+        )  # fmt: skip
     if isinstance(layer, Group):
         found = layer.inside(shape, sight, path)
         return Row(

@@ -1,6 +1,7 @@
 """The second warm process: answers what pages and the command line ask, over a Unix socket.
 
-Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}]}; evaluate {run,
+Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}], or texts: [...] and asked:
+{temperature, ...}}; try {run, checkpoint, text, asked}: the same with attention; evaluate {run,
 checkpoint, data}; summary {spec}; augment {data, n, seed, step};
 hardest {run, checkpoint, split} (worker/samples.py);
 trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
@@ -25,7 +26,7 @@ import torch
 from workbench import catalog
 from workbench.jobs import wire
 from workbench.models.summary import summary
-from workbench.specs.errors import Problem, WorkbenchError
+from workbench.specs.errors import Problem, RunError, WorkbenchError
 from workbench.specs.run import from_dict
 from workbench.store import Store, open_store
 from workbench.worker.judge import judge
@@ -34,6 +35,7 @@ from workbench.worker.predict import predict
 from workbench.worker.preview import augmented
 from workbench.worker.process import stamp
 from workbench.worker.samples import Samples
+from workbench.worker.texts import read_texts, say, try_out
 from workbench.worker.trained import Shelf
 from workbench.worker.trials import Trials, work
 
@@ -51,6 +53,7 @@ class Answers:
         self.verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "ping": lambda payload: {"pid": os.getpid()},
             "predict": self._predict,
+            "try": self._try,
             "evaluate": self._evaluate,
             "summary": self._summary,
             "hardest": Samples(store, self.shelf).look,
@@ -70,8 +73,19 @@ class Answers:
 
     def _predict(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        if trained.data.kind == "text":
+            return say(trained, read_texts(payload), **payload.get("asked", {}))
         files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]
         return [answer.to_json() for answer in predict(trained, files)]
+
+    def _try(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        if trained.data.kind != "text":
+            raise RunError.of(
+                f"run `{trained.row.name}`", "only models of texts are tried on a text", "it sees images",
+                "Show it a picture on the Predict page.",
+            )  # fmt: skip
+        return try_out(trained, str(payload.get("text", "")), **payload.get("asked", {}))
 
     def _evaluate(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))

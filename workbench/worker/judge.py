@@ -14,34 +14,57 @@ from workbench.data.dataset import Split
 from workbench.data.pictures import to_array
 from workbench.data.prepare import prepare
 from workbench.data.prepared import Arrays, open_arrays, read_schema
+from workbench.data.text.dataset import whole
 from workbench.engine.evaluate import evaluate
+from workbench.engine.writing import scored
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
+from workbench.specs.training import TranslationTask
 from workbench.store import Store
 from workbench.worker.trained import Trained
 
 
 def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, Any]:
-    """`{"metrics": {"loss", "accuracy"}, "confusion": [[…]], …}`; confusion rows are true classes.
+    """`{"metrics": {"loss", "accuracy", …}, "confusion": [[…]], "report": …}`; confusion rows: true classes.
+    Translators are judged by what they write as well: bleu, chrf, exact_match, with the run's beams.
 
     data: None for the run's own test split (validation where there is none); a registered set's name
     or else a folder or archive for all images of that. Raises DataError.
     """
-    name, split = _own(trained) if data is None else _other(store, trained, data)
+    if data is not None and trained.data.kind != "images":
+        name, split = _other_texts(store, trained, data)
+    else:
+        name, split = _own(trained) if data is None else _other(store, trained, data)
     found = evaluate(trained.model, split, trained.data, trained.task, device="cpu")
+    written = {}
+    if isinstance(trained.row.spec.task, TranslationTask):
+        task = trained.row.spec.task
+        written = scored(trained.model, split, trained.data, trained.task, most=len(split), beam=task.beam)
     return {
-        "metrics": {"loss": float(found.loss), "accuracy": float(found.accuracy)},
+        "metrics": {name: float(value) for name, value in {**found.marks, **written}.items()},
+        "report": found.report,
         "confusion": found.confusion.tolist(),
         "classes": list(trained.data.classes),
         "data": name,
         "images": int(found.n),
+        "samples": int(found.n),
         "run": trained.row.id,
         "checkpoint": trained.checkpoint.name,
         "step": trained.checkpoint.step,
     }
 
 
-def _own(trained: Trained) -> tuple[str, Split]:
+def _other_texts(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
+    """All texts of a registered set, read with the run's own tokenizer. Raises DataError."""
+    known = {row.name: row for row in catalog.list(store)}
+    if data not in known:
+        raise DataError.of(
+            data, "texts to judge on must be a registered set", "it is none", did_you_mean(data, known)
+        )
+    return data, whole(store.datasets.get(data).path, trained.data)
+
+
+def _own(trained: Trained) -> tuple[str, Any]:
     if len(trained.data.test):
         return f"{trained.data.name}, test", trained.data.test
     return f"{trained.data.name}, validation", trained.data.validation

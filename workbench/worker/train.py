@@ -17,7 +17,6 @@ import torch
 from sqlalchemy.exc import OperationalError
 
 from workbench import catalog
-from workbench.data.dataset import Dataset
 from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
@@ -30,14 +29,15 @@ from workbench.models.build import build
 from workbench.probes.watch import Watcher
 from workbench.records import Event
 from workbench.specs.errors import RunError, StoreError
+from workbench.specs.layer import show
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store, open_store
 from workbench.store.states import HOST, started_at
-from workbench.tasks.choose import task_for
 from workbench.worker.control import StoreControl
 from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
 from workbench.worker.sinks import Sinks
+from workbench.worker.trained import task_of
 from workbench.worker.vitals import Vitals
 
 LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
@@ -96,7 +96,7 @@ class Session:
         self.doing = "loading the data"
         data = self._data()
         self.doing = "building the model"
-        task = task_for(spec.task, len(data.classes), data.train.y)
+        task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
         watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
         self.doing = "reading the checkpoint"
@@ -116,7 +116,7 @@ class Session:
         self._warn(self.sinks.close(outcome or "finished"))
         return outcome or "finished"
 
-    def _data(self) -> Dataset:
+    def _data(self) -> Any:
         """The version of the data set that this run saw first; the newest when it starts."""
         version = self.row.data_version
         if version is None:
@@ -165,9 +165,10 @@ class Session:
         at = f" (step {own[0].step:,})" if own else ""
         self._event("started", f"Weights taken from checkpoint {name}{at} of run {parent}.")
 
-    def _say_where_it_starts(self, data: Dataset) -> None:
-        sizes = f"{len(data.train.y)} train, {len(data.validation.y)} validation, {len(data.test.y)} test"
-        _log(f"data {data.name}: {sizes}; {'×'.join(map(str, data.shape))}, {len(data.classes)} classes")
+    def _say_where_it_starts(self, data: Any) -> None:
+        sizes = f"{len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test"
+        classes = f", {len(data.classes)} classes" if data.classes else ""
+        _log(f"data {data.name}: {sizes}; {show(data.shape)}{classes}")
 
     # ------------------------------------------------------------ writing
 

@@ -7,30 +7,62 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from workbench import catalog
-from workbench.data.dataset import Dataset
 from workbench.engine.checkpoint import model_tensors
 from workbench.models.build import build
-from workbench.specs.errors import RunError
+from workbench.specs.base import Tokens
+from workbench.specs.errors import RunError, SpecError
+from workbench.specs.run import RunSpec
+from workbench.specs.training import TOKEN_TASKS
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import CheckpointInfo
 from workbench.tasks.choose import Task, task_for
 
 KEPT = 4  # models held in memory at a time
+SAMPLED = 20_000  # tokens that tell how many characters one has
 
 
 @dataclass(frozen=True)
 class Trained:
-    """model: on the CPU, in eval mode; data: what it was trained on, with mean, std and classes."""
+    """model: on the CPU, in eval mode; data: what it was trained on; least: tokens of the shortest text that
+    the model takes."""
 
     row: RunRow
     checkpoint: CheckpointInfo
     model: torch.nn.Module
-    data: Dataset
+    data: Any
     task: Task
+    least: int = 1
+
+
+def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
+    """The task of a run on its data. labels (n,) int64 of the training split, for the weights of classes.
+
+    Raises: SpecError where the data cannot serve the task.
+    """
+    is_text, is_whole = data.kind == "text", spec.task.kind in TOKEN_TASKS
+    if data.schema.task != spec.task.kind:
+        raise SpecError.of(
+            "task.kind", f"{data.name} is a set for {data.schema.task}", f"the task is {spec.task.kind}",
+            f"Set task.kind to {data.schema.task}.",
+        )  # fmt: skip
+    if not (is_text and is_whole):
+        return task_for(spec.task, len(data.classes), labels)
+    if spec.task.kind == "translation":
+        return task_for(spec.task, data.shape.target.vocabulary)
+    ids = [int(token) for token in data.train.ids.values[:SAMPLED]]
+    characters = len(data.tokenizer.decode(ids)) / max(1, len(ids))
+    return task_for(spec.task, data.shape.vocabulary, characters=characters)
+
+
+def least_of(spec: RunSpec, data: Any) -> int:
+    """Tokens of the shortest text that the model takes; 1 for images."""
+    return spec.model.least_length(data.shape) if isinstance(data.shape, Tokens) else 1
 
 
 class Shelf:
@@ -77,9 +109,9 @@ class Shelf:
         model = build(row.spec.model, data.shape, seed=row.spec.seed)
         model.load_state_dict(model_tensors(self.store.checkpoints.read(row.id, info.name)))
         model.eval()
-        return Trained(row, info, model, data, task_for(row.spec.task, len(data.classes)))
+        return Trained(row, info, model, data, task_of(row.spec, data), least_of(row.spec, data))
 
-    def _data_of(self, row: RunRow) -> Dataset:
+    def _data_of(self, row: RunRow) -> Any:
         spec = row.spec.data
         for kept in self._kept.values():
             if kept.row.spec.data == spec and kept.row.id == row.id:

@@ -34,10 +34,10 @@ from workbench.specs.errors import RunError, SpecError, WorkbenchError
 from workbench.specs.memory import largest_batch, predict
 from workbench.specs.run import RunSpec, from_dict
 from workbench.store import Store, open_store
-from workbench.tasks.choose import task_for
 from workbench.worker.nursery import Nursery
 from workbench.worker.process import out_of_memory_kills
 from workbench.worker.train import usable_threads
+from workbench.worker.trained import task_of
 
 KEPT = 32
 FRESH_S = 300.0  # a result is given again for so long
@@ -194,7 +194,7 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     torch.set_num_threads(spec.training.threads or usable_threads())
     if kind == "range_test":
         data = catalog.load(store, spec.data)
-        task = task_for(spec.task, len(data.classes), data.train.y)
+        task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
         found = range_test(model, data, task, spec, progress=progress)
         columns = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
@@ -204,13 +204,13 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     most = {"train": max(SOME, spec.training.batch_size), "validation": SOME, "test": 1}
     data, rows, labels = load_some(catalog.with_shipped(store, spec.data.name).path, spec.data, most)
     sizes = {name: len(getattr(rows, name)) for name in most}
-    facts = (data.shape, len(data.classes), sizes)
+    task = task_of(spec, data, labels)
+    facts = (data.shape, task.n_classes, sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
     refused = fit_problem(spec, *facts, device=device.type, free=free, limit=free)
     if refused is not None:  # ours to say, before torch or the system says it
         raise SpecError(refused)
     model = build(spec.model, data.shape, seed=spec.seed)
-    task = task_for(spec.task, len(data.classes), labels)
     measured = preflight(model, data, task, spec, progress, sizes=sizes)
     factor = measured.memory.total / max(1, predicted.total)
     largest = largest_batch(spec, *facts, device=device.type, free=free, factor=factor)

@@ -1,0 +1,146 @@
+"""The folder format of a prepared set of texts, written in one stream and read by memory map.
+
+texts.arrow: columns `text` and, of pairs, `target` (large strings); labels.npy (N,) int64, zeros where there
+are no classes; splits.npy (N,) int8 (0 train, 1 validation, 2 test; only what the source brought); schema.json
+(DataSchema); fingerprint.txt. A language model's text lies in pieces of some kilobytes that follow each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.data.limits import Limits, human
+from workbench.data.prepared import Prepared, finish_folder, read_schema, refuse_set
+from workbench.data.report import Report, class_names
+from workbench.data.splits import SPLITS, TRAIN
+from workbench.specs.data import DataSchema
+from workbench.specs.errors import DataError
+
+FILE = "texts.arrow"
+ROWS = 2_000  # of a record batch
+
+
+class TextWriter:
+    """Appends texts to a set. Labels and splits are kept until the end; texts go to the disk."""
+
+    def __init__(self, folder: Path, limits: Limits, where: str, paired: bool = False) -> None:
+        self.folder, self.limits, self.where, self.paired = folder, limits, where, paired
+        names = ("text", "target") if paired else ("text",)
+        self._schema = pa.schema([(name, pa.large_string()) for name in names])
+        self._sink = pa.OSFile(str(folder / FILE), "wb")
+        self._writer = pa.ipc.new_file(self._sink, self._schema)
+        self._waiting: list[tuple[str, ...]] = []
+        self._labels: list[int] = []
+        self._splits: list[int] = []
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+
+    @property
+    def n(self) -> int:
+        return len(self._splits)
+
+    def append(self, text: str, label: int = 0, split: int = TRAIN, target: str | None = None) -> None:
+        """One text. Raises DataError beyond the limits."""
+        row = (text,) if target is None else (text, target)
+        for part in row:
+            data = part.encode("utf-8", "surrogatepass")
+            self._hash.update(len(data).to_bytes(8, "little") + data)
+            self._bytes += len(data)
+        if self._bytes > self.limits.bytes:
+            raise DataError.of(
+                self.where, f"the texts may take {human(self.limits.bytes)}", "they take more",
+                "Take fewer, or raise WORKBENCH_LIMIT_BYTES.",
+            )  # fmt: skip
+        self._waiting.append(row)
+        self._labels.append(label)
+        self._splits.append(split)
+        if len(self._waiting) >= ROWS:
+            self._write()
+
+    def finish(self, schema: DataSchema, report: Report, classes: Sequence[str] = ()) -> Prepared:
+        """Write the rest. classes: by label; those without a text are dropped. Raises DataError."""
+        self._write()
+        self._writer.close()
+        self._sink.close()
+        labels = np.array(self._labels, np.int64)
+        splits = np.array(self._splits, np.int8)
+        if not self.n:
+            refuse_set(self.where, report, "a set needs texts", "none could be read", "Check the files.")
+        if schema.task == "classification":
+            present = np.unique(labels)
+            kept = class_names(classes[k] for k in present)
+            if len(kept) < 2:
+                refuse_set(
+                    self.where, report, "a classifier needs at least two classes",
+                    f"only `{kept[0]}` has texts", "Add texts of another class, or choose another task.",
+                )  # fmt: skip
+            if len(kept) > self.limits.classes:
+                refuse_set(
+                    self.where, report, f"a set may have {self.limits.classes:,} classes",
+                    f"the labels are {len(kept):,} different ones", "Choose another column of labels.",
+                )  # fmt: skip
+            labels = np.searchsorted(present, labels).astype(np.int64)
+            schema = schema.model_copy(update={"classes": kept})
+        schema = schema.model_copy(update={"kind": "text", "shape": ()})
+        self._hash.update(schema.task.encode())
+        fingerprint, rows = finish_folder(
+            self.folder, schema, labels, splits, self._hash, files=None, groups=None
+        )
+        return Prepared(schema, rows, report.rows(), fingerprint)
+
+    def close(self) -> None:
+        """Let go of the file; the folder is the caller's to remove."""
+        if not self._sink.closed:
+            self._sink.close()
+
+    def _write(self) -> None:
+        if self._waiting:
+            columns = [pa.array(column, pa.large_string()) for column in zip(*self._waiting, strict=True)]
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+            self._waiting = []
+
+
+class Stored:
+    """A prepared set of texts: labels (N,) int64, splits (N,) int8, and its texts by row, from the memory map."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.schema = read_schema(folder)
+        try:
+            self._map = pa.memory_map(str(folder / FILE), "r")
+            table = pa.ipc.open_file(self._map).read_all()  # no copy: its columns lie in the map
+            self.labels = np.load(folder / "labels.npy", allow_pickle=False)
+            self.splits = np.load(folder / "splits.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError, pa.ArrowException) as error:
+            raise _broken(folder, str(error).splitlines()[0]) from None
+        if not table.num_rows == len(self.labels) == len(self.splits):
+            raise _broken(folder, f"{table.num_rows} texts, {len(self.labels)} labels")
+        self._columns = {name: table.column(name) for name in table.column_names}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def text(self, row: int, column: str = "text") -> str:
+        """One text as it was read."""
+        return str(self._columns[column][int(row)].as_py())
+
+    def texts(self, rows: np.ndarray, column: str = "text") -> list[str]:
+        """Several, in the order asked for."""
+        return [str(value) for value in self._columns[column].take(pa.array(rows)).to_pylist()]
+
+
+def splits_of(rows: Mapping[str, int]) -> str:
+    """`80 train, 20 test`, for the report."""
+    return ", ".join(f"{rows[name]:,} {name}" for name in SPLITS if name in rows)
+
+
+def _broken(folder: Path, fact: str) -> DataError:
+    return DataError.of(
+        str(folder), f"a prepared set needs {FILE}, labels.npy, splits.npy and schema.json that fit", fact,
+        "Add the data set again.",
+    )  # fmt: skip
