@@ -116,7 +116,7 @@ def show(store: Store, name: str) -> dict[str, Any]:
     }
 
 
-def load(store: Store, spec: DataSpec, version: int | None = None) -> data.Dataset:
+def load(store: Store, spec: DataSpec, version: int | None = None) -> Any:
     """The arrays a run trains on, cut and shaped as `spec` says. version: of the set; None is the newest.
 
     Raises DataError.
@@ -130,9 +130,12 @@ def schema(store: Store, name: str, version: int | None = None) -> DataSchema:
 
 
 def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[Shape, int]:
-    """(C, H, W) that a model sees under `spec`, and the number of classes. Raises DataError."""
-    found = schema(store, spec.name, version)
-    return found.shape_for(spec), len(found.classes)
+    """What a model sees under `spec`, (C, H, W) or the tokens of a text or a pair, and how many scores it
+    gives: classes, or of language models and translators entries of the vocabulary. Raises DataError."""
+    row = with_shipped(store, spec.name, version)
+    if row.schema.kind == "text":
+        return data.text_shape(row.path, spec)
+    return row.schema.shape_for(spec), len(row.schema.classes)
 
 
 def rename(store: Store, old: str, new: str) -> DatasetRow:

@@ -5,6 +5,8 @@ from workbench.data.limits import ImportCancelled, Limits
 from workbench.data.prepare import prepare
 from workbench.data.prepared import Prepared
 from workbench.data.shipped import SHIPPED, prepare_shipped
+from workbench.data.text.dataset import TextData, Texts
+from workbench.data.text.dataset import shape as text_shape
 
 __all__ = [
     "SHIPPED",
@@ -13,7 +15,10 @@ __all__ = [
     "Limits",
     "Prepared",
     "Split",
+    "TextData",
+    "Texts",
     "load",
     "prepare",
     "prepare_shipped",
+    "text_shape",
 ]

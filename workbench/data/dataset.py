@@ -13,11 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
+from workbench.data.cutting import SplitRows, split_rows
 from workbench.data.pictures import to_array
 from workbench.data.prepared import (
     Arrays,
@@ -27,12 +28,12 @@ from workbench.data.prepared import (
     read_groups,
     read_schema,
 )
-from workbench.data.splits import TEST, TRAIN, VALIDATION, draw, draw_groups, folds_of
+from workbench.data.text import dataset as texts
+from workbench.data.text.dataset import TextData, TextRows
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import DataError
 
-_TEST_STREAM, _VALIDATION_STREAM, _LIMIT_STREAM, _FOLD_STREAM = 0, 1, 2, 3  # independent draws from one seed
 _CACHE_FROM = 16 << 20  # bytes of training images above which mean and std are kept beside the set
 _PIECE = 4 << 20  # bytes worked on at once
 
@@ -75,17 +76,18 @@ class Dataset:
     kind: Literal["images"] = "images"
 
 
-@dataclass(frozen=True)
-class SplitRows:
-    """Row numbers per split, ascending, pairwise disjoint; each (n,) int64."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+def load(folder: Path, spec: DataSpec) -> Dataset | TextData:
+    """The set in `folder`, of images or of texts, cut and shaped as `spec` says. Raises DataError."""
+    return texts.load(folder, spec) if is_text(folder) else load_images(folder, spec)
 
 
-def load(folder: Path, spec: DataSpec) -> Dataset:
-    """The set in `folder`, cut and shaped as `spec` says. The same spec gives the same arrays.
+def is_text(folder: Path) -> bool:
+    """Whether a prepared set is one of texts."""
+    return read_schema(folder).kind == "text"
+
+
+def load_images(folder: Path, spec: DataSpec) -> Dataset:
+    """The set of images in `folder`, cut and shaped as `spec` says. The same spec gives the same arrays.
 
     Check: no row is in two splits; a split the set brings is taken as it is.
     Raises DataError for a broken folder, or a set too small to be split.
@@ -124,14 +126,17 @@ def load(folder: Path, spec: DataSpec) -> Dataset:
     )
 
 
-def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[Dataset, SplitRows, np.ndarray]:
+def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[Any, Any, np.ndarray | None]:
     """The set as `load` gives it, with at most so many images of each split, evenly drawn; the rows of the
     whole splits; and the labels of the whole training split. mean and std are those of the images drawn.
 
-    Raises DataError.
+    Texts come whole: they lie in a memory map. Raises DataError.
     """
+    if is_text(folder):
+        found_texts = texts.load(folder, spec)
+        return found_texts, texts.rows_of(folder, spec), found_texts.train.y
     arrays, schema = open_arrays(folder), read_schema(folder)
-    rows = rows_of(folder, spec)
+    rows = split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
     shape = schema.shape_for(spec)
     splits = {}
     for name, n in most.items():
@@ -147,50 +152,12 @@ def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[Da
     return found, rows, arrays.labels[rows.train]
 
 
-def rows_of(folder: Path, spec: DataSpec) -> SplitRows:
+def rows_of(folder: Path, spec: DataSpec) -> SplitRows | TextRows:
     """The rows of each split as `load` would cut the set; reads no pixels. Raises DataError."""
+    if is_text(folder):
+        return texts.rows_of(folder, spec)
     arrays = open_arrays(folder)
     return split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
-
-
-def split_rows(
-    labels: np.ndarray, splits: np.ndarray, spec: DataSpec, groups: np.ndarray | None = None
-) -> SplitRows:
-    """Rows of train, validation and test: the set's own where it brings them, else drawn.
-
-    Shapes: labels (N,) int64, splits (N,) int8, groups (N,) int64. Test is drawn before validation, so that
-    neither `validation`, `fold` nor `limit` moves a test row. With a fold, the images of training and
-    validation are cut anew into `folds` parts, and that part is validated on.
-    Check: groups, where given, are never on both sides of a cut that is drawn here.
-    Raises DataError where a split that is needed would be empty.
-    """
-    rows = np.arange(len(labels))
-    train, validation, test = (rows[splits == code] for code in (TRAIN, VALIDATION, TEST))
-    if not len(test) and spec.test > 0:
-        train, test = _hold_out(labels, train, spec.test, spec.split_seed, _TEST_STREAM, groups)
-    if spec.fold is not None:
-        pool = np.sort(np.concatenate([train, validation]))
-        own = None if groups is None else groups[pool]
-        part = folds_of(labels[pool], pool, spec.folds, seed=spec.split_seed, stream=_FOLD_STREAM, groups=own)
-        train, validation = pool[part != spec.fold - 1], pool[part == spec.fold - 1]
-    elif not len(validation):
-        train, validation = _hold_out(
-            labels, train, spec.validation, spec.split_seed, _VALIDATION_STREAM, groups
-        )
-    for name, part in (("training", train), ("validation", validation)):
-        if not len(part):
-            raise DataError.of(
-                spec.name,
-                f"a set must leave images for {name}",
-                f"none are left of {len(labels)}",
-                "Add images, two or more of each class."
-                if groups is None
-                else "Add images of other groups, or cut without groups.",
-            )
-    if spec.limit is not None and spec.limit < len(train):
-        chosen = draw(labels[train], train, spec.limit, seed=spec.split_seed, stream=_LIMIT_STREAM, leave=0)
-        train = train[chosen]
-    return SplitRows(train, validation, test)
 
 
 def groups_of(folder: Path, spec: DataSpec) -> np.ndarray | None:
@@ -259,17 +226,6 @@ def mean_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     std[std < 1e-6] = 255.0  # a constant channel stays as it is
     return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
-
-
-def _hold_out(
-    labels: np.ndarray, rows: np.ndarray, share: float, seed: int, stream: int, groups: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    n = max(1, round(share * len(rows)))
-    if groups is not None:
-        held = draw_groups(labels[rows], groups[rows], n, seed=seed, stream=stream)
-        return rows[~held], rows[held]
-    held = draw(labels[rows], rows, n, seed=seed, stream=stream)
-    return rows[~held], rows[held]
 
 
 def taken(arrays: Arrays, rows: np.ndarray, shape: Shape) -> Split:

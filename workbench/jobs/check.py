@@ -27,6 +27,7 @@ from workbench.specs.model import Row
 from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
+from workbench.specs.training import TOKEN_TASKS
 from workbench.store import Store
 
 NO_IMAGES: Mapping[str, int] = {"train": 0, "validation": 0, "test": 0}
@@ -74,7 +75,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
         problems = tuple(p.model_copy(update={"where": f"data ({p.where})"}) for p in error.problems)
         return CheckReport(False, 0, (), problems + tuple(_device_problems(spec)), 0)
     rows = spec.model.rows(shape)
-    found = spec.model.problems(shape, n_classes)
+    found = spec.model.problems(shape, n_classes, per_token=spec.task.kind in TOKEN_TASKS)
     sizes = split_sizes(store, spec, version)
     memory = memory_bytes(spec, shape, n_classes, sizes)
     found += _device_problems(spec)

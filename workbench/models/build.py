@@ -50,9 +50,9 @@ def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Module:
     """The network for inputs of `shape`, on the CPU, with torch's own initial weights.
 
     Shapes: input (B, *shape) -> scores (B, K). Of tokens the input is (B, L) int64, padded with 0, for any
-    L, and of a pair of texts (B, 2, L), to scores (B, L, K); see `models.sequence`. Child i is layer i of the spec, named str(i); inside
-    groups a layer's name is its path: "3.layers.1", "3.shortcut.0", "3.branches.0.1", and "4.<turn>.1" in
-    a repeat. Two stacks are children named encoder and decoder.
+    L, and of a pair of texts (B, 2, L), to scores (B, L, K); see `models.sequence`. Child i is layer i of the
+    spec, named str(i); inside groups a layer's name is its path: "3.layers.1", "3.shortcut.0",
+    "3.branches.0.1", and "4.<turn>.1" in a repeat. Two stacks are children named encoder and decoder.
     Check: its parameters number `model.n_params(shape)`; the same seed gives the same weights, and
     torch's random state is left as it was when a seed is given.
     Raises: SpecError at the first layer that cannot work.

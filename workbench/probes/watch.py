@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from workbench.probes.budget import Budget
+from workbench.probes.chosen import one_per_class
 from workbench.probes.convolutions import feature_maps, filters, watched
 from workbench.records import Data, Panel, Record
 from workbench.specs.model import ModelSpec
@@ -78,12 +79,3 @@ class Watcher:
         if self._asked_s is not None:  # the first look warms caches up and says little about the next
             self._budget.looked(self._asked_s, perf_counter() - began)
         return found
-
-
-def one_per_class(y: np.ndarray, n: int) -> np.ndarray:
-    """Rows (m,) int64 of the first n classes' first samples, then second ones, ...; m = min(n, N)."""
-    order = np.argsort(y, kind="stable")
-    ranked = y[order]
-    starts = np.searchsorted(ranked, ranked, side="left")  # where each one's class begins
-    turn = np.arange(len(y)) - starts  # how many of its class came before
-    return order[np.lexsort((ranked, turn))[:n]]

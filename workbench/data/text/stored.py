@@ -1,8 +1,8 @@
 """The folder format of a prepared set of texts, written in one stream and read by memory map.
 
 texts.arrow: columns `text` and, of pairs, `target` (large strings); labels.npy (N,) int64, zeros where there
-are no classes; splits.npy (N,) int8 (0 train, 1 validation, 2 test; only what the source brought); schema.json
-(DataSchema); fingerprint.txt. A language model's text lies in pieces of some kilobytes that follow each other.
+are no classes; splits.npy (N,) int8 (0 train, 1 validation, 2 test; only what the source brought);
+schema.json (DataSchema); fingerprint.txt. A language model's text lies in pieces of some kilobytes, in order.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.data.limits import Limits, human
 from workbench.data.prepared import Prepared, finish_folder, read_schema, refuse_set
@@ -106,7 +107,7 @@ class TextWriter:
 
 
 class Stored:
-    """A prepared set of texts: labels (N,) int64, splits (N,) int8, and its texts by row, from the memory map."""
+    """A prepared set of texts: labels (N,) int64, splits (N,) int8, and its texts by row, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -124,6 +125,11 @@ class Stored:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Characters of each text, (N,) int64."""
+        return np.asarray(pc.utf8_length(self._columns["text"]).to_numpy(), np.int64)
 
     def text(self, row: int, column: str = "text") -> str:
         """One text as it was read."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
@@ -78,8 +79,7 @@ class Tokenizer:
     def _readable(self, i: int, token: str) -> str:
         if token in (PAD, UNKNOWN, BEGIN, END):
             return token
-        text = str(self._backend.decode([i], skip_special_tokens=False)) or token
-        return text
+        return str(self._backend.decode([i], skip_special_tokens=False)) or token
 
 
 def trained(texts: Iterable[str], spec: TextSpec, special: Sequence[str]) -> Tokenizer:
@@ -87,10 +87,11 @@ def trained(texts: Iterable[str], spec: TextSpec, special: Sequence[str]) -> Tok
 
     Check: texts that were not seen cannot change it; the same texts give the same tokenizer.
     """
-    common = {"vocab_size": spec.vocabulary, "min_frequency": spec.min_frequency, "show_progress": False}
+    common: dict[str, Any] = {"vocab_size": spec.vocabulary, "min_frequency": spec.min_frequency}
+    common["show_progress"] = False
     if spec.tokenizer == "character":
         backend = Backend(models.WordLevel(unk_token=UNKNOWN))
-        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?s)."), "isolated")
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         backend.decoder = decoders.Fuse()
         trainer = trainers.WordLevelTrainer(special_tokens=list(special), **common)
     elif spec.tokenizer == "word":
@@ -103,8 +104,8 @@ def trained(texts: Iterable[str], spec: TextSpec, special: Sequence[str]) -> Tok
         backend = Backend(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(special_tokens=list(special), initial_alphabet=sorted(alphabet), **common)
+        common["initial_alphabet"] = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(special_tokens=list(special), **common)
     else:
         backend = Backend(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100))
         backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -120,7 +121,7 @@ WORD = r"\w+(?:['’]\w+)*|[^\w\s]"  # a word with its apostrophes, or one other
 
 
 def pieces(text: str, size: int = CHARACTERS) -> Iterator[str]:
-    """A long text in pieces that end at a line's or a word's end where they can; together they are the text."""
+    """A long text in pieces that end where a line or a word does; together they are the text."""
     at = 0
     while at < len(text):
         stop = min(len(text), at + size)
