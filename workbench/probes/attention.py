@@ -1,146 +1,168 @@
-"""What attention looks at, and what recurrent layers carry along: pictures of probe texts.
+"""Where a model of sequences looks, and what it carries from step to step: attention maps and states.
 
-Notation: P probe texts, H heads, Lq steps that look, Lk steps that are looked at.
+Every module that attends gives its weights itself (`attention_weights` takes what its forward takes); they
+are taken in one forward pass, so that what is shown is what the model did with these very inputs.
+Notation: P probe texts, H heads, L steps (Lq that look, Lk looked at), D features.
 """
 
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from workbench.probes.hooks import looking
-from workbench.probes.tiles import scaled
+from workbench.probes.hooks import asked_for_more, before, looking, outputs_of
+from workbench.probes.tiles import scaled, shrunk
 from workbench.records import Tiles
 
-MOST_LAYERS = 24  # of a deep network, from the input on
-MOST_FEATURES = 64  # rows of a picture of states
+MOST_LAYERS = 24  # of a deep network, from the input on: each costs a snapshot at every look
+MOST_HEADS = 32  # of one layer
+MOST_TILES = 384  # of one layer, all texts together
+MOST_FEATURES = 256  # of a state
+LARGEST_SIDE = 64  # steps of a map
 
 
-def attention_layers(model: nn.Module) -> dict[str, Any]:
-    """The model's layers that attend, by name, in order; of one inside another only the outer one."""
-    found: dict[str, Any] = {}
-    for name, module in model.named_modules():
-        inner = any(name.startswith(f"{outer}.") for outer in found)
-        weighs = hasattr(module, "attention_weights") and getattr(module, "mode", "attention") == "attention"
-        if weighs and not inner:
-            found[name] = module
-    return dict(list(found.items())[:MOST_LAYERS])
+class Seen(NamedTuple):
+    """attention: layer -> (P, H, Lq, Lk), rows summing to 1; states: layer -> (P, L, D). In forward order."""
 
-
-def recurrent_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The model's recurrent layers by name, in order."""
-    found = {
-        name.removesuffix(".rnn"): module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.RNNBase)
-    }
-    return dict(list(found.items())[:MOST_LAYERS])
+    attention: dict[str, Tensor]
+    states: dict[str, Tensor]
 
 
 def attention_of(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Weights (P, H, Lq, Lk) of every layer that attends, by name, for x as the engine feeds it; layers that
-    attend in two ways give two: "decoder.1.self" and "decoder.1.cross".
+    """The weights (P, H, Lq, Lk) of every layer that attends, for inputs x as the model is trained on them.
 
-    Check: each row sums to 1; the model's mode, gradients, hooks and torch's random state are as before.
+    Layers are named as their modules are: "3", "3.0.1", "encoder.2"; of those that attend twice
+    "decoder.1.self" and "decoder.1.cross"; of a pretrained network by their number, "0" to "11".
+    Check: equal to the weights computed by hand, and to Hugging Face's `output_attentions`; the model's
+    mode, gradients, hooks and torch's random state are as before.
     """
-    if hasattr(model, "output_attentions"):  # a pretrained model tells them itself
-        with looking(model):
-            return dict(model.output_attentions(x))
-    layers = attention_layers(model)
-    found: dict[str, Tensor] = {}
-    with looking(model):
-        with _inputs_of(layers) as seen:
-            model(x)
-        for name, module in layers.items():
-            weights = module.attention_weights(*seen[name])
-            if isinstance(weights, Tensor):
-                found[name] = weights
-            elif len(weights) == 1:
-                found[name] = next(iter(weights.values()))
-            else:
-                found |= {f"{name}.{kind}": part for kind, part in weights.items()}
+    return seen_in(model, x, states=False).attention
+
+
+def seen_in(model: nn.Module, x: Tensor, *, attention: bool = True, states: bool = True) -> Seen:
+    """Attention and states of one forward pass in eval mode, without gradients."""
+    with ExitStack() as stack:
+        stack.enter_context(looking(model))
+        weights = stack.enter_context(_attention_in(model)) if attention else {}
+        carried = stack.enter_context(outputs_of(model, recurrent(model) if states else []))
+        model(x)
+        return Seen(dict(weights), {str(name): output for name, output in carried.items()})
+
+
+def attending(model: nn.Module) -> list[str]:
+    """Names of the modules that attend, the outermost of each: a layer, not the attention in it."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        if not hasattr(module, "attention_weights") or getattr(module, "mode", "attention") != "attention":
+            continue  # pooling attends in one of its modes only
+        if not any(name.startswith(f"{outer}.") for outer in found):
+            found.append(name)
     return found
 
 
-def attention_tiles(
-    model: nn.Module, x: Tensor, *, step: int = 0, epoch: float = 0.0, time: float | None = None
-) -> list[Tiles]:
-    """A stack of tiles per layer, (P * H, Lq, Lk): text by text, in groups of its heads; 0 is black and each
-    tile's largest weight is white."""
-    return [_tiles(name, weights, step, epoch, time) for name, weights in attention_of(model, x).items()]
-
-
-def state_tiles(
-    model: nn.Module, x: Tensor, *, step: int = 0, epoch: float = 0.0, time: float | None = None
-) -> list[Tiles]:
-    """What each recurrent layer gives at every step: a tile (features, L) per probe text, 0 in the middle."""
-    layers = {name: dict(model.named_modules())[name] for name in recurrent_layers(model)}
-    outputs: dict[str, Tensor] = {}
-    handles = [module.register_forward_hook(_keeper(outputs, name)) for name, module in layers.items()]
-    try:
-        with looking(model):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    found = []
-    for name, out in outputs.items():
-        if out.ndim != 3:
-            continue
-        shown = min(out.shape[2], MOST_FEATURES)
-        picture = scaled(out[:, :, :shown].transpose(1, 2), signed=True)
-        title = f"States of layer {name}"
-        if shown < out.shape[2]:
-            title += f" (the first {shown} of {out.shape[2]:,} features)"
-        found.append(
-            Tiles(
-                f"states/{name}", step, epoch, clock.time() if time is None else time, picture.pixels,
-                picture.lows, picture.highs, label="text", title=title, group=1, signed=True,
-            )
-        )  # fmt: skip
-    return found
-
-
-def _tiles(name: str, weights: Tensor, step: int, epoch: float, time: float | None) -> Tiles:
-    heads = weights.shape[1]
-    flat = weights.flatten(0, 1).float()
-    most = flat.amax(dim=(1, 2)).clamp(min=1e-9)
-    pixels = (flat / most[:, None, None] * 255).round().to(torch.uint8).cpu().numpy()
-    highs = most.cpu().numpy()
-    return Tiles(
-        f"attention/{name}", step, epoch, clock.time() if time is None else time, pixels, 0 * highs, highs,
-        label="head", title=f"Attention of layer {name}", group=heads,
-    )  # fmt: skip
+def recurrent(model: nn.Module) -> list[str]:
+    """Names of the layers that carry a state: those that hold one of torch's recurrent modules."""
+    inner = [name for name, module in model.named_modules() if isinstance(module, nn.RNNBase)]
+    return [name.rpartition(".")[0] for name in inner if "." in name][:MOST_LAYERS]
 
 
 @contextmanager
-def _inputs_of(layers: dict[str, Any]) -> Iterator[dict[str, Sequence[Any]]]:
-    """A dict that a forward pass inside fills with what each layer was given; hooks are gone at the end."""
-    seen: dict[str, Sequence[Any]] = {}
+def _attention_in(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """A dict that forward passes inside fill."""
+    seen: dict[str, Tensor] = {}
 
-    def noting(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def note(module: nn.Module, given: tuple[Any, ...]) -> None:
-            # A context changes on its way along the stack: it is kept as it was here.
-            seen[name] = [part if isinstance(part, Tensor) else copy(part) for part in given]
+    def take(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if len(seen) >= MOST_LAYERS:
+            return
+        weights: Any = module.attention_weights(*args, **kwargs)
+        if isinstance(weights, Tensor):
+            weights = {"self": weights}
+        single = set(weights) == {"self"}
+        seen.update({name if single else f"{name}.{kind}": part for kind, part in weights.items()})
 
-        return note
+    def took(output: Any) -> None:
+        maps = getattr(output, "attentions", None) or ()
+        seen.update({str(i): part for i, part in enumerate(maps[:MOST_LAYERS])})
 
-    handles = [module.register_forward_pre_hook(noting(name)) for name, module in layers.items()]
-    try:
+    with before(model, attending(model), take), asked_for_more(pretrained(model), took):
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _keeper(seen: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
-    def keep(module: nn.Module, given: object, output: Tensor) -> None:
-        seen[name] = output
+def pretrained(model: nn.Module) -> list[nn.Module]:
+    """Networks of Hugging Face in the model: they give their weights with their output when asked."""
+    return [module for module in model.modules() if hasattr(type(module), "set_attn_implementation")]
 
-    return keep
+
+# ---------------------------------------------------------------- as tiles
+
+
+def attention_tiles(
+    layer: str,
+    weights: Tensor,
+    rows: Sequence[int] | None = None,
+    columns: Sequence[int] | None = None,
+    *,
+    step: int = 0,
+    epoch: float = 0.0,
+    time: float | None = None,
+) -> Tiles:
+    """weights (P, H, Lq, Lk) -> a tile per head, text by text; 0 is no attention, 255 each tile's highest.
+
+    rows, columns: how many steps of each text look and are looked at; what lies beyond is padding and is
+    zero. At most 32 heads, fewer where 384 tiles in all would be passed; sides above 64 are averaged down.
+    The title says so.
+    """
+    n_texts, n_heads = weights.shape[:2]
+    shown = min(n_heads, MOST_HEADS, max(1, MOST_TILES // n_texts))
+    maps = weights[:, :shown].float()
+    maps = _only(maps, rows, 2)
+    maps = _only(maps, columns, 3)
+    flat = maps.reshape(-1, *maps.shape[2:])
+    small = shrunk(flat, LARGEST_SIDE)
+    title = f"Attention of layer {layer}"
+    if shown < n_heads:
+        title += f" (the first {shown} of {n_heads} heads)"
+    if small.shape != flat.shape:
+        title += f" (averaged down from {flat.shape[1]}×{flat.shape[2]})"
+    found = scaled(small, from_zero=True)
+    when = clock.time() if time is None else time
+    return Tiles(f"attention/{layer}", step, epoch, when, *found, label="head", title=title, group=shown)
+
+
+def state_tiles(
+    layer: str,
+    states: Tensor,
+    steps: Sequence[int] | None = None,
+    *,
+    step: int = 0,
+    epoch: float = 0.0,
+    time: float | None = None,
+) -> Tiles:
+    """states (P, L, D) -> a tile (D, L) per text, zero in the middle of its range: a row per feature, a
+    column per step. steps: of each text; what lies beyond is padding and is zero. At most 256 features."""
+    maps = _only(states.float().unsqueeze(1), steps, 2).squeeze(1).transpose(1, 2)  # (P, D, L)
+    shown = min(maps.shape[1], MOST_FEATURES)
+    title = f"States of layer {layer}"
+    if shown < maps.shape[1]:
+        title += f" (the first {shown} of {maps.shape[1]:,} features)"
+    found = scaled(maps[:, :shown], signed=True)
+    when = clock.time() if time is None else time
+    return Tiles(
+        f"states/{layer}", step, epoch, when, *found, label="text", title=title, group=1, signed=True
+    )
+
+
+def _only(maps: Tensor, lengths: Sequence[int] | None, axis: int) -> Tensor:
+    """Zero beyond each text's length along `axis`; as it is where that axis is shorter than the texts."""
+    if lengths is None or max(lengths) > maps.shape[axis]:
+        return maps
+    places = torch.arange(maps.shape[axis], device=maps.device)
+    there = places < torch.tensor(list(lengths), device=maps.device).unsqueeze(1)  # (P, L)
+    shape = [len(maps), 1, 1, 1]
+    shape[axis] = maps.shape[axis]
+    return maps * there.view(shape)

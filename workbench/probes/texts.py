@@ -1,115 +1,105 @@
-"""The probe texts of a run on texts, and what is looked at in them."""
+"""The texts whose inside is followed: chosen once, tokenized as the model is trained on them, and cut short
+enough to be read on the axes of a picture.
+
+Notation: P texts, L tokens of the longest one; ids are padded with 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.probes.attention import attention_layers, attention_tiles, recurrent_layers, state_tiles
-from workbench.probes.budget import Budget
-from workbench.probes.chosen import one_per_class
-from workbench.records import Panel, Record
-from workbench.specs.training import WatchSpec
+from workbench.specs.base import Pair
+from workbench.specs.model import ModelSpec
 
-DRAWN = 48  # tokens of a text that are shown
-PAD, BOS, EOS = 0, 2, 3
-BEGIN, END = "⏵", "⏎"  # how begin and end of a text are shown
+DRAWN = 48  # tokens of a text in a picture
+SHOWN = 400  # characters of a text that is told beside its tokens
+BOS, EOS = 2, 3
+BEGIN_SIGN, END_SIGN = "⏵", "⏎"  # what people see of them
 
 
-class TextWatcher:
-    """Attention of every head, and states of recurrent layers, on the same few texts, within a budget.
+class ProbeTexts(NamedTuple):
+    """inputs (P, L) int64, or (P, 2, L) for translators; items: {"tokens", "target_tokens", "label", "text"};
+    lengths and target_lengths: tokens of each text."""
 
-    Topics: "attention/<layer>", "states/<layer>", and once the panel "probe" with the tokens themselves.
-    """
+    inputs: Tensor
+    items: list[dict[str, Any]]
+    lengths: list[int]
+    target_lengths: list[int] | None = None
 
-    def __init__(self, watch: WatchSpec, inputs: Tensor, items: Sequence[dict[str, Any]]) -> None:
-        """inputs: as the engine feeds them, (P, L) or (P, 2, L); items: of the panel."""
-        self._watch = watch
-        self._inputs = inputs
-        self._items: list[dict[str, Any]] | None = list(items)
-        self._budget = Budget(watch.budget, watch.interval)
-        self._asked_s: float | None = None
-        self._blind = not watch.attention
-
-    @classmethod
-    def over(cls, watch: WatchSpec, data: Any, least: int = 1) -> TextWatcher:
-        """On the first validation text of each class, or the first ones; language models on the beginning of
-        the validation text, window after window. least: tokens of the shortest text the model takes."""
-        split = data.validation if len(data.validation) else data.train
-        if data.schema.task == "language_model":
-            width = min(DRAWN, data.shape[0], max(1, len(split.ids.values)))
-            n = max(1, min(watch.probe_images, len(split.ids.values) // width))
-            texts = [split.ids.values[i * width : (i + 1) * width] for i in range(n)]
-            items = [
-                {"tokens": data.tokenizer.tokens(ids), "target_tokens": None, "label": ""} for ids in texts
-            ]
-            return cls(watch, _padded(texts, least), items)
-        rows = _rows(split, data, watch.probe_images)
-        texts = [split.ids.row(row)[:DRAWN] for row in rows]
-        if data.schema.task == "translation":
-            return cls(watch, *_pairs(split, data, rows, texts))
-        items = [
-            {"tokens": data.tokenizer.tokens(ids), "target_tokens": None,
-             "label": data.classes[int(split.y[row])]}
-            for row, ids in zip(rows, texts, strict=True)
-        ]  # fmt: skip
-        return cls(watch, _padded(texts, least), items)
-
-    def due(self, active_s: float, spent_s: float) -> bool:
-        """Whether the budget allows a look now, and there is something to look at."""
-        if self._blind or not self._budget.due(active_s, spent_s):
-            return False
-        self._asked_s = active_s
-        return True
-
-    def look(self, model: nn.Module, step: int, epoch: float, time: float) -> list[Record]:
-        """One snapshot. Leaves the model and torch's random state as they were."""
-        began = perf_counter()
-        found: list[Record] = []
-        if self._items is not None:
-            found.append(Panel("probe", step, epoch, time, {"kind": "text", "items": self._items}))
-            self._items = None
-            inside = attention_layers(model) or recurrent_layers(model) or hasattr(model, "output_attentions")
-            self._blind = self._blind or not inside
-        if not self._blind:
-            self._inputs = self._inputs.to(next(model.parameters()).device)
-            with torch.random.fork_rng(devices=[]):
-                found += attention_tiles(model, self._inputs, step=step, epoch=epoch, time=time)
-                if self._inputs.ndim == 2:
-                    found += state_tiles(model, self._inputs, step=step, epoch=epoch, time=time)
-        if self._asked_s is not None:  # the first look warms caches up and says little about the next
-            self._budget.looked(self._asked_s, perf_counter() - began)
-        return found
+    @property
+    def width(self) -> int:
+        return int(self.inputs.shape[-1])
 
 
-def _rows(split: Any, data: Any, n: int) -> list[int]:
-    n = min(n, len(split))
-    if data.schema.task == "classification":
-        return [int(row) for row in one_per_class(np.asarray(split.y), n)]
-    return list(range(n))
-
-
-def _pairs(
-    split: Any, data: Any, rows: Sequence[int], texts: Sequence[np.ndarray]
-) -> tuple[Tensor, list[dict[str, Any]]]:
-    """(P, 2, L): sources with their end, targets behind their beginning; and the panel's items."""
-    targets = [split.target.row(row)[: DRAWN - 1] for row in rows]
-    sources = [[*ids[: DRAWN - 1], EOS] for ids in texts]
-    written = [[BOS, *ids] for ids in targets]
-    width = max(len(ids) for ids in (*sources, *written))
+def probe_texts(data: Any, model: ModelSpec, n: int) -> ProbeTexts:
+    """At most n texts of the validation split: one per class, then second ones; of other tasks the first."""
+    split = data.validation if len(data.validation) else data.train
+    if isinstance(data.shape, Pair):
+        return _pairs(data, split, n)
+    if not data.classes:
+        return _windows(data, split, n)
+    rows = one_per_class(np.asarray(split.y), n)
+    texts = [_row(split.ids, row, DRAWN) for row in rows]
     items = [
-        {"tokens": [*data.tokenizer.tokens(ids[: DRAWN - 1]), END],
-         "target_tokens": [BEGIN, *data.target_tokenizer.tokens(target)], "label": ""}
-        for ids, target in zip(texts, targets, strict=True)
+        {"tokens": data.tokenizer.tokens(ids), "target_tokens": None,
+         "label": data.classes[int(split.y[row])], "text": split.text(int(row))[:SHOWN]}
+        for ids, row in zip(texts, rows, strict=True)
     ]  # fmt: skip
-    return torch.stack([_padded(sources, width), _padded(written, width)], dim=1), items
+    return ProbeTexts(_padded(texts, model.least_length(data.shape)), items, [len(ids) for ids in texts])
 
 
-def _padded(texts: Sequence[Any], least: int) -> Tensor:
-    width = max(least, 2, *(len(ids) for ids in texts))
-    return torch.tensor([[*map(int, ids), *[PAD] * (width - len(ids))] for ids in texts])
+def _windows(data: Any, split: Any, n: int) -> ProbeTexts:
+    """The first stretches of the text, as long as the context or the picture allows."""
+    values, size = split.ids.values, min(DRAWN, data.shape.length)
+    texts = [[int(i) for i in values[k * size : (k + 1) * size]] for k in range(n)]
+    texts = [ids for ids in texts if ids] or [[1]]
+    items = [
+        {"tokens": data.tokenizer.tokens(ids), "target_tokens": None, "label": "",
+         "text": str(data.tokenizer.decode(ids))[:SHOWN]}
+        for ids in texts
+    ]  # fmt: skip
+    return ProbeTexts(_padded(texts, 1), items, [len(ids) for ids in texts])
+
+
+def _pairs(data: Any, split: Any, n: int) -> ProbeTexts:
+    """Sources with their end, and what their translations begin with: as a translator is taught."""
+    shape: Pair = data.shape
+    most, most_too = (min(DRAWN, part.length) - 1 for part in (shape.source, shape.target))
+    rows = range(min(n, len(split)))
+    sources = [_row(split.ids, row, most) for row in rows]
+    targets = [_row(split.target, row, most_too) for row in rows]
+    items = [
+        {"tokens": [*data.tokenizer.tokens(source), END_SIGN],
+         "target_tokens": [BEGIN_SIGN, *data.target_tokenizer.tokens(target)], "label": "",
+         "text": split.text(row)[:SHOWN], "target_text": split.target_text(row)[:SHOWN]}
+        for row, source, target in zip(rows, sources, targets, strict=True)
+    ]  # fmt: skip
+    read, written = [[*ids, EOS] for ids in sources], [[BOS, *ids] for ids in targets]
+    width = max(len(ids) for ids in (*read, *written))
+    inputs = torch.stack([_padded(read, width), _padded(written, width)], dim=1)
+    return ProbeTexts(inputs, items, [len(ids) for ids in read], [len(ids) for ids in written])
+
+
+def one_per_class(y: np.ndarray, n: int) -> np.ndarray:
+    """Rows (m,) int64 of the first n classes' first samples, then second ones, ...; m = min(n, N)."""
+    order = np.argsort(y, kind="stable")
+    ranked = y[order]
+    starts = np.searchsorted(ranked, ranked, side="left")  # where each one's class begins
+    turn = np.arange(len(y)) - starts  # how many of its class came before
+    return order[np.lexsort((ranked, turn))[:n]]
+
+
+def _row(ragged: Any, row: int, most: int) -> list[int]:
+    start, stop = int(ragged.offsets[row]), int(ragged.offsets[row + 1])
+    return [int(token) for token in ragged.values[start : min(stop, start + most)]]
+
+
+def _padded(texts: Sequence[Sequence[int]], least: int) -> Tensor:
+    """(P, L) int64, L the longest of them and at least `least`."""
+    width = max([least, *map(len, texts)])
+    return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in texts])

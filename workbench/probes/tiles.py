@@ -21,10 +21,11 @@ class Scaled(NamedTuple):
     highs: np.ndarray
 
 
-def scaled(values: Tensor, signed: bool = False) -> Scaled:
+def scaled(values: Tensor, signed: bool = False, from_zero: bool = False) -> Scaled:
     """values (n, h, w) or (n, h, w, 3) -> uint8, per tile; one fetch from the device.
 
-    signed: zero is put in the middle of the range, so low = -high.
+    signed: zero is put in the middle of the range, so low = -high. from_zero: of values that are never
+    negative, low is zero.
     Check: low + pixel / 255 * (high - low) is within half a level of the value; a flat tile is 0 (or
     the middle, if signed) everywhere. What is not finite counts as zero.
     """
@@ -35,6 +36,7 @@ def scaled(values: Tensor, signed: bool = False) -> Scaled:
         lows = -highs
     else:
         lows, highs = flat.amin(dim=1), flat.amax(dim=1)
+        lows = torch.zeros_like(lows) if from_zero else lows
     span = (highs - lows).clamp_min(torch.finfo(torch.float32).tiny)
     levels = ((flat - lows[:, None]) / span[:, None] * 255).round()
     if signed:
