@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.specs.base import Pair, Tokens
+from workbench.specs.data import DataSchema
 
 LETTERS = "abcdefghij"
 
@@ -71,10 +72,19 @@ class Texts:
     validation: Part
     shape: Any
     classes: tuple[str, ...] = ()
+    task: str = "classification"
     kind: str = "text"
     name: str = "letters"
     tokenizer: Letters = field(default_factory=Letters)
     target_tokenizer: Letters = field(default_factory=Letters)
+
+    @property
+    def target(self) -> bool:
+        return self.train.target is not None
+
+    @property
+    def schema(self) -> DataSchema:
+        return DataSchema(kind="text", task=self.task, shape=(), classes=self.classes)
 
 
 def labelled(n: int = 96, longest: int = 12, seed: int = 0) -> Texts:
@@ -102,7 +112,7 @@ def stream(n: int = 900, length: int = 8, seed: int = 0) -> Texts:
             found.append(4 + (found[-1] - 4 + 1 + int(rng.integers(2))) % len(LETTERS))
         return Part(ends([found]))
 
-    return Texts(part(n), part(n // 4), Tokens(length, Letters.size))
+    return Texts(part(n), part(n // 4), Tokens(length, Letters.size), task="language_model")
 
 
 def reversals(n: int = 200, longest: int = 6, seed: int = 0) -> Texts:
@@ -114,4 +124,4 @@ def reversals(n: int = 200, longest: int = 6, seed: int = 0) -> Texts:
         return Part(ends(texts), target=ends([text[::-1] for text in texts]))
 
     shape = Pair(Tokens(longest + 1, Letters.size), Tokens(longest + 1, Letters.size))
-    return Texts(part(n), part(n // 4), shape)
+    return Texts(part(n), part(n // 4), shape, task="translation")

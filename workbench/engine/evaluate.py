@@ -57,15 +57,18 @@ class Judged:
         return self.marks["accuracy"]
 
 
-def evaluate(model: nn.Module, split: Any, data: Data, task: Task, *, device: str = "auto") -> Evaluation:
-    """The model's marks on a split, in eval mode, on `device`; the model is left there.
+def evaluate(
+    model: nn.Module, split: Any, data: Data, task: Task, *, device: str = "auto", least: int = 1
+) -> Evaluation:
+    """The model's marks on a split, in eval mode, on `device`; the model is left there. least: tokens to
+    which every text is padded at least.
 
     Check: accuracy is the trace of the confusion matrix over N. An empty split gives NaN marks.
     Raises: RunError when the device does not exist.
     """
     where = pick(device)
     place(model, where)
-    feed = feed_for(split, data, task, where)
+    feed = feed_for(split, data, task, where, least=least)
     judged = judge(model, feed, task)
     marks = {"loss": judged.loss, **judged.marks}
     if judged.scores is None or judged.y is None:

@@ -61,8 +61,11 @@ class Feed(Protocol):
         ...
 
 
-def feed_for(split: Any, data: Data, task: Task, device: torch.device, room_bytes: int | None = None) -> Feed:
-    """The feed of `split` on `device`. room_bytes: memory it may count on; left out, what is free.
+def feed_for(
+    split: Any, data: Data, task: Task, device: torch.device, room_bytes: int | None = None, least: int = 1
+) -> Feed:
+    """The feed of `split` on `device`. room_bytes: memory it may count on; left out, what is free. least:
+    tokens to which every text is padded at least.
 
     Raises: DataError where a language model's text is shorter than its context.
     """
@@ -72,4 +75,4 @@ def feed_for(split: Any, data: Data, task: Task, device: torch.device, room_byte
         return WindowFeed(split, data.shape[0], device, data.name)
     if task.kind == "translation":
         return PairFeed(split, device)
-    return TextFeed(split, device)
+    return TextFeed(split, device, least)

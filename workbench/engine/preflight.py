@@ -160,7 +160,8 @@ def _trainer(
         trainer.total_steps = training.total_steps(trainer.steps_per_epoch)
         trainer.validate_every = max(1, round(training.validate_every * trainer.steps_per_epoch))
         room = free_bytes(trainer.device) * trainer.train.n // max(1, n)
-        trainer.train = feed_for(data.train, data, task, trainer.device, room)
+        least = spec.model.least_length(data.shape)
+        trainer.train = feed_for(data.train, data, task, trainer.device, room, least)
     return trainer
 
 

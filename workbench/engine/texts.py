@@ -50,7 +50,7 @@ class Values:
         self._values = texts.values
         size = 8 * len(texts.values)
         self.is_near = size <= SHARE * free_bytes(device)
-        self._starts = np.asarray(texts.offsets[:-1], dtype=np.int64)
+        self._starts = np.array(texts.offsets[:-1], dtype=np.int64)
         if self.is_near:
             self._near = torch.from_numpy(np.array(texts.values, dtype=np.int64)).to(device)
             self._near_starts = torch.from_numpy(self._starts).to(device)
@@ -88,9 +88,10 @@ def _gathered(values: Tensor, starts: Tensor, lengths: Tensor, width: int) -> Te
 class TextFeed:
     """One label per text. x (B, L) int64, y (B,) int64."""
 
-    def __init__(self, split: Any, device: torch.device) -> None:
+    def __init__(self, split: Any, device: torch.device, least: int = 1) -> None:
         self.n = len(split)
         self.device = device
+        self._least = max(NARROWEST, least)
         self._values = Values(split.ids, device)
         self._host_y = np.asarray(split.y, dtype=np.int64)
         self.y = torch.from_numpy(self._host_y).to(device)
@@ -124,7 +125,7 @@ class TextFeed:
         return scores[self._back]
 
     def _pick(self, rows: np.ndarray) -> Pick:
-        return Pick(self._values.place(rows), _width(self._values.lengths[rows]))
+        return Pick(self._values.place(rows), max(self._least, _width(self._values.lengths[rows])))
 
 
 class PairFeed:

@@ -51,8 +51,9 @@ class Trainer:
         self.updates = Updates(training.optimizer, self.flat)
         self.average = Average(self.flat, training.ema) if training.ema is not None else None
         self.precision = Precision(training.precision, self.device)
-        self.train: Feed = feed_for(data.train, data, task, self.device)
-        self.validation: Feed = feed_for(data.validation, data, task, self.device)
+        least = spec.model.least_length(data.shape)
+        self.train: Feed = feed_for(data.train, data, task, self.device, least=least)
+        self.validation: Feed = feed_for(data.validation, data, task, self.device, least=least)
         if not self.train.n:
             fact = "the training split is empty"
             raise DataError.of("data", "training needs samples", fact, "Add some to it.")

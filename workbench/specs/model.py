@@ -121,18 +121,22 @@ class ModelSpec(Spec):
             fix=start(shape, n_classes, per_token, has_encoder=bool(self.layers)),
         )
 
-    def least_length(self, shape: Tokens) -> int:
+    def least_length(self, shape: Shape) -> int:
         """Tokens to which every text is padded at least, so that no window is wider than its text; the whole
-        length where the stack takes no other."""
-        for length in range(1, min(SHORTEST, shape.length) + 1):
-            if self.any_length(shape) and not first_problem(self.rows(Tokens(length, shape.vocabulary))):
+        length where the stack takes no other. 1 for all but tokens."""
+        if not isinstance(shape, Tokens):
+            return 1
+        lengths = range(1, min(SHORTEST, shape.length) + 1) if self.any_length(shape) else ()
+        for length in lengths:
+            if not first_problem(self.rows(Tokens(length, shape.vocabulary))):
                 return length
         return shape.length
 
     def any_length(self, shape: Shape) -> bool:
         """Whether texts of every length give scores of the same shape; flatten on a sequence ends that."""
-        rows = [row for row in walk(self.rows(shape)) if row.kind == "flatten"]
-        return not any(row.kind == "flatten" for row in rows) or not isinstance(shape, Tokens)
+        return not isinstance(shape, Tokens) or not any(
+            row.kind == "flatten" for row in walk(self.rows(shape))
+        )
 
 
 def activation_numbers(model: ModelSpec, shape: Shape) -> int:

@@ -35,7 +35,7 @@ def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, 
         name, split = _other_texts(store, trained, data)
     else:
         name, split = _own(trained) if data is None else _other(store, trained, data)
-    found = evaluate(trained.model, split, trained.data, trained.task, device="cpu")
+    found = evaluate(trained.model, split, trained.data, trained.task, device="cpu", least=trained.least)
     written = {}
     if isinstance(trained.row.spec.task, TranslationTask):
         task = trained.row.spec.task

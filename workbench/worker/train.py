@@ -21,13 +21,11 @@ from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
 from workbench.engine.flush import Flush
-from workbench.engine.watch import Watch
 from workbench.jobs import steering
 from workbench.jobs.runs import settle
 from workbench.jobs.slots import is_count
 from workbench.jobs.steering import START
 from workbench.models.build import build
-from workbench.probes.texts import TextWatcher
 from workbench.probes.watch import Watcher
 from workbench.records import Event
 from workbench.specs.errors import RunError, StoreError
@@ -39,7 +37,7 @@ from workbench.worker.control import StoreControl
 from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
 from workbench.worker.sinks import Sinks
-from workbench.worker.trained import least_of, task_of
+from workbench.worker.trained import task_of
 from workbench.worker.vitals import Vitals
 
 LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
@@ -100,7 +98,7 @@ class Session:
         self.doing = "building the model"
         task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
-        watch = watcher(spec, data)
+        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
         self.doing = "reading the checkpoint"
         resume = self._last_checkpoint()
         if resume is None and self.row.parent and self.row.parent_checkpoint:
@@ -229,13 +227,6 @@ class Session:
             _patiently(lambda: self.store.runs.exit(self.row.id, "failed", record))
             return True
         return False
-
-
-def watcher(spec: RunSpec, data: Any) -> Watch:
-    """Who looks inside a run on this data."""
-    if data.kind == "text":
-        return TextWatcher.over(spec.watch, data, least_of(spec, data))
-    return Watcher.over(spec.model, spec.watch, data, prepare=normalised)
 
 
 def placed(spec: RunSpec, slot: str | None) -> RunSpec:

@@ -15,7 +15,6 @@ import torch
 from workbench import catalog
 from workbench.engine.checkpoint import model_tensors
 from workbench.models.build import build
-from workbench.specs.base import Tokens
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TOKEN_TASKS
@@ -62,7 +61,7 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
 
 def least_of(spec: RunSpec, data: Any) -> int:
     """Tokens of the shortest text that the model takes; 1 for images."""
-    return spec.model.least_length(data.shape) if isinstance(data.shape, Tokens) else 1
+    return spec.model.least_length(data.shape)
 
 
 class Shelf:
