@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", REPO.parent / "shared" / "data"))
+
+
+@contextlib.contextmanager
+def own_main() -> Iterator[None]:
+    """On leaving, `__main__` is what it was.
+
+    Streamlit puts the page it runs into its place for good. A process that multiprocessing spawns later would
+    run that page, end with its error, and be started anew for ever.
+    """
+    main = sys.modules["__main__"]
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    with own_main():
+        yield
 
 
 @pytest.fixture
