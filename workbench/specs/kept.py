@@ -11,9 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from workbench.specs.base import Shape
+from workbench.specs.kept_attention import ATTENTION
+from workbench.specs.kept_parts import cast, dense, dropped, normed
+from workbench.specs.kept_recurrent import RECURRENT
+from workbench.specs.kept_sequences import SEQUENCES
 from workbench.specs.layer import Layer
 from workbench.specs.layers import projection_stride
-from workbench.specs.tape import FLOAT, HALF, INDEX, Tape, Value, ambiguous
+from workbench.specs.tape import FLOAT, INDEX, Tape, Value, ambiguous
 
 
 def walk(tape: Tape, layers: Sequence[Layer], x: Value, frozen: Collection[int] = ()) -> Value:
@@ -39,7 +43,7 @@ def forward(tape: Tape, layer: Layer, x: Value) -> Value:
     shape = layer.out_shape(x.shape)
     return tape.op(
         [x], shape, saved=[x] if keeps == "input" else [], keeps_output=keeps == "output",
-        weights=FLOAT * layer.n_params(x.shape),
+        weights=FLOAT * layer.n_params(x.shape), turn=0 if x.turned else None,  # in the order of what it kept
     )  # fmt: skip
 
 
@@ -54,34 +58,17 @@ SCRATCH = 12_500  # bytes of oneDNN's workspace per convolution on one thread
 
 def convolved(tape: Tape, x: Value, shape: Shape, weights: int) -> Value:
     """A convolution from x to `shape` with `weights` bytes of weights."""
-    cast = _cast(tape, x)
-    turned = tape.size(x.shape, cast.item) if tape.last and not cast.last and not ambiguous(x.shape) else 0
-    saved: list[Value | int] = [cast] + ([weights // 2] if tape.half else [])
+    now = cast(tape, x)
+    turned = tape.size(x.shape, now.item) if tape.last and not now.last and not ambiguous(x.shape) else 0
+    saved: list[Value | int] = [now] + ([weights // 2] if tape.half else [])
     # oneDNN turns the weights into an order of its own, there and back.
     temp, back = (0, 0) if tape.gpu else (weights + SCRATCH, 2 * weights + SCRATCH)
     out = tape.op(
-        [cast], shape, saved=saved, weights=weights, temp=turned + temp, back=turned + back,
-        turn=tape.size(shape, cast.item), last=tape.last,
+        [now], shape, saved=saved, weights=weights, temp=turned + temp, back=turned + back,
+        turn=tape.size(shape, now.item), last=tape.last,
     )  # fmt: skip
-    tape.drop(cast.store)
+    tape.drop(now.store)
     return out
-
-
-def dense(tape: Tape, x: Value, shape: Shape, weights: int) -> Value:
-    """A linear layer from x to `shape` with `weights` bytes of weights."""
-    cast = _cast(tape, x)
-    saved: list[Value | int] = [cast] + ([weights // 2] if tape.half else [])
-    out = tape.op([cast], shape, saved=saved, weights=weights, last=False)
-    tape.drop(cast.store)
-    return out
-
-
-def _cast(tape: Tape, x: Value) -> Value:
-    """x in the number format of the forward pass, held once."""
-    if tape.half and x.item != HALF:
-        return tape.op([x], x.shape, item=HALF)
-    tape.hold(x.store)
-    return x
 
 
 def _convolution(tape: Tape, layer: Any, x: Value) -> Value:
@@ -89,7 +76,11 @@ def _convolution(tape: Tape, layer: Any, x: Value) -> Value:
 
 
 def _linear(tape: Tape, layer: Any, x: Value) -> Value:
-    return dense(tape, x, layer.out_shape(x.shape), FLOAT * layer.n_params(x.shape))
+    shared = tape.shared.get(id(layer))
+    shape = layer.out_shape(x.shape)
+    whole = FLOAT * layer.n_params(x.shape)
+    weights = whole if shared is None else whole - FLOAT * x.shape[-1] * shape[-1]
+    return dense(tape, x, shape, weights, shared)
 
 
 def _squeeze_excitation(tape: Tape, layer: Any, x: Value) -> Value:
@@ -121,13 +112,7 @@ def _prelu(tape: Tape, layer: Any, x: Value) -> Value:
 
 
 def _layer_norm(tape: Tape, layer: Any, x: Value) -> Value:
-    weights = FLOAT * layer.n_params(x.shape)
-    turned = tape.size(x.shape) if x.last else 0  # it wants the usual order, and gives it
-    saved: list[Value | int] = [x, 2 * FLOAT * tape.batch]
-    item = FLOAT if tape.half else None
-    return tape.op(
-        [x], x.shape, saved=saved, weights=weights, temp=turned, back=2 * turned, last=False, item=item
-    )
+    return normed(tape, x, FLOAT * layer.n_params(x.shape))
 
 
 def _layer_norm2d(tape: Tape, layer: Any, x: Value) -> Value:
@@ -167,6 +152,8 @@ def _adaptive_avg(tape: Tape, layer: Any, x: Value) -> Value:
 
 def _flatten(tape: Tape, layer: Any, x: Value) -> Value:
     shape = (math.prod(x.shape),)
+    if x.turned:
+        return tape.op([x], shape, turned=False)
     return tape.op([x], shape, last=False, shares=True, plain=True) if x.last else tape.view(x, shape)
 
 
@@ -174,9 +161,7 @@ def _flatten(tape: Tape, layer: Any, x: Value) -> Value:
 
 
 def _dropout(tape: Tape, layer: Any, x: Value) -> Value:
-    if layer.p == 0 or not tape.training:
-        return tape.view(x, x.shape, x.last)
-    return tape.op([x], x.shape, saved=[tape.size(x.shape, 1 if tape.gpu else x.item)])
+    return dropped(tape, x, layer.p)
 
 
 def _dropout2d(tape: Tape, layer: Any, x: Value) -> Value:
@@ -243,8 +228,8 @@ def _residual(tape: Tape, layer: Any, x: Value) -> Value:
 
 
 def _projection(tape: Tape, x: Value, shape: Shape) -> Value:
-    if projection_stride(x.shape, shape) is None or len(shape) == 1:
-        return dense(tape, x, shape, FLOAT * x.shape[0] * shape[0])
+    if len(shape) < 3 or projection_stride(x.shape, shape) is None:
+        return dense(tape, x, shape, FLOAT * x.shape[-1] * shape[-1])
     body = convolved(tape, x, shape, FLOAT * x.shape[0] * shape[0])
     out = tape.op([body], shape, saved=[body], weights=2 * FLOAT * shape[0])
     tape.drop(body.store)
@@ -294,4 +279,7 @@ RULES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "residual": _residual,
     "parallel": _parallel,
     "repeat": _repeat,
+    **SEQUENCES,
+    **RECURRENT,
+    **ATTENTION,
 }  # fmt: skip

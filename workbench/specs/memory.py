@@ -8,20 +8,25 @@ context on a GPU), what an allocator keeps in reserve, and pictures of the model
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from workbench.specs.base import Shape
+from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.kept import walk
+from workbench.specs.layer import Layer
 from workbench.specs.run import RunSpec
-from workbench.specs.tape import FLOAT, INDEX, Tape, Value
-from workbench.specs.training import AnyOptimizer
+from workbench.specs.sizes import Extent, TextSizes
+from workbench.specs.tape import FLOAT, INDEX, Storage, Tape, Value
+from workbench.specs.training import TOKEN_TASKS, AnyOptimizer
 
 MOST_BATCH = 65_536  # the limit of training.batch_size
 FLOAT_SHARE = 0.25  # of the free memory: so much may normalised images take (engine.batches keeps to it)
 JUDGED = {"cpu": 128}  # images that are validated at a time (engine.evaluate)
 JUDGED_GPU = 1024
+JUDGED_TOKENS = {"cpu": 2048}  # the same where tokens are told
+JUDGED_TOKENS_GPU = 65_536
 WAITING = 16 * 2**20  # bytes of scores that wait for a flush (engine.tally)
+WAITING_STEPS = 1024
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class Memory:
 def predict(
     spec: RunSpec, shape: Shape, n_classes: int, sizes: Mapping[str, int], *, device: str = "cpu", free: int
 ) -> Memory:
-    """The peak of a run of `spec` on images (C, H, W) of `shape`.
+    """The peak of a run of `spec` on images (C, H, W) or texts of `shape`.
 
-    sizes: images per split (train, validation, test); device: "cpu", "cuda" or "mps"; free: bytes that are
-    free on it before the run, which decide how the images are kept.
+    sizes: samples per split (train, validation, test), of texts `TextSizes`, without which every text counts
+    as long as may be; device: "cpu", "cuda" or "mps"; free: bytes that are free on it before the run, which
+    decide how the data is kept.
     Check: within 15 % of what torch's allocator says, for every preset and batch size (tests/specs).
     Raises: SpecError (LayerError) for a stack that cannot work.
     """
@@ -64,10 +70,13 @@ def predict(
     average = weights if training.ema is not None else 0
     data = data_bytes(spec, shape, sizes, device, free)
     batch = min(training.batch_size, sizes["train"] or training.batch_size)
+    widest = extent_of(spec, shape, sizes, "train", batch)
+    judged = extent_of(spec, shape, sizes, "validation", judged_at_once(spec, shape, sizes, device))
+    validated = validation_bytes(spec, shape, n_classes, sizes["validation"], device, judged)
     phases = {
-        "step": (step_bytes(spec, shape, n_classes, batch, device), 0),
-        "update": (update_bytes(spec, batch, shape, learning), 0),
-        "validation": (validation_bytes(spec, shape, n_classes, sizes["validation"], device) + average, 0),
+        "step": (step_bytes(spec, shape, n_classes, batch, device, widest), 0),
+        "update": (update_bytes(spec, batch, shape, learning, widest), 0),
+        "validation": (validated + average, 0),
     }
     if device == "cpu":
         phases["checkpoint"] = (0, 4 * (weights + state + average))
@@ -128,59 +137,163 @@ def optimizer_copies(optimizer: AnyOptimizer) -> int:
     return momentum + (1 if optimizer.kind == "rmsprop" else 0)
 
 
-def step_bytes(spec: RunSpec, shape: Shape, n_classes: int, batch: int, device: str = "cpu") -> int:
-    """Activations, their gradients and workspace at the peak of one update with `batch` images."""
+def step_bytes(
+    spec: RunSpec, shape: Shape, n_classes: int, batch: int, device: str = "cpu", extent: Extent | None = None
+) -> int:
+    """Activations, their gradients and workspace at the peak of one update with `batch` samples.
+
+    extent: what the batch of texts looks like; left out, all are as long as may be.
+    """
     training = spec.training
     parts = max(1, min(training.accumulation_steps, batch))
     part = -(-batch // parts)
-    tape = tape_of(spec, part, device)
-    images = batch * math.prod(shape) * FLOAT
-    x = tape.new(shape)
-    scores = walk(tape, spec.model.layers, x, training.freeze)
+    tape = tape_of(spec, part, device, extent)
+    shape = cut(shape, extent)
+    scores, given = walked(tape, spec, shape, training.freeze)
     if scores.item != FLOAT:
         scores = tape.op([scores], scores.shape, item=FLOAT)
     loss_of(tape, spec, scores)
-    waiting = min(WAITING, batch * n_classes * FLOAT) if parts > 1 else 0
-    whole = images - x.store.size  # the parts are views of the whole batch
+    told = batch * math.prod(scores.shape) * FLOAT
+    waiting = min(WAITING, told) if parts > 1 else 0
+    if spec.task.kind in TOKEN_TASKS:  # scores of the steps before
+        waiting += told * min(WAITING_STEPS, WAITING // max(1, told))
+    whole = input_bytes(shape, batch) - given  # the parts are views of the whole batch
     return tape.peak + whole + waiting
+
+
+def walked(tape: Tape, spec: RunSpec, shape: Shape, frozen: Collection[int] = ()) -> tuple[Value, int]:
+    """The forward pass of the whole model: its scores, and the bytes of its inputs."""
+    model = spec.model
+    if not isinstance(shape, Pair):
+        x = tape.new(shape, INDEX if isinstance(shape, Tokens) else FLOAT)
+        tape.mask = tape.new((shape.length,), 1) if isinstance(shape, Tokens) else None
+        tie(tape, spec, model.layers, shape)
+        return walk(tape, model.layers, x, frozen), x.store.size
+    source, target = (tape.new(part, INDEX) for part in shape)
+    tape.mask = tape.memory_mask = tape.new((shape.source.length,), 1)
+    tape.memory = walk(tape, model.layers, source, frozen)
+    tape.mask = tape.new((shape.target.length,), 1)
+    tie(tape, spec, model.decoder, shape.target)
+    scores = walk(tape, model.decoder, target)
+    tape.drop(tape.memory.store)
+    return scores, source.store.size + target.store.size
+
+
+def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: Shape) -> None:
+    """Where the embedding and the last linear layer share their weights, the tape is told so."""
+    kinds = [getattr(layer, "kind", "") for layer in layers]
+    if not spec.model.tie_embeddings or "embedding" not in kinds or "linear" not in kinds:
+        return
+    first, last = kinds.index("embedding"), len(kinds) - 1 - kinds[::-1].index("linear")
+    weights = Value(Storage(0), (), grad=True, fixed=FLOAT * layers[first].n_params(shape))
+    tape.shared = {id(layers[first]): weights, id(layers[last]): weights}
 
 
 def loss_of(tape: Tape, spec: RunSpec, scores: Value) -> None:
     """Cross-entropy and the backward pass from it."""
     logs = tape.op([scores], scores.shape, keeps_output=True)
-    smoothed = 1 if spec.task.label_smoothing else 0
+    smoothed = 1 if getattr(spec.task, "label_smoothing", 0) else 0
     tape.note(smoothed * logs.store.size)
     tape.backward(logs)
     tape.drop(logs.store)
 
 
-def update_bytes(spec: RunSpec, batch: int, shape: Shape, learning: int) -> int:
-    """What the optimizer's own arithmetic takes for a moment, beside the batch's images."""
+def update_bytes(spec: RunSpec, batch: int, shape: Shape, learning: int, extent: Extent | None = None) -> int:
+    """What the optimizer's own arithmetic takes for a moment, beside the batch itself."""
     optimizer = spec.training.optimizer
     temporary = 0
     if optimizer.kind == "rmsprop":  # torch has no fused kernel for it
         temporary = learning * (2 if optimizer.weight_decay else 1)
-    return temporary + batch * math.prod(shape) * FLOAT
+    return temporary + input_bytes(cut(shape, extent), batch)
 
 
-def validation_bytes(spec: RunSpec, shape: Shape, n_classes: int, n: int, device: str = "cpu") -> int:
-    """The peak of a pass over `n` validation images, nothing kept for derivatives."""
-    batch = min(n, JUDGED.get(device, JUDGED_GPU))
+def validation_bytes(
+    spec: RunSpec, shape: Shape, n_classes: int, n: int, device: str = "cpu", extent: Extent | None = None
+) -> int:
+    """The peak of a pass over `n` validation samples, nothing kept for derivatives."""
+    shape = cut(shape, extent)
+    per_token = spec.task.kind in TOKEN_TASKS
+    most = JUDGED.get(device, JUDGED_GPU)
+    if per_token:
+        most = max(1, JUDGED_TOKENS.get(device, JUDGED_TOKENS_GPU) // width_of(shape))
+    batch = min(n, most)
     if batch < 1:
         return 0
-    tape = tape_of(spec, batch, device)
+    tape = tape_of(spec, batch, device, extent)
     tape.training = False
-    walk(tape, spec.model.layers, tape.new(shape))
+    scores, _ = walked(tape, spec, shape)
+    if per_token:  # each batch is told at once, and its scores are not kept
+        loss_of(tape, spec, scores)
+        return tape.peak + INDEX * batch * width_of(shape)
     return tape.peak + 2 * n * n_classes * FLOAT
 
 
-def tape_of(spec: RunSpec, batch: int, device: str) -> Tape:
+def judged_at_once(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str) -> int:
+    """Validation samples in a batch."""
+    if spec.task.kind not in TOKEN_TASKS:
+        return JUDGED.get(device, JUDGED_GPU)
+    longest = extent_of(spec, shape, sizes, "validation", 1)
+    width = width_of(cut(shape, longest))
+    return max(1, JUDGED_TOKENS.get(device, JUDGED_TOKENS_GPU) // width)
+
+
+def tape_of(spec: RunSpec, batch: int, device: str, extent: Extent | None = None) -> Tape:
     half = spec.training.precision != "fp32"
-    return Tape(batch, last=device == "cpu" or (device == "cuda" and half), half=half, gpu=device != "cpu")
+    last = device == "cpu" or (device == "cuda" and half)
+    found = Tape(batch, last=last, half=half, gpu=device != "cpu")
+    if extent is not None:
+        found.fill, found.even = extent.fill, extent.even
+    return found
+
+
+# ---------------------------------------------------------------- texts
+
+
+def extent_of(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], split: str, batch: int) -> Extent | None:
+    """The widest batch of `batch` texts of a split, as the engine hands it out; None for images, and where
+    nothing is known of the texts."""
+    if not isinstance(shape, Pair | Tokens) or not isinstance(sizes, TextSizes) or split not in sizes.lengths:
+        return None
+    found = sizes.lengths[split].widest(batch)
+    if isinstance(shape, Pair):
+        width = 1 + max(sizes.lengths[split].longest, sizes.targets[split].longest)
+        return Extent(width, min(1.0, (found.width * found.fill + 1) / width), found.even)
+    if spec.task.kind == "language_model":
+        return Extent(shape.length)
+    width = min(shape.length, max(found.width, spec.model.least_length(shape)))
+    return Extent(width, found.fill * found.width / width, found.even)
+
+
+def cut(shape: Shape, extent: Extent | None) -> Shape:
+    """The shape of a batch as wide as `extent`; both sides of a pair are equally wide."""
+    if isinstance(shape, Tokens):
+        return shape if extent is None else shape._replace(length=extent.width)
+    if isinstance(shape, Pair):
+        width = max(part.length for part in shape) if extent is None else extent.width
+        return Pair(*(part._replace(length=width) for part in shape))
+    return shape
+
+
+def width_of(shape: Shape) -> int:
+    """Tokens of a text; of a pair, of either side; 1 for images."""
+    if isinstance(shape, Pair):
+        return max(part.length for part in shape)
+    return shape.length if isinstance(shape, Tokens) else 1
+
+
+def input_bytes(shape: Shape, batch: int) -> int:
+    """A batch on the device; of texts with labels for every token, which those with one label lack."""
+    if isinstance(shape, Pair):
+        return 3 * INDEX * batch * width_of(shape)
+    if isinstance(shape, Tokens):
+        return 2 * INDEX * batch * shape.length
+    return batch * math.prod(shape) * FLOAT
 
 
 def data_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str, free: int) -> int:
-    """Images and labels that stay on the device for the whole run; on a CPU also the arrays as loaded."""
+    """Samples and labels that stay on the device for the whole run; on a CPU also the arrays as loaded."""
+    if isinstance(shape, Pair | Tokens):
+        return token_bytes(spec, shape, sizes, device, free)
     pixels = math.prod(shape)
     held = 0
     for name in ("train", "validation"):
@@ -199,8 +312,29 @@ def data_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: st
     return held
 
 
+def token_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str, free: int) -> int:
+    """The same of texts (engine.texts): ids in int64 where they are few enough, else none."""
+    held = 0
+    for name in ("train", "validation"):
+        n = sizes[name]
+        sides = [_tokens(shape, sizes, name)]
+        if isinstance(shape, Pair):
+            sides.append(_tokens(shape, sizes, name, targets=True))
+        for tokens in sides:
+            if INDEX * tokens <= FLOAT_SHARE * max(0, free - held):
+                held += INDEX * tokens + (0 if spec.task.kind == "language_model" else 2 * INDEX * n)
+        held += INDEX * n if spec.task.kind == "classification" else 0
+    return held + 2 * INDEX * sizes["train"]
+
+
+def _tokens(shape: Shape, sizes: Mapping[str, int], name: str, targets: bool = False) -> int:
+    """Tokens of a split; where nothing is known of its texts, as many as they may have."""
+    known = (sizes.targets if targets else sizes.lengths) if isinstance(sizes, TextSizes) else {}
+    return known[name].tokens if name in known else sizes[name] * width_of(shape)
+
+
 def _learning(spec: RunSpec, shape: Shape) -> int:
     """Weights that are not frozen."""
     rows = spec.model.rows(shape)
-    frozen = set(spec.training.freeze)
-    return sum(row.parameters for row in rows if row.index not in frozen)
+    frozen = {(index,) for index in spec.training.freeze}
+    return sum(row.parameters for row in rows if row.path not in frozen)
