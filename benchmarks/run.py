@@ -22,6 +22,7 @@ PAGE = REPO / "docs" / "benchmarks.md"
 # name -> (module, title); the peers of `throughput` live in an environment of their own.
 BENCHMARKS = {
     "throughput": ("benchmarks.throughput", "What watching costs: training throughput"),
+    "text_throughput": ("benchmarks.text_throughput", "The same on texts: LSTM, encoder, GPT"),
     "launch": ("benchmarks.launch", "From launch to the first logged step"),
     "preflight": ("benchmarks.preflight", "The preflight of every preset"),
     "live_latency": ("benchmarks.live_latency", "From the worker's write to the pixel"),

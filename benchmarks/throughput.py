@@ -48,6 +48,13 @@ class Part:
     y: np.ndarray
     index: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def nbytes(self) -> int:
+        return self.x.nbytes + self.y.nbytes + self.index.nbytes
+
 
 @dataclass(frozen=True)
 class Images:
@@ -58,6 +65,12 @@ class Images:
     classes: tuple[str, ...]
     mean: np.ndarray
     std: np.ndarray
+    kind: str = "images"
+    name: str = "noise"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.train.x.shape[1:]
 
 
 def images(n: int, shape: tuple[int, int, int]) -> Images:
