@@ -164,8 +164,10 @@ def measure(store: Store, name: str, rounds: int, threads: int, seconds: float) 
     n, length, vocabulary = WORKS[name]
     base = preset(name).spec
     data = noise(base.task.kind, n, length, vocabulary)
-    changes = [f"data.text.length={length}", f"training.threads={threads}", "training.device=cpu", "training.steps=null",
-               "training.validate_every=1", "training.early_stopping=null"]  # fmt: skip
+    changes = [
+        f"data.text.length={length}", f"training.threads={threads}", "training.device=cpu",
+        "training.steps=null", "training.validate_every=1", "training.early_stopping=null",
+    ]  # fmt: skip
     if base.task.kind == "language_model":  # of the same vocabulary as the noise
         layers = base.model.model_dump(mode="json")["layers"]
         layers[-1]["out_features"] = vocabulary
