@@ -8,6 +8,7 @@ zeroing are one operation each. Measured on a 6,000-weight MLP: docs/adr/0002-pl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class Span:
 class Flat:
     """weights (n,) and grad (n,), the storage behind every trainable parameter of a model.
 
+    rates: parameter name → share of the learning rate at which it learns, where a module asks for less than
+    the whole (a module says so by a method `rates`); empty where all learn alike.
     Gaps between parameters hold zeros and keep them: their gradient is always zero.
     Check: the model's output, parameters by name and gradients are as before.
     Raises: SpecError when there is nothing to train.
@@ -48,6 +51,7 @@ class Flat:
                 "none of its layers has any",
                 "Add a conv2d or linear layer.",
             )
+        self.rates = _rates(model)
         self.spans: dict[str, Span] = {}
         size = 0
         for name, parameter in named:
@@ -74,3 +78,12 @@ class Flat:
         for name, part in parts.items():
             self.spans[name].of(vector).copy_(part)
         return vector
+
+
+def _rates(model: nn.Module) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for place, module in model.named_modules():
+        asked: Any = getattr(module, "rates", None)
+        if callable(asked):
+            found |= {f"{place}.{name}".lstrip("."): float(share) for name, share in asked().items()}
+    return {name: share for name, share in found.items() if share != 1.0}

@@ -2,7 +2,8 @@
 
 Fused kernels are used wherever torch has them: one pass over memory, and the same bits every time.
 With frozen layers the optimizer works on the stretches of the vector between them, and never sees the
-rest: no weight decay, no momentum, no counting of steps there.
+rest: no weight decay, no momentum, no counting of steps there. Where parameters learn at different rates,
+each rate has a group of stretches of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from workbench.specs.errors import RunError
 from workbench.specs.training import SGD, Adam, AdamW, AnyOptimizer, RMSprop
 
 
-def torchs(spec: AnyOptimizer, params: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    """The torch optimizer of a spec."""
+def torchs(spec: AnyOptimizer, params: Sequence[Any]) -> torch.optim.Optimizer:
+    """The torch optimizer of a spec. params: parameters, or groups of them as torch has them."""
     if isinstance(spec, SGD):
         return torch.optim.SGD(
             params,
@@ -68,6 +69,20 @@ class _Stretch:
     start: int
     stop: int
     parameter: nn.Parameter
+
+
+class _Groups(dict[str, Any]):
+    """The settings of several groups as one: what is set here is set in each, lr at each one's share."""
+
+    def __init__(self, groups: Sequence[dict[str, Any]], shares: Sequence[float]) -> None:
+        super().__init__(groups[0])
+        self._groups, self._shares = groups, shares
+        self["lr"] = groups[0]["lr"]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        for group, share in zip(self._groups, self._shares, strict=True):
+            group[name] = value * share if name == "lr" else value
 
 
 class Updates:
@@ -157,8 +172,16 @@ class Updates:
 
     def _build(self, spec: AnyOptimizer, memory: Memory) -> None:
         self._stretches = self._cut(memory)
-        self.torch = torchs(spec, [stretch.parameter for stretch in self._stretches])
-        self.group: dict[str, Any] = self.torch.param_groups[0]
+        by_share: dict[float, list[nn.Parameter]] = {}
+        for stretch in self._stretches:
+            share = self.flat.rates.get(stretch.names[0], 1.0)
+            by_share.setdefault(share, []).append(stretch.parameter)
+        if by_share.keys() <= {1.0}:
+            self.torch = torchs(spec, [stretch.parameter for stretch in self._stretches])
+            self.group: dict[str, Any] = self.torch.param_groups[0]
+        else:
+            self.torch = torchs(spec, [{"params": some} for some in by_share.values()])
+            self.group = _Groups(self.torch.param_groups, list(by_share))
         # Counters live beside the weights on a fused optimizer, on the CPU otherwise.
         home = self.flat.weights.device if self.group.get("fused") else torch.device("cpu")
         for stretch in self._stretches:
@@ -178,13 +201,14 @@ class Updates:
         self._kept = memory if self.frozen else Memory()
 
     def _cut(self, memory: Memory) -> list[_Stretch]:
-        """Runs of neighbours that are not frozen and whose counters agree. A pure function of the state,
-        so that a resumed run is cut, and rounds, as the uninterrupted one."""
+        """Runs of neighbours that are not frozen, learn at one rate, and whose counters agree. A pure
+        function of the state, so that a resumed run is cut, and rounds, as the uninterrupted one."""
         runs: list[tuple[list[str], int, int]] = []
         ends = [*[span.start for span in self.flat.spans.values()][1:], len(self.flat.grad)]
-        before: tuple[float, ...] | None = None  # counters of the neighbour before; None where frozen
+        before: tuple[float, ...] | None = None  # rate, counters of the neighbour before; None where frozen
         for (name, span), end in zip(self.flat.spans.items(), ends, strict=True):
-            marks = tuple(float(by_name[name]) for by_name in memory.counts.values())
+            counts = (float(by_name[name]) for by_name in memory.counts.values())
+            marks = (self.flat.rates.get(name, 1.0), *counts)
             if name in self.frozen:
                 before = None
             elif before is not None and marks == before:

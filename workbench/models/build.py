@@ -14,6 +14,7 @@ from torch import nn
 
 from workbench.models.attention import SelfAttention, TransformerLayer
 from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
+from workbench.models.pretrained import Pretrained
 from workbench.models.sequence import (
     ClassToken,
     Conv1d,
@@ -35,6 +36,7 @@ from workbench.specs import (
     dense,
     normalisation,
     pooling,
+    pretrained,
     recurrent,
     sequence,
 )
@@ -190,10 +192,14 @@ def _residual(layer: spec.Residual, shape: Shape) -> nn.Module:
     if shortcut is None and out != shape:
         shortcut = _projection(shape, out)
     after = AFTER[layer.activation]
-    kind = SequenceResidual if isinstance(body, Stack) else Residual
-    if kind is SequenceResidual and isinstance(shortcut, nn.Sequential) and not isinstance(shortcut, Stack):
-        shortcut = Stack(*shortcut)
-    return kind(body, shortcut, after() if after else None)
+    last = after() if after else None
+    if not isinstance(body, Stack) and not isinstance(shortcut, Stack):
+        return Residual(body, shortcut, last)
+    return SequenceResidual(_as_stack(body), None if shortcut is None else _as_stack(shortcut), last)
+
+
+def _as_stack(layers: nn.Sequential) -> Stack:
+    return layers if isinstance(layers, Stack) else Stack(*layers)
 
 
 def _projection(shape: Shape, out: Shape) -> nn.Sequential:
@@ -210,8 +216,7 @@ def _projection(shape: Shape, out: Shape) -> nn.Sequential:
 def _parallel(layer: spec.Parallel, shape: Shape) -> nn.Module:
     branches = [_stack(branch, shape) for branch in layer.branches]
     if any(isinstance(branch, Stack) for branch in branches):
-        stacks = [b if isinstance(b, Stack) else Stack(*b) for b in branches]
-        return SequenceParallel(*stacks, join=layer.join)
+        return SequenceParallel(*map(_as_stack, branches), join=layer.join)
     return Parallel(*branches, join=layer.join)
 
 
@@ -336,6 +341,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     attention.MultiheadAttention: _attention,
     attention.TransformerEncoderLayer: _transformer,
     attention.TransformerDecoderLayer: _transformer,
+    pretrained.PretrainedText: lambda layer, shape: Pretrained(layer),
     spec.Residual: _residual,
     spec.Parallel: _parallel,
     spec.Repeat: _repeat,

@@ -13,13 +13,17 @@ DataName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z
 
 
 class TextSpec(Spec):
-    """How texts become numbers: the tokenizer is trained on the training split alone."""
+    """How texts become numbers: the tokenizer is trained on the training split alone, or a model's own."""
 
-    tokenizer: Literal["character", "word", "bpe", "wordpiece"] = knob(
+    tokenizer: Literal["character", "word", "bpe", "wordpiece", "pretrained"] = knob(
         "word",
         "character: every character a token; word: words and punctuation; bpe and wordpiece: frequent parts "
-        "of words, which leave no word unknown",
+        "of words, which leave no word unknown; pretrained: that of a model named in source, as it is",
     )
+    source: str = knob(
+        "", "For pretrained: whose tokenizer, a model's whole folder path or its name on huggingface.co",
+        max_length=500, advanced=True,
+    )  # fmt: skip
     vocabulary: int = knob(
         10_000, "Different tokens at most, the most frequent first; texts may need fewer", unit="tokens",
         ge=16, le=200_000,
@@ -105,6 +109,31 @@ class DataSpec(Spec):
         if self.fold is not None and self.fold > self.folds:
             raise ValueError("the fold is one of the folds; choose a smaller fold, or more folds")
         return self
+
+
+class TextImport(Spec):
+    """How a person wants texts to be read, where it should not be guessed. Empty fields are guessed."""
+
+    task: Literal["classification", "language_model", "translation"] | None = knob(
+        None, "What the texts are for: to be classified, continued or translated; empty guesses"
+    )
+    text_columns: tuple[str, ...] = knob(
+        (),
+        "Columns of the text, by name or by number from 1; several are joined by a blank. Of aligned files: "
+        "the language that is translated",
+        max_length=20,
+    )
+    label_column: str | None = knob(None, "Column of the class", max_length=200)
+    target_column: str | None = knob(
+        None,
+        "Column of the translation. Of aligned files: the language that is translated into",
+        max_length=200,
+    )
+    header: bool | None = knob(None, "Whether the first row of a table names its columns; empty guesses")
+    encoding: str | None = knob(
+        None, "Encoding of the files, such as shift_jis; empty: UTF-8, UTF-16 or cp1252, as found",
+        max_length=40, advanced=True,
+    )  # fmt: skip
 
 
 class DataSchema(Spec):

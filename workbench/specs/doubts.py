@@ -31,6 +31,7 @@ ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
 ATTENDING = ("multihead_attention", "transformer_encoder_layer", "transformer_decoder_layer")
 ORDERED = ("positions", "rnn", "lstm", "gru", "conv1d", "lstm_decoder")  # they tell one place from another
+STRETCHING = ("class_token", "conv1d")  # they change the number of steps
 DROPOUTS = ("dropout", "dropout2d", "alpha_dropout")
 MEANS = ("adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d")
 HEAVY, HEAVY_FROM = 0.95, 100_000  # share of the parameters; models smaller than this are not told
@@ -46,11 +47,37 @@ def doubts(
     return [
         *(_on_seeing_ahead(layers, prefix) if causal else ()),
         *_on_the_output(layers, loss, prefix),
-        *_on_neighbours(layers, prefix),
-        *_on_places(layers, prefix),
+        *inner_doubts(layers, prefix),
         *_on_sight(rows, shape),
         *(_on_weight(layers, rows, shape) if not isinstance(shape, Tokens | Pair) else ()),
     ]
+
+
+def inner_doubts(layers: Sequence[Layer], prefix: Path = ()) -> list[Problem]:
+    """What is doubtful in any stack, also one that gives no scores."""
+    return [*_on_neighbours(layers, prefix), *_on_places(layers, prefix)]
+
+
+def blind_decoder(decoder: Sequence[Layer], rows: Sequence[Row]) -> list[Problem]:
+    """A decoder that never looks at the encoder cannot know what it is to translate."""
+    if any(layer.needs_memory for layer in every(decoder)):
+        return []
+    last = len(decoder) - 1
+    at = last if kind_of(decoder[last]) == "linear" else last + 1
+    before = rows[at - 1].out_shape if at else None
+    fix = None
+    if before is not None and len(before) == 2 and not isinstance(before, Tokens):
+        heads = max(n for n in (8, 4, 2, 1) if before[1] % n == 0)
+        new = {"kind": "transformer_decoder_layer", "nhead": heads, "dim_feedforward": 4 * before[1]}
+        edit = Edit(action="insert", path=("decoder", at), layer=new)
+        fix = Fix(label="Insert transformer_decoder_layer", edits=(edit,))
+    return [
+        Problem(
+            where="model.decoder", rule="a decoder should look at what the encoder read",
+            fact="none of its layers does", severity="warning", fix=fix,
+            repair="Put a transformer_decoder_layer or an lstm_decoder into it.",
+        )
+    ]  # fmt: skip
 
 
 def _on_seeing_ahead(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
@@ -179,17 +206,28 @@ def _pooled(rows: Sequence[Row], heavy: Row, shape: Shape) -> Fix | None:
 
 
 def output_problem(
-    layers: Sequence[Layer], out: Shape, n_classes: int, *, per_token: bool = False, prefix: Path = ()
-) -> Problem | None:
+    layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, n_classes: int, *, per_token: bool = False,
+    prefix: Path = (),
+) -> Problem | None:  # fmt: skip
     """The one thing that a stack must give: a score per class; per token: a score per entry of the vocabulary
-    at every step."""
+    at every step. rows: of a stack that works."""
+    out = rows[-1].out_shape
+    assert out is not None
     if per_token:
-        return _token_problem(layers, out, n_classes, prefix)
+        length = (shape.target if isinstance(shape, Pair) else shape)[0]
+        return _token_problem(layers, rows, out, length, n_classes, prefix)
     if out == (n_classes,):
         return None
     if len(out) == 2:
         return _unpooled(layers, out, n_classes)
     last = len(layers) - 1
+    if kind_of(layers[last]) == "pretrained_text":
+        return Problem(
+            where=where((last,), "pretrained_text"),
+            rule=f"the last layer must give one score per class ({n_classes})", fact=f"it gives {out[0]}",
+            repair=f"Set num_labels to {n_classes}.",
+            fix=placed(set_to(num_labels=n_classes, **other_head(layers[last])), (last,)),
+        )  # fmt: skip
     linear = max((i for i, layer in enumerate(layers) if kind_of(layer) == "linear"), default=None)
     head: dict[str, Any] = {"kind": "linear", "out_features": n_classes}
     if len(out) != 1:
@@ -208,6 +246,11 @@ def output_problem(
         repair=repair,
         fix=fix,
     )
+
+
+def other_head(layer: Layer) -> dict[str, Any]:
+    """What must change with `num_labels`: a classifier that a checkpoint brings has classes of its own."""
+    return {"head": "new"} if getattr(layer, "head", "new") == "kept" else {}
 
 
 def _unpooled(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem:
@@ -232,33 +275,36 @@ def _unpooled(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem:
     )
 
 
-def _token_problem(layers: Sequence[Layer], out: Shape, n: int, prefix: Path) -> Problem | None:
-    if len(out) == 2 and out[1] == n and not isinstance(out, Tokens):
+def _token_problem(
+    layers: Sequence[Layer], rows: Sequence[Row], out: Shape, length: int, n: int, prefix: Path
+) -> Problem | None:
+    if out == (length, n) and not isinstance(out, Tokens):
         return None
     last = len(layers) - 1
-    head: dict[str, Any] = {"kind": "linear", "out_features": n}
     rule = f"the last layer must give a score for each of the {n:,} tokens at every step"
     place = where((*prefix, last), kind_of(layers[last]))
-    if len(out) == 1:
-        pools = [i for i, layer in enumerate(layers) if kind_of(layer) in ("sequence_pool", "flatten")]
-        gone = pools[-1] if pools else last
-        fix = Fix(
-            label=f"Remove {kind_of(layers[gone])}", edits=(Edit(action="remove", path=(*prefix, gone)),)
+    if len(out) != 2:
+        at = next(i for i, row in enumerate(rows) if row.out_shape is not None and len(row.out_shape) != 2)
+        fix = placed(removed(kind_of(layers[at])), (*prefix, at))
+        fact = (
+            f"it gives one vector ({out[0]}) for the whole text" if len(out) == 1 else f"it gives {show(out)}"
         )
+        return Problem(where=place, rule=rule, fact=fact, repair=f"{fix.label}.", fix=fix)
+    if out[0] != length:
+        row = next(row for row in walk(rows) if row.kind in STRETCHING)
+        fix = placed(removed(row.kind), row.path)
         return Problem(
-            where=place, rule=rule, fact=f"it gives one vector ({out[0]}) for the whole text",
+            where=place, rule=rule, fact=f"{row.kind} makes {out[0]} steps of {length}",
             repair=f"{fix.label}.", fix=fix,
         )  # fmt: skip
-    if kind_of(layers[last]) == "linear" and not isinstance(out, Tokens):
+    if kind_of(layers[last]) == "linear":
         fix = placed(set_to(out_features=n), (*prefix, last))
         repair = f"Set out_features of the last linear layer to {n}."
     else:
-        shifted = _appended(layers, f"linear ({n:,})", head)
-        edits = tuple(edit.model_copy(update={"path": (*prefix, *edit.path)}) for edit in shifted.edits)
-        fix, repair = (
-            shifted.model_copy(update={"edits": edits}),
-            f"Add a linear layer with out_features={n}.",
-        )
+        added = _appended(layers, f"linear ({n:,})", {"kind": "linear", "out_features": n})
+        edits = tuple(edit.model_copy(update={"path": (*prefix, *edit.path)}) for edit in added.edits)
+        fix = added.model_copy(update={"edits": edits})
+        repair = f"Add a linear layer with out_features={n}."
     return Problem(where=place, rule=rule, fact=f"it gives {show(out)}", repair=repair, fix=fix)
 
 
@@ -282,4 +328,6 @@ def kind_of(layer: Layer) -> str:
     return str(getattr(layer, "kind", ""))
 
 
-assert set(SILENT + DROPOUTS + MEANS + ONE_SIDED) <= set(LAYERS), "a kind was renamed"
+assert set(SILENT + DROPOUTS + MEANS + ONE_SIDED + ATTENDING + ORDERED + STRETCHING) <= set(LAYERS), (
+    "a kind was renamed"
+)

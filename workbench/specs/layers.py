@@ -2,7 +2,7 @@
 
 Field names are PyTorch's own. Input sizes are never fields: they follow from the layer before.
 Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors, (L, D) for sequences. All is plain
-plain Python, and property tests prove it equal to torch's for every layer. Mult-adds count as torchinfo
+Python, and property tests prove it equal to torch's for every layer. Mult-adds count as torchinfo
 does (1.8), per sample: every weight application, biases included, for layers with parameters; of sequences,
 where torchinfo counts one step, every step counts, and the products of attention too.
 """
@@ -44,7 +44,7 @@ from workbench.specs.activation import (
     Tanhshrink,
 )  # fmt: skip
 from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
-from workbench.specs.base import Shape, knob
+from workbench.specs.base import Shape, Tokens, knob
 from workbench.specs.convolution import (
     Conv2d,
     Convolution,
@@ -56,7 +56,7 @@ from workbench.specs.convolution import (
 )  # fmt: skip
 from workbench.specs.dense import AlphaDropout, Dropout, Dropout2d, Flatten, Linear
 from workbench.specs.errors import Edit, Fix, LayerError, Path
-from workbench.specs.layer import Layer, Sight, refuse, removed, set_to, show
+from workbench.specs.layer import Layer, Sight, preceded, refuse, removed, set_to, show
 from workbench.specs.normalisation import (
     BatchNorm,
     GroupNorm,
@@ -74,6 +74,7 @@ from workbench.specs.pooling import (
     MaxPool2d,
     Pool,
 )  # fmt: skip
+from workbench.specs.pretrained import PretrainedText
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
@@ -119,6 +120,8 @@ class Residual(Group):
             raise _empty(self.kind)
         body = trace(self.layers, shape, (*path, "layers"), sight)
         around = trace(self.shortcut, shape, (*path, "shortcut"), sight)
+        if isinstance(shape, Tokens) and not around and not first_problem(body):
+            raise _of_tokens("a residual adds its input", shape)
         out, seen = body[-1].out_shape, body[-1].sight or sight
         if first_problem([*body, *around]) or out is None:
             return Inside([*body, *around], None, sight)
@@ -206,6 +209,8 @@ class Parallel(Group):
         shapes = [out for out in outs if out is not None]
         if first_problem(rows) or len(shapes) < len(outs):
             return Inside(rows, None, sight)
+        if any(isinstance(out, Tokens) for out in shapes):
+            raise _of_tokens("an empty branch passes its input on", shape)
         joined = self._joined(shapes)
         if joined is None:
             fix = self._repair(shape, shapes)
@@ -338,6 +343,13 @@ def _repeated(row: Row, times: int) -> Row:
     return replace(row, times=row.times * times, children=children)
 
 
+def _of_tokens(what: str, shape: Shape) -> LayerError:
+    return refuse(
+        f"{what}, which must be numbers to reckon with", f"it gets {show(shape)}",
+        "Put an embedding before it.", preceded("Insert embedding before it", {"kind": "embedding"}),
+    )  # fmt: skip
+
+
 def _empty(kind: str, what: str = "layer") -> LayerError:
     return refuse(
         f"a {kind} needs at least one {what}", "it is empty", f"Add a {what}, or remove it.", removed(kind)
@@ -358,6 +370,7 @@ AnyLayer = Annotated[
     | Embedding | Positions | ClassToken | ImageRows | Conv1d | SequencePool
     | RNN | LSTM | GRU | LSTMDecoder
     | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
+    | PretrainedText
     | Residual | Parallel | Repeat,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -20,6 +20,7 @@ import numpy as np
 from workbench.data import cutting
 from workbench.data.prepared import read_fingerprint
 from workbench.data.splits import SPLITS, TEST, TRAIN, VALIDATION
+from workbench.data.text import pretrained
 from workbench.data.text.stored import Stored
 from workbench.data.text.tokenizer import BEGIN, END, PAD, UNK, UNKNOWN, Tokenizer, trained
 from workbench.specs.base import Pair, Tokens
@@ -218,7 +219,8 @@ def _kept(
     stored: Stored, spec: DataSpec, progress: Callable[[str, float], None] = lambda words, share: None
 ) -> _Kept:
     tree = spec.model_dump(mode="json", include=set(OPTIONS))
-    text = json.dumps([VERSION, tree, read_fingerprint(stored.folder)], sort_keys=True)
+    own = [pretrained.mark(spec.text)] if spec.text.tokenizer == "pretrained" else []
+    text = json.dumps([VERSION, tree, read_fingerprint(stored.folder), *own], sort_keys=True)
     place = stored.folder / f"tokens-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if not (place / "done").exists():
         place = _made(stored, spec, place, progress)
@@ -261,7 +263,7 @@ def _made(stored: Stored, spec: DataSpec, place: Path, progress: Callable[[str, 
     try:
         for column, (name, ids, offsets) in columns.items():
             progress("Learning the vocabulary", 0.1)
-            tokenizer = trained(_stream(stored, rows.train, column), spec.text, special)
+            tokenizer = _tokenizer(stored, rows, column, spec, special)
             (draft / f"{name}.json").write_text(tokenizer.to_json(), encoding="utf-8")
             for split in SPLITS:
                 progress(f"Tokenizing {split}", 0.4)
@@ -283,6 +285,19 @@ def _made(stored: Stored, spec: DataSpec, place: Path, progress: Callable[[str, 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return place
+
+
+def _tokenizer(
+    stored: Stored, rows: TextRows, column: str, spec: DataSpec, special: Sequence[str]
+) -> Tokenizer:
+    if spec.text.tokenizer != "pretrained":
+        return trained(_stream(stored, rows.train, column), spec.text, special)
+    if stored.schema.task != "classification":
+        raise DataError.of(
+            "data.text.tokenizer", "a pretrained model's tokenizer is for classes of texts",
+            f"{spec.name} is for {stored.schema.task}", "Choose bpe or wordpiece.",
+        )  # fmt: skip
+    return pretrained.of_model(spec.text)
 
 
 def _stream(stored: Stored, rows: np.ndarray, column: str) -> Iterator[str]:

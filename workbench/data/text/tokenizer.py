@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +18,101 @@ from workbench.specs.data import TextSpec
 
 PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 UNK = 1
+UNKNOWNS = (UNKNOWN, "<unk>")  # the word for what a pretrained model's tokenizer does not know
 CHARACTERS = 20_000  # of a piece of a long text that is tokenized at once
 
 
 class Tokenizer:
-    """Text to ids and back. spaced: whether tokens are words that stand apart in a text."""
+    """Text to ids and back. spaced: whether tokens are words that stand apart in a text.
 
-    def __init__(self, backend: Backend, spaced: bool = False) -> None:
+    pad, size: of a tokenizer that a pretrained model brings, the number of its padding there and of all its
+    entries. Its ids are the model's own but that padding and 0 have changed places: padding is 0 everywhere
+    here. It adds what the model expects around a text, such as [CLS] and [SEP], and cuts texts within them.
+    """
+
+    def __init__(
+        self, backend: Backend, spaced: bool = False, pad: int | None = None, size: int | None = None
+    ) -> None:
         self._backend = backend
         self._spaced = spaced
+        self._pad = pad
+        self._size = size
 
     @property
     def size(self) -> int:
         """V, special tokens included."""
-        return int(self._backend.get_vocab_size())
+        return self._size or int(self._backend.get_vocab_size())
 
     @property
     def vocabulary(self) -> list[str]:
         """All entries, by id."""
+        if self._pad is not None:  # numbers that no token has are there too
+            return [self._backend.id_to_token(self._swapped(i)) or "" for i in range(self.size)]
         return [token for token, _ in sorted(self._backend.get_vocab().items(), key=lambda pair: pair[1])]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, without begin and end."""
+        """Ids of a text, without begin and end; those of a pretrained model's tokenizer with them."""
+        if self._pad is not None:
+            return self.encode_many([text])[0]
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, on all cores."""
-        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        pretrained = self._pad is not None
+        found = [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=pretrained)]
+        if not self._pad:  # 0 there too, or a tokenizer of our own
+            return found
+        return [[self._swapped(i) for i in ids] for ids in found]
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id as people read it; what a character-level or byte-level tokenizer hides is shown."""
         found = []
-        for i in ids:
-            token = self._backend.id_to_token(int(i)) or "?"
-            found.append(token if self._spaced else self._readable(int(i), token))
+        for i in map(self._swapped, map(int, ids)):
+            token = self._backend.id_to_token(i) or "?"
+            found.append(token if self._spaced else self._readable(i, token))
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; padding, begin and end are left out, and unknown ones are `�`."""
-        shown = [int(i) for i in ids if int(i) not in self._silent]
+        shown = [i for i in map(self._swapped, map(int, ids)) if i not in self._silent]
         if self._spaced:
             return _spaced(self.tokens(shown))
-        return str(self._backend.decode(shown, skip_special_tokens=False)).replace(UNKNOWN, "�")
+        text = str(self._backend.decode(shown, skip_special_tokens=False))
+        for unknown in (UNKNOWN,) if self._pad is None else UNKNOWNS:
+            text = text.replace(unknown, "�")
+        return text
 
     def to_json(self) -> str:
-        return json.dumps({"spaced": self._spaced, "tokenizer": json.loads(self._backend.to_str())})
+        kept = {"spaced": self._spaced, "tokenizer": json.loads(self._backend.to_str())}
+        if self._pad is not None:
+            kept |= {"pad": self._pad, "size": self.size}
+        return json.dumps(kept)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
         tree = json.loads(text)
-        return cls(Backend.from_str(json.dumps(tree["tokenizer"])), tree["spaced"])
+        backend = Backend.from_str(json.dumps(tree["tokenizer"]))
+        return cls(backend, tree["spaced"], tree.get("pad"), tree.get("size"))
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:
         return cls.from_json(path.read_text(encoding="utf-8"))
 
-    @property
+    def _swapped(self, i: int) -> int:
+        """The tokenizer's own number of ours, and the reverse."""
+        if not self._pad:
+            return i
+        return self._pad if i == 0 else 0 if i == self._pad else i
+
+    @cached_property
     def _silent(self) -> set[int]:
+        if self._pad is not None:
+            added = self._backend.get_added_tokens_decoder()
+            return {i for i, token in added.items() if token.special and token.content not in UNKNOWNS}
         return {i for i in (self._backend.token_to_id(t) for t in (PAD, BEGIN, END)) if i is not None}
 
     def _readable(self, i: int, token: str) -> str:
-        if token in (PAD, UNKNOWN, BEGIN, END):
+        if token in (PAD, UNKNOWN, BEGIN, END) or (self._pad is not None and i in self._silent):
             return token
         return str(self._backend.decode([i], skip_special_tokens=False)) or token
 
