@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from workbench import data
 from workbench.data.hub import PREFIX, prepare_hub
-from workbench.specs.base import Shape
+from workbench.specs.base import AnyShape
 from workbench.specs.data import DataName, DataSchema, DataSpec
 from workbench.specs.errors import DataError
 from workbench.store import Store
@@ -129,7 +129,7 @@ def schema(store: Store, name: str, version: int | None = None) -> DataSchema:
     return with_shipped(store, name, version).schema
 
 
-def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[Shape, int]:
+def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[AnyShape, int]:
     """What a model sees under `spec`, (C, H, W) or the tokens of a text or a pair, and how many scores it
     gives: classes, or of language models and translators entries of the vocabulary. Raises DataError."""
     row = with_shipped(store, spec.name, version)

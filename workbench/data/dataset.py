@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +73,7 @@ class Dataset:
     mean: np.ndarray
     std: np.ndarray
     fingerprint: str
-    kind: Literal["images"] = "images"
+    kind: Literal["images"] = field(default="images", init=False)
 
 
 def load(folder: Path, spec: DataSpec) -> Dataset | TextData:

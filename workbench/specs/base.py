@@ -33,6 +33,9 @@ class Pair(NamedTuple):
     target: Tokens
 
 
+AnyShape = Shape | Pair  # what comes into a model
+
+
 class Spec(BaseModel):
     """A frozen choice of the user. Unknown names are refused, never ignored."""
 

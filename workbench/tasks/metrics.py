@@ -89,7 +89,9 @@ def text_marks(written: Sequence[str], meant: Sequence[str]) -> dict[str, float]
     """BLEU and chrF of sacrebleu (0 to 100), and the share of texts that are exactly as meant."""
     if not written:
         return {}
-    from sacrebleu.metrics import BLEU, CHRF  # noqa: PLC0415  (half a second that other runs need not wait)
+    # Half a second that other runs need not wait.
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415
+    from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
 
     bleu: Any = BLEU().corpus_score(list(written), [list(meant)])
     chrf: Any = CHRF().corpus_score(list(written), [list(meant)])

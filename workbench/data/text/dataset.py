@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -90,7 +90,7 @@ class TextData:
     tokenizer: Tokenizer
     target_tokenizer: Tokenizer | None
     fingerprint: str
-    kind: Literal["text"] = "text"
+    kind: Literal["text"] = field(default="text", init=False)
 
     @property
     def columns(self) -> int:

@@ -124,6 +124,7 @@ def trained(texts: Iterable[str], spec: TextSpec, special: Sequence[str]) -> Tok
     """
     common: dict[str, Any] = {"vocab_size": spec.vocabulary, "min_frequency": spec.min_frequency}
     common["show_progress"] = False
+    trainer: Any
     if spec.tokenizer == "character":
         backend = Backend(models.WordLevel(unk_token=UNKNOWN))
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
