@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from workbench.engine.preflight import allocated_peak
+from workbench.engine.peaks import allocated_peak
 from workbench.models.build import build
 from workbench.specs import starts
 from workbench.specs.base import Pair, Shape, Tokens

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from tests.engine.tiny import Images, images, run, spec_of
 from workbench.engine.batches import FLOAT_SHARE
 from workbench.engine.evaluate import CPU_BATCH, GPU_BATCH
-from workbench.engine.preflight import Measured, allocated_peak, preflight
+from workbench.engine.peaks import allocated_peak
+from workbench.engine.preflight import Measured, preflight
 from workbench.engine.tally import FOLD_BYTES
 from workbench.models.build import build
 from workbench.specs import memory

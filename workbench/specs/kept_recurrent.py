@@ -58,18 +58,19 @@ def _direction(tape: Tape, layer: Any, x: Value, is_packed: bool) -> Value:
     state = tape.size((length, hidden))
     gates = GATES[kind] * state
     if tape.gpu:
-        saved: list[Value | int] = [x, RESERVED[kind] * state]
+        saved: list[Value | int] = [x, RESERVED[kind] * state if tape.training else 0]
         return tape.op([x], (length, hidden), saved=saved, keeps_output=True, weights=weights, turned=True)
     if kind == "lstm" and not (is_packed and not tape.even):
         row = _line(4 * hidden)
         scratch = tape.size((length, row + 4)) + FLOAT * row * (width + hidden)
-        saved = [x, workspace(tape.batch, length, width, hidden)]
+        saved = [x, workspace(tape.batch, length, width, hidden) if tape.training else 0]
         return tape.op(
             [x], (length, hidden), saved=saved, keeps_output=True, weights=weights, temp=scratch,
             back=scratch, turn=state, turned=True,
         )  # fmt: skip
     # The gates' gradients are gathered step by step, while what was kept goes; so are those of one matrix.
-    looped, kept, given = FLOAT * GATES[kind] * hidden * hidden, KEPT[kind] * state, tape.size(x.shape)
+    looped, given = FLOAT * GATES[kind] * hidden * hidden, tape.size(x.shape)
+    kept = KEPT[kind] * state if tape.training else 0
     begin = 2 * looped + (2 * gates if is_packed else 0) - given
     end = max(2 * gates - given, gates + weights - looped) - kept
     return tape.op(

@@ -27,6 +27,7 @@ JUDGED_TOKENS = {"cpu": 2048}  # the same where tokens are told
 JUDGED_TOKENS_GPU = 65_536
 WAITING = 16 * 2**20  # bytes of scores that wait for a flush (engine.tally)
 WAITING_STEPS = 1024
+NARROWEST = 2  # tokens of the narrowest batch (engine.texts)
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,20 @@ def step_bytes(
     if scores.item != FLOAT:
         scores = tape.op([scores], scores.shape, item=FLOAT)
     loss_of(tape, spec, scores)
-    told = batch * math.prod(scores.shape) * FLOAT
-    waiting = min(WAITING, told) if parts > 1 else 0
-    if spec.task.kind in TOKEN_TASKS:  # scores of the steps before
-        waiting += told * min(WAITING_STEPS, WAITING // max(1, told))
+    waiting = min(WAITING, batch * math.prod(scores.shape) * FLOAT) if parts > 1 else 0
+    waiting += waiting_bytes(spec, shape, n_classes, batch, extent)
     whole = input_bytes(shape, batch) - given  # the parts are views of the whole batch
     return tape.peak + whole + waiting
+
+
+def waiting_bytes(
+    spec: RunSpec, shape: Shape, n_classes: int, batch: int, extent: Extent | None = None
+) -> int:
+    """Scores of earlier steps that wait for a flush, where every token has some; those of samples are few."""
+    if spec.task.kind not in TOKEN_TASKS:
+        return 0
+    told = FLOAT * batch * width_of(cut(shape, extent)) * n_classes
+    return told * min(WAITING_STEPS, WAITING // max(1, told))
 
 
 def walked(tape: Tape, spec: RunSpec, shape: Shape, frozen: Collection[int] = ()) -> tuple[Value, int]:
@@ -260,7 +269,7 @@ def extent_of(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], split: str,
         return Extent(width, min(1.0, (found.width * found.fill + 1) / width), found.even)
     if spec.task.kind == "language_model":
         return Extent(shape.length)
-    width = min(shape.length, max(found.width, spec.model.least_length(shape)))
+    width = min(shape.length, max(found.width, NARROWEST, spec.model.least_length(shape)))
     return Extent(width, found.fill * found.width / width, found.even)
 
 

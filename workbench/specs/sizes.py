@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 
 class Extent(NamedTuple):
@@ -25,10 +27,12 @@ class Lengths:
     @classmethod
     def of(cls, lengths: Iterable[int]) -> Lengths:
         """Of the length of each text."""
-        counts: dict[int, int] = {}
-        for length in lengths:
-            counts[int(length)] = counts.get(int(length), 0) + 1
-        return cls(tuple(sorted(counts.items(), reverse=True)))
+        return cls(tuple(sorted(Counter(lengths).items(), reverse=True)))
+
+    @classmethod
+    def between(cls, ends: Iterable[int]) -> Lengths:
+        """Of texts that lie end to end: where the first begins, then where each one ends."""
+        return cls.of(stop - start for start, stop in pairwise(ends))
 
     @property
     def longest(self) -> int:
@@ -77,3 +81,22 @@ class TextSizes(Mapping[str, int]):
     def tokens(self, name: str) -> int:
         """Of a split, targets not counted."""
         return self.lengths[name].tokens if name in self.lengths else 0
+
+
+def text_sizes(splits: Mapping[str, Any], task: str, context: int) -> TextSizes:
+    """Of splits of texts, by name; each has `ids` and perhaps `target` with `values` and `offsets`. task: the
+    kind of task; context: tokens of a language model's window.
+
+    Check: the counts are those of the engine's feeds.
+    """
+    if task == "language_model":
+        whole = {name: len(split.ids.values) for name, split in splits.items()}
+        windows = {name: max(0, (n - 1) // context) for name, n in whole.items()}
+        return TextSizes(windows, {name: Lengths.of([n] if n else []) for name, n in whole.items()})
+    lengths = {name: Lengths.between(split.ids.offsets.tolist()) for name, split in splits.items()}
+    targets = {
+        name: Lengths.between(split.target.offsets.tolist())
+        for name, split in splits.items()
+        if split.target is not None
+    }
+    return TextSizes({name: len(split.ids.offsets) - 1 for name, split in splits.items()}, lengths, targets)
