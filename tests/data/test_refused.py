@@ -58,7 +58,10 @@ WHOLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "corrupt gzip": (lambda at: named(at, "s.tar.gz", b"\x1f\x8b\x08" + b"\xff" * 200), "must be whole"),
     "random bytes": (lambda at: named(at, "x.zip", pixels(1).tobytes()), "begins with"),
     "rar": (lambda at: named(at, "x.rar", b"Rar!\x1a\x07\x01\0" + b"\0" * 600), "begins with"),
-    "csv": (lambda at: named(at, "x.csv", b"a,b\n1,2\n"), "begins with"),
+    "a table of numbers": (
+        lambda at: named(at, "x.csv", b"a,b\n1,2\n"),
+        "which of `column 1`, `column 2` is it",
+    ),
     "a single image": (lambda at: named(at, "x.png", png(1)), "begins with"),
     "one class": (
         lambda at: zipped(at / "s.zip", {f"cat/{i}.png": png(i) for i in range(3)}),

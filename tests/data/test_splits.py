@@ -109,7 +109,7 @@ def test_a_test_split_alone_leaves_validation_to_be_drawn() -> None:
 
 
 def test_classes_of_one_image_each_cannot_be_split() -> None:
-    with pytest.raises(DataError, match="must leave images for validation"):
+    with pytest.raises(DataError, match="must leave samples for validation"):
         split_rows(np.arange(5), np.zeros(5, np.int8), DataSpec())
 
 

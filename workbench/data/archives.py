@@ -23,6 +23,7 @@ from workbench.data.limits import Limits, human
 from workbench.data.npy import is_npy, role_of
 from workbench.data.report import Report, shown
 from workbench.data.sources import HEAD_BYTES, Folder, Member, Sieve, Source, Unreadable, natural
+from workbench.data.text.opened import why_no_text
 from workbench.specs.errors import DataError
 
 # What a damaged member raises, whichever layer notices first.
@@ -247,9 +248,11 @@ def open_source(path: Path, limits: Limits, labels: Path | None = None) -> Sourc
         or path.suffix.lower() in (".tgz", ".tbz2", ".txz")
     ):
         return Tar(path, limits, where)
+    if inner.startswith(b"PAR1") or not why_no_text(inner):
+        return Folder(path.parent, limits, [path.name])
     raise DataError.of(
         where,
-        "a data set is a zip, a tar, a folder of class folders, or idx or NumPy files",
+        "a data set is a zip, a tar, a folder of class folders, idx or NumPy files, a table or a text",
         f"this file begins with {head[:8]!r}",
         "Pack the class folders into a zip file.",
     )

@@ -26,6 +26,8 @@ class Limits:
     file_bytes: int = 64 * MIB  # one image file
     files: int = 200_000
     images: int = 1_000_000  # inside idx files
+    texts: int = 20_000_000  # rows of a set of texts
+    characters: int = 1_000_000  # one text; what is longer is cut off
     pixels: int = 64_000_000  # one image, width × height
     ratio: int = 200  # unpacked / packed; looked at only above `ratio_from`, small files may be blank
     ratio_from: int = 1 * MIB

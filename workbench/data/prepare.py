@@ -26,11 +26,14 @@ from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
 from workbench.data.sources import Folder, Member, Source, read_all
 from workbench.data.tables import TABLES, Names, labelled, names_images
-from workbench.specs.data import DataSchema
+from workbench.data.text.imported import import_texts
+from workbench.data.text.sniffed import Sniffed, sniff
+from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, Problem
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
+KINDS = ("images", "text")
 MOST_TABLES = 50
 ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
@@ -49,13 +52,16 @@ def prepare(
     limits: Limits | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    kind: str | None = None,
+    texts: TextImport | None = None,
 ) -> Prepared:
-    """Import `source` into the new folder `out`, in the prepared format (`data.prepared`).
+    """Import `source` into the new folder `out`, as `data.prepared` or `data.text.stored` say.
 
     source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
-    idx(.gz) or NumPy files; an .npz; or one idx or .npy file of images beside its labels. size: side in
-    pixels of all images; without it their own size,
-    or the median side where they differ, and at most `limits.default_side`. channels: 1 or 3; without
+    idx(.gz) or NumPy files; an .npz; one idx or .npy file of images beside its labels; or texts in one of the
+    forms of docs/texts.md. kind: `images` or `text`; found out where None. texts: how texts are to be read.
+    size: side in pixels of all images; without it their own size, or the median side where they differ, and
+    at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.
     progress(text, share from 0 to 1) is called now and then; stop() → True ends the import.
     Check: rows of all splits add up to the images kept; the same source gives the same fingerprint.
@@ -90,7 +96,13 @@ def prepare(
             "tick": tick_reading,
         }  # fmt: skip
         with new_folder(out, where) as folder:
-            if any(len(file.dims) > 1 for file in found.idx) and not found.images:
+            if _is_text(opened, found, kind):
+                _refuse_for_texts(found, report)
+                prepared = import_texts(
+                    opened, found.texts, folder, asked=texts or TextImport(), schema=schema, limits=limits,
+                    report=report, tick=tick_reading,
+                )  # fmt: skip
+            elif any(len(file.dims) > 1 for file in found.idx) and not found.images:
                 _refuse([*found.others, *(a.member for a in found.arrays)], report)
                 prepared = import_idx(opened, found.idx, folder, class_names=class_names, **common)
             elif has_images(found.arrays) and not found.images:
@@ -111,6 +123,8 @@ class Found:
     idx: list[IdxFile] = field(default_factory=list)
     arrays: list[Array] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
+    texts: list[Sniffed] = field(default_factory=list)  # of the others, those that can be read as texts
+    no_texts: dict[str, str] = field(default_factory=dict)  # path of the rest: why not
 
     def lone_npz(self) -> Member | None:
         """The one .npz file, where it is all there is to be read."""
@@ -156,7 +170,52 @@ def _sorted_out(source: Source, report: Report, tick: Progress) -> Found:
             found.idx.append(file)
         else:
             found.others.append(member)
+            sniffed = sniff(member, head)
+            if isinstance(sniffed, str):
+                found.no_texts[member.path] = sniffed
+            else:
+                found.texts.append(sniffed)
     return found
+
+
+def _is_text(source: Source, found: Found, kind: str | None) -> bool:
+    """Whether texts are meant, and not images. Raises DataError for an Office file, which is a zip too."""
+    if any(member.path == "[Content_Types].xml" for member in found.others):
+        raise DataError.of(
+            source.where, "a table is CSV, TSV, JSON or Parquet", "it is an Office file",
+            "Save the sheet as CSV, or the document as plain text.",
+        )  # fmt: skip
+    if kind is not None:
+        if kind not in KINDS:
+            raise DataError.of(
+                "kind", f"the kinds are {' and '.join(KINDS)}", f"it is `{shown(kind, 40)}`", "Choose one."
+            )
+        if kind == "text" and not found.texts:
+            fact = next(iter(found.no_texts.values()), "it holds none")
+            raise DataError.of(source.where, "a set of texts needs files of text", fact, "Check the files.")
+        return kind == "text"
+    if any(len(file.dims) > 1 for file in found.idx) or has_images(found.arrays) or not found.texts:
+        return False
+    if not found.images:
+        return True
+    paths = [image.member.path for image in found.images]
+    if len(found.texts) <= 10 * len(paths) or folders_suffice(paths, source.where, source.limits):
+        return False
+    return not any(t.kind == "table" for t in found.texts)
+
+
+def _refuse_for_texts(found: Found, report: Report) -> None:
+    """What is beside the texts of a set of texts."""
+    for member in found.others:
+        if member.path in found.no_texts:
+            report.refused(shown(member.path), found.no_texts[member.path])
+    left = [
+        *(i.member for i in found.images),
+        *(f.member for f in found.idx),
+        *(a.member for a in found.arrays),
+    ]
+    for member in left:
+        report.refused(shown(member.path), "it is no text, and the set is one of texts")
 
 
 def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> Layout:

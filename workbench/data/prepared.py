@@ -246,8 +246,10 @@ def digests(images: np.ndarray) -> np.ndarray:
     return np.frombuffer(blob, dtype=np.uint64)
 
 
-def report_copies(found: np.ndarray, labels: np.ndarray, splits: np.ndarray, report: Report) -> None:
-    """Say which images occur more than once, lie on two sides of a split, or have two labels.
+def report_copies(
+    found: np.ndarray, labels: np.ndarray, splits: np.ndarray, report: Report, what: str = "images"
+) -> None:
+    """Say which images or texts occur more than once, lie on two sides of a split, or have two labels.
 
     Shapes: found (digests) (N,) uint64, labels (N,) int64, splits (N,) int8. They are kept: which one is
     right is for a person to say.
@@ -256,14 +258,14 @@ def report_copies(found: np.ndarray, labels: np.ndarray, splits: np.ndarray, rep
     more = len(found) - len(unique)
     if not more:
         return
-    report.kept("identical images", f"{more:,} {'is a copy' if more == 1 else 'are copies'} of others")
+    report.kept(f"identical {what}", f"{more:,} {'is a copy' if more == 1 else 'are copies'} of others")
     sides = np.zeros(len(unique), dtype=np.int64)
     np.bitwise_or.at(sides, member, 1 << splits.astype(np.int64))
     for code in range(1, len(SPLITS)):
         leaked = int(((splits == code) & (sides[member] & 1 == 1)).sum())
         if leaked:
             report.kept(
-                "identical images",
+                f"identical {what}",
                 f"{leaked:,} of {SPLITS[code]} lie in train as well: scores on them flatter the model",
             )
     low = np.full(len(unique), np.iinfo(np.int64).max)
@@ -272,7 +274,7 @@ def report_copies(found: np.ndarray, labels: np.ndarray, splits: np.ndarray, rep
     np.maximum.at(high, member, labels)
     torn = int((low != high).sum())
     if torn:
-        report.kept("identical images", f"{torn:,} {'has' if torn == 1 else 'have'} more than one label")
+        report.kept(f"identical {what}", f"{torn:,} {'has' if torn == 1 else 'have'} more than one label")
 
 
 def room_for(n: int, shape: Shape, limits: Limits, where: str) -> None:

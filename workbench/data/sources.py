@@ -35,6 +35,7 @@ class Source(Protocol):
     """A folder, an archive or a few files."""
 
     where: str  # for messages
+    limits: Limits
 
     def scan(self, report: Report) -> Iterator[tuple[Member, bytes]]:
         """Every safe file with its first HEAD_BYTES. Raises DataError."""

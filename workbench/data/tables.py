@@ -25,8 +25,8 @@ from workbench.specs.errors import DataError
 
 TABLES = {".csv", ".tsv", ".tab", ".txt"}
 _LABEL = r"labels?|class(es)?|class_?(name|id|label)|category|targets?|y|species|breed|dx|diagnosis|tag"
-_SPLIT = r"split|set|subset|partition|usage|phase"
-_GROUP = r"groups?(_?id)?|(subject|patient|person|user|session|site|scene|video)(_?id)?"
+SPLIT = r"split|set|subset|partition|usage|phase"
+GROUP = r"groups?(_?id)?|(subject|patient|person|user|session|site|scene|video)(_?id)?"
 _LOOKED_AT = 300  # rows that columns are recognised by
 
 
@@ -188,7 +188,7 @@ def _rows_of(
     is_data = names.find(first, of_table) is not None or PurePosixPath(first.lower()).suffix in SUFFIXES
     head = [] if is_data or rows[0][1] is not sample[0] else [_word(cell) for cell in rows[0][1]]
     body = rows[1:] if head else rows
-    split, group, label = (_column(head, file, pattern) for pattern in (_SPLIT, _GROUP, _LABEL))
+    split, group, label = (_column(head, file, pattern) for pattern in (SPLIT, GROUP, _LABEL))
     if split is not None and not any(
         split_of(row[split]) is not None for row in sample[1:] if len(row) > split
     ):

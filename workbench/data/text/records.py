@@ -13,16 +13,30 @@ from typing import NamedTuple
 
 MARKS = (",", "\t", ";", "|")
 LOOKED_AT = 2_000  # lines by which a table is understood
+SAMPLE_ROWS = 4_000  # rows by which its columns are: some of the first, some of the last
 MOST_LINES = 5_000  # of one quoted cell
 FASTTEXT = "__label__"
 
 
 class Dialect(NamedTuple):
-    """How a table is written: the sign between cells, whether quotes hold cells together, cells a record."""
+    """How a table is written: the sign between cells, whether quotes hold cells together, cells a record.
+
+    spill: `first` or `last` where the sign also occurs inside of that cell, without quotes; else "".
+    """
 
     mark: str
     quoted: bool
     width: int
+    spill: str = ""
+
+    def fitted(self, cells: list[str]) -> list[str]:
+        """The cells of a record, with those of a spilled one joined again."""
+        extra = len(cells) - self.width
+        if not self.spill or extra <= 0:
+            return cells
+        if self.spill == "last":
+            return [*cells[: self.width - 1], self.mark.join(cells[self.width - 1 :])]
+        return [self.mark.join(cells[: extra + 1]), *cells[extra + 1 :]]
 
 
 class Record(NamedTuple):
@@ -60,7 +74,23 @@ def understood(sample: Sequence[str], marks: Sequence[str] = MARKS) -> Dialect |
                 found, fit = Dialect(mark, False, width), plain
         if found.width > 1 and fit > score + 0.05:
             best, score = found, fit
+    if score < 0.9 and (spilled := _spilled(sample, marks)):
+        return spilled
     return best if score >= 0.6 else None
+
+
+def _spilled(sample: Sequence[str], marks: Sequence[str]) -> Dialect | None:
+    """A table whose first or last column holds the sign as well: `ham,Well, yes, I know`."""
+    for mark in marks:
+        rows = [line.split(mark) for line in sample]
+        width = min(map(len, rows))
+        if width < 2 or len(rows) < 3 or len(rows[0]) != width:
+            continue
+        first, last = ({row[k].strip() for row in rows[1:]} for k in (0, -1))
+        few = max(2, len(rows) // 4)
+        if len(last) <= few or len(first) <= few:
+            return Dialect(mark, True, width, "first" if len(last) < len(first) else "last")
+    return None
 
 
 def records(

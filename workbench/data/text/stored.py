@@ -2,12 +2,14 @@
 
 texts.arrow: columns `text` and, of pairs, `target` (large strings); labels.npy (N,) int64, zeros where there
 are no classes; splits.npy (N,) int8 (0 train, 1 validation, 2 test; only what the source brought);
-schema.json (DataSchema); fingerprint.txt. A language model's text lies in pieces of some kilobytes, in order.
+schema.json (DataSchema); fingerprint.txt. Where the source tells them: files.txt (a file per row) and
+groups.npy (N,) int64, -1 for none. A language model's text lies in pieces of some kilobytes, in order.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workbench.data.limits import Limits, human
-from workbench.data.prepared import Prepared, finish_folder, read_schema, refuse_set
+from workbench.data.prepared import Prepared, finish_folder, read_schema, refuse_set, report_copies
 from workbench.data.report import Report, class_names
 from workbench.data.splits import SPLITS, TRAIN
 from workbench.specs.data import DataSchema
@@ -38,6 +40,9 @@ class TextWriter:
         self._waiting: list[tuple[str, ...]] = []
         self._labels: list[int] = []
         self._splits: list[int] = []
+        self._files: list[str] = []
+        self._groups: list[int] = []
+        self._digests = array("Q")
         self._hash = hashlib.sha256()
         self._bytes = 0
 
@@ -45,23 +50,41 @@ class TextWriter:
     def n(self) -> int:
         return len(self._splits)
 
-    def append(self, text: str, label: int = 0, split: int = TRAIN, target: str | None = None) -> None:
-        """One text. Raises DataError beyond the limits."""
+    def append(
+        self, text: str, label: int = 0, split: int = TRAIN, target: str | None = None,
+        file: str | None = None, group: int | None = None,
+    ) -> None:  # fmt: skip
+        """One text. file, group: for every text alike, or for none. Raises DataError beyond the limits."""
         row = (text,) if target is None else (text, target)
+        if file is not None:
+            self._files.append(file)
+        if group is not None:
+            self._groups.append(group)
         for part in row:
-            data = part.encode("utf-8", "surrogatepass")
+            data = part.encode("utf-8")
             self._hash.update(len(data).to_bytes(8, "little") + data)
             self._bytes += len(data)
+        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+        self._digests.append(int.from_bytes(digest, "little"))
         if self._bytes > self.limits.bytes:
             raise DataError.of(
                 self.where, f"the texts may take {human(self.limits.bytes)}", "they take more",
                 "Take fewer, or raise WORKBENCH_LIMIT_BYTES.",
+            )  # fmt: skip
+        if len(self._splits) >= self.limits.texts:
+            raise DataError.of(
+                self.where, f"a set may hold {self.limits.texts:,} texts", "this one has more",
+                "Take fewer, or raise WORKBENCH_LIMIT_TEXTS.",
             )  # fmt: skip
         self._waiting.append(row)
         self._labels.append(label)
         self._splits.append(split)
         if len(self._waiting) >= ROWS:
             self._write()
+
+    def renumber(self, new: Sequence[int]) -> None:
+        """Label k becomes new[k]."""
+        self._labels = [new[label] for label in self._labels]
 
     def finish(self, schema: DataSchema, report: Report, classes: Sequence[str] = ()) -> Prepared:
         """Write the rest. classes: by label; those without a text are dropped. Raises DataError."""
@@ -89,8 +112,13 @@ class TextWriter:
             schema = schema.model_copy(update={"classes": kept})
         schema = schema.model_copy(update={"kind": "text", "shape": ()})
         self._hash.update(schema.task.encode())
+        if schema.task != "language_model":
+            digests = np.frombuffer(self._digests, np.uint64)
+            report_copies(digests, labels, splits, report, "texts")
+        files = self._files if len(self._files) == self.n else None
+        groups = np.array(self._groups, np.int64) if len(self._groups) == self.n else None
         fingerprint, rows = finish_folder(
-            self.folder, schema, labels, splits, self._hash, files=None, groups=None
+            self.folder, schema, labels, splits, self._hash, files=files, groups=groups
         )
         return Prepared(schema, rows, report.rows(), fingerprint)
 

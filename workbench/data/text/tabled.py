@@ -1,0 +1,192 @@
+"""Tables of texts: CSV and its kin, JSON and Parquet, one file or several of the same columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
+
+from workbench.data.layout import split_of
+from workbench.data.report import shown
+from workbench.data.sources import read_all
+from workbench.data.text.arranged import Arranged, Part
+from workbench.data.text.columns import Columns, guess
+from workbench.data.text.opened import chunks, opened, survey
+from workbench.data.text.reading import Reading, Row
+from workbench.data.text.records import SAMPLE_ROWS, Dialect, Record, records, understood
+from workbench.data.text.sniffed import Sniffed
+from workbench.data.text.structured import Parquet, as_record, json_lines, json_objects, names_of
+from workbench.data.text.surveyed import DAMAGE, Surveyed, Ticking, damaged, spooled, surveyed, text_lines
+from workbench.specs.errors import DataError, WorkbenchError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file of rows and columns. names: where its format has them; dialect: where it is text; examples: some
+    of its rows."""
+
+    part: Part
+    columns: Columns
+    surveyed: Surveyed | None = None
+    dialect: Dialect | None = None
+    names: tuple[str, ...] | None = None
+    examples: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def path(self) -> str:
+        return self.part.file.member.path
+
+
+class Tables:
+    """The tables of a source, and their rows."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.source, self.asked, self.limits = reading.source, reading.asked, reading.limits
+        self.report, self.tick, self._told = reading.report, reading.tick, reading.told
+
+    def all(self, found: Arranged) -> list[Table]:
+        """The tables of a source that have the columns of the largest. Raises DataError."""
+        textual = [p.file for p in found.parts if p.file.kind in ("table", "lines", "jsonl")]
+        seen = surveyed(
+            self.source, textual, self.limits, self.report, self.tick, self.asked.encoding, samples=True
+        )
+        tables: list[Table] = []
+        first: DataError | None = None
+        for part in sorted(found.parts, key=lambda p: -p.file.member.size):
+            try:
+                table = self._table(part, seen.get(part.file.member.path), tables)
+            except DataError as error:
+                first = first or error
+                self.report.refused(shown(part.file.member.path), error.problems[0].fact)
+                continue
+            if table is not None:
+                tables.append(table)
+        if not tables and first is not None:
+            raise first
+        order = {part.file.member.path: n for n, part in enumerate(found.parts)}
+        return sorted(tables, key=lambda table: order[table.path])
+
+    def rows_of(self, table: Table) -> Iterator[Row]:
+        """Its rows, with what each column means."""
+        c, path, at = table.columns, shown(table.path), table.path
+        width, one = len(c.names), c.text[0] if len(c.text) == 1 else None
+        for record in self._records(table):
+            cells = record.cells
+            if len(cells) != width:
+                fact = f"it has {len(cells)} cells and the others {width}"
+                self.report.refused(f"{path}, line {record.line}", fact)
+                continue
+            split = split_of(cells[c.split]) if c.split is not None else None
+            yield Row(
+                at, record.line,
+                cells[one].strip() if one is not None else " ".join(cells[k].strip() for k in c.text).strip(),
+                cells[c.label].strip() if c.label is not None else "",
+                cells[c.target].strip() if c.target is not None else None,
+                table.part.split if split is None else split,
+                cells[c.group].strip() if c.group is not None else "",
+            )  # fmt: skip
+
+    def _table(self, part: Part, one: Surveyed | None, others: list[Table]) -> Table | None:
+        path = part.file.member.path
+        names: tuple[str, ...] | None = None
+        dialect = None
+        sample: list[list[str]]
+        if part.file.kind in ("parquet", "json"):
+            trees = self._sample(part.file)
+            names = tuple(names_of(trees))
+            sample = [as_record(0, tree, names).cells for tree in trees]
+        elif one is None:
+            return None  # it was reported
+        elif part.file.kind == "jsonl":
+            trees = [cells for _, cells in json_lines([*one.first, *one.last], lambda line, why: None)]
+            names = tuple(names_of(trees))
+            sample = [as_record(0, tree, names).cells for tree in trees]
+        else:
+            dialect = understood(one.first) or Dialect(",", True, 1)
+            if part.file.kind == "lines":
+                dialect = Dialect("\n", False, 1)
+            if dialect.mark == " ":
+                names = ("label", "text")
+            sample = [
+                cells
+                for record in records([*one.first, *one.last], dialect)
+                if len(cells := dialect.fitted(record.cells)) == dialect.width
+            ]
+        if not sample:
+            raise DataError.of(shown(path), "a table has rows", "it has none", "Check the file.")
+        known = others[0].columns if others else None
+        if known is not None and len(known.names) == len(sample[0]) and names in (None, known.names):
+            # Several tables of one set: the columns of the largest hold; a header is told by each.
+            has_header = known.header and [shown(" ".join(c.split()), 60) for c in sample[0]] == [
+                name if not name.startswith("column ") else "" for name in known.names
+            ]
+            columns = replace(known, header=has_header)
+        elif known is not None:
+            raise DataError.of(
+                shown(path), f"all tables have the columns of `{shown(others[0].path)}`", "its columns differ"
+            )
+        else:
+            columns = guess(sample, names, self.asked, shown(path))
+        examples = tuple(tuple(row) for row in sample[columns.header : columns.header + 5])
+        return Table(part, columns, one, dialect, names, examples)
+
+    def _records(self, table: Table) -> Iterator[Record]:
+        path = shown(table.path)
+        file = table.part.file
+        names = table.columns.names if table.names is None else table.names
+        if file.kind == "parquet":
+            with spooled(self.source, file, self.limits, self.tick) as copy:
+                try:
+                    for n, tree in enumerate(Parquet(copy).records(), 1):
+                        yield as_record(n, tree, names)
+                except (*DAMAGE, TypeError) as error:
+                    raise _or_damaged(file, error) from None
+            return
+        if file.kind == "json":
+            for n, tree in enumerate(self._objects(file), 1):
+                yield as_record(n, tree, names)
+            return
+        assert table.surveyed is not None
+        self._told(path, table.surveyed)
+        for _, stream in self.source.read([file.member]):
+            lines = text_lines(cast(BinaryIO, Ticking(stream, self.tick)), table.surveyed, self.limits)
+            if file.kind == "jsonl":
+                for n, tree in json_lines(
+                    lines, lambda n, why: self.report.refused(f"{path}, line {n}", why)
+                ):
+                    yield as_record(n, tree, names)
+                return
+            assert table.dialect is not None
+            found = records(lines, table.dialect, lambda n: self._odd(path, n))
+            for k, record in enumerate(found):
+                if k or not table.columns.header:
+                    yield record._replace(cells=table.dialect.fitted(record.cells))
+
+    def _odd(self, path: str, line: int) -> None:
+        self.report.repaired(f"{path}, line {line}", "a quote that is not closed is read as it stands")
+
+    def _sample(self, file: Sniffed) -> list[dict[str, str]]:
+        if file.kind == "json":
+            return self._objects(file)[:SAMPLE_ROWS]
+        with spooled(self.source, file, self.limits, lambda n: None) as copy:
+            try:
+                return Parquet(copy).sample()
+            except (*DAMAGE, TypeError) as error:
+                raise _or_damaged(file, error) from None
+
+    def _objects(self, file: Sniffed) -> list[dict[str, str]]:
+        for _, stream in self.source.read([file.member]):
+            try:
+                blob = read_all(opened(stream, file.head, self.limits), self.limits.file_bytes)
+                found = survey(cast(BinaryIO, io.BytesIO(blob)), self.asked.encoding)
+                return json_objects("".join(chunks(cast(BinaryIO, io.BytesIO(blob)), found)))
+            except WorkbenchError:
+                raise
+            except DAMAGE as error:
+                raise damaged(file, error) from None
+        return []
+
+
+def _or_damaged(file: Sniffed, error: BaseException) -> Exception:
+    return error if isinstance(error, WorkbenchError) else damaged(file, error)
