@@ -42,7 +42,7 @@ def list_sets(store: Store) -> list[DatasetRow]:
 
 
 def prepare_all(store: Store) -> None:
-    """Write the shipped sets into the store where they are not yet; under half a second, once."""
+    """Write the shipped sets into the store where they are not yet; a second, once."""
     known = {row.name for row in store.datasets.list()}
     for name in data.SHIPPED:
         if name not in known:

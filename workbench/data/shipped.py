@@ -1,6 +1,6 @@
-"""Data sets that come with the program: a sample of Fashion-MNIST, and scikit-learn's digits.
+"""Data sets that come with the program: a sample of Fashion-MNIST, scikit-learn's digits, and texts.
 
-Both are written into the prepared folder format at their first use. How the sample was cut stands in
+They are written into the prepared folder format at their first use. How the sample was cut stands in
 docs/data.md. Neither scikit-learn nor the network is needed to read them.
 """
 
@@ -16,13 +16,16 @@ from workbench.data.limits import Limits
 from workbench.data.prepared import Prepared, Writer, new_folder
 from workbench.data.report import Report
 from workbench.data.splits import TEST, TRAIN
+from workbench.data.text.shipped import SHIPPED as TEXTS
+from workbench.data.text.shipped import prepare_texts
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 
 HERE = Path(__file__).parent / "shipped"
 FASHION, DIGITS = "fashion-mnist-sample", "digits"
-SHIPPED = (FASHION, DIGITS)
+IMAGES = (FASHION, DIGITS)
+SHIPPED = (*IMAGES, *TEXTS)
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -35,6 +38,8 @@ def prepare_shipped(name: str, out: Path) -> Prepared:
         return _fashion(out)
     if name == DIGITS:
         return _digits(out)
+    if name in TEXTS:
+        return prepare_texts(name, out)
     raise DataError.of(
         f"data set `{name}`",
         "the data set must come with the program",
