@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from workbench.jobs import runs as control
+from workbench.live.views import is_text
 from workbench.store import RunRow
 from workbench.ui import hardest, live, nav, steer
 from workbench.ui.errors import guard
@@ -58,7 +59,7 @@ def carry_over() -> None:
 
 
 def no_run() -> None:
-    heading("Live", "Curves, filters and feature maps of a run, while it learns.")
+    heading("Live", "Curves, filters, feature maps and attention of a run, while it learns.")
     nothing_yet("There is no run yet. Start one, and it appears here.")
 
 
@@ -90,9 +91,10 @@ with guard():
         if pressed:
             act(run, pressed)
         lineage(run, recent)
-        hardest.link(run)
+        if not is_text(run.spec):
+            hardest.link(run)
         if panel == "steer":
             steer.panel(run.id)
         elif panel == "fork":
             fork_panel(run)
-        live.tabs(run.id)
+        live.tabs(run.id, run.spec)

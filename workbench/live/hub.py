@@ -32,6 +32,7 @@ MAX_BYTES = 8 * 2**20  # waiting for one viewer; beyond, it is cut off
 MAX_COLUMNS = 4096
 MAX_TOPICS = 64
 FARTHEST = 1e15  # steps, epochs or seconds that a viewer may ask for; JSON knows larger numbers than we
+TWICE = re.compile(r"\.(self|cross)$")  # a decoder's layer attends twice
 TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/[a-z0-9_.]{1,80})?(@\d{1,3})?")
 
 
@@ -244,7 +245,7 @@ class Hub:
     def _topics_frame(self) -> bytes:
         topics = self.reader.topics
         names = layer_names(self.reader.spec, inside=True) if self.reader.spec else {}
-        layers = {t: names.get(t.partition("/")[2], "") for t in topics if "/" in t}
+        layers = {t: names.get(TWICE.sub("", t.partition("/")[2]), "") for t in topics if "/" in t}
         return wire.pack("topics", {"topics": topics, "layers": layers})
 
     async def _steps_frame(self, stored: str) -> bytes:

@@ -198,6 +198,7 @@ class Reader:
             "metrics": row.metrics, "error": row.error, "created": row.created, "started": row.started,
             "ended": row.ended, "budget": spec.watch.budget, "parent": row.parent, "parked": row.parked,
             "held": row.held, "silent_s": row.silent_s, "is_stopped": is_stopped(row), "good": self._good,
+            "task": spec.task.kind,
         }  # fmt: skip
 
 
@@ -215,9 +216,12 @@ def _total_epochs(row: RunRow, spec: RunSpec) -> float | None:
 
 
 def layer_names(spec: RunSpec, *, inside: bool = False) -> dict[str, str]:
-    """Layer name → what to call it: "conv2d 32". inside: those in groups too, "3.layers.1"."""
+    """Layer name → what to call it: "conv2d 32". inside: those in groups too, "3.layers.1", and those of
+    both stacks of a translator, "encoder.2" and "decoder.1"."""
     layers = spec.model.layers
-    named_layers = named(layers) if inside else ((str(i), layer) for i, layer in enumerate(layers))
+    named_layers = list(named(layers)) if inside else [(str(i), layer) for i, layer in enumerate(layers)]
+    if inside and spec.model.decoder:
+        named_layers = [*named(layers, "encoder."), *named(spec.model.decoder, "decoder.")]
     names = {}
     for name, layer in named_layers:
         size = getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)

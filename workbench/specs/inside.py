@@ -27,10 +27,14 @@ def recurs(model: ModelSpec) -> bool:
 
 def reads_text(model: ModelSpec) -> bool:
     """Whether the model takes tokens; a pair of texts, where it has a decoder."""
-    return any(layer.kind in READING for layer in every((*model.layers, *model.decoder)))
+    return any(_kind(layer) in READING for layer in every((*model.layers, *model.decoder)))
 
 
 def _attends(layer: Layer) -> bool:
     if isinstance(layer, SequencePool):
         return layer.mode == "attention"
-    return isinstance(layer, ATTENDING) or layer.kind == PRETRAINED
+    return isinstance(layer, ATTENDING) or _kind(layer) == PRETRAINED
+
+
+def _kind(layer: Layer) -> str:
+    return str(getattr(layer, "kind", ""))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete
 
 from workbench.store.schema import run_metrics
 
-LOWER_IS_BETTER = ("loss",)
+LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_character")
 
 
 def merge_metrics(
@@ -19,7 +19,7 @@ def merge_metrics(
 ) -> dict[str, dict[str, float]]:
     """Last and best value per key after new points; chunks are (key, steps, values) in step order.
 
-    Best is the smallest for losses and the largest otherwise; what is not finite is never best.
+    Best is the smallest for losses and what follows from them, the largest otherwise; what is not finite is never best.
     """
     merged = {key: dict(value) for key, value in known.items()}
     for key, steps, values in chunks:

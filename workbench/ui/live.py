@@ -6,13 +6,16 @@ are served by our own route and cached. A rerun of the page re-sends the loader 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
 from workbench.live.routes import VERSION
+from workbench.live.views import views_of
+from workbench.specs.run import RunSpec
 
-Kind = Literal["tabs", "status", "curves", "filters", "maps", "predictions", "log"]
+Kind = Literal["tabs", "status", "tried"]
 Verb = Literal["pause", "resume", "stop", "step", "park", "offer", "predict", "steer", "fork"]
 VERBS: tuple[Verb, ...] = ("pause", "resume", "stop", "step", "park", "offer", "predict", "steer", "fork")
 MOST_STEPS = 1_000_000  # of one press of the step button
@@ -34,13 +37,9 @@ _view = st.components.v2.component(
 )
 
 
-def view(kind: Kind, run_id: str, *, key: str, name: str = "", panel: str = "") -> Act | None:
-    """Mount one live view of a run; the button that was pressed, once, else None.
-
-    kind: "tabs" holds all others but "status". name: shown until the stream has said it. panel: the
-    one that stands open below the strip.
-    """
-    data = {"kind": kind, "run": run_id, "base": _base(), "name": name, "panel": panel}
+def view(kind: Kind, run_id: str, *, key: str, **more: Any) -> Act | None:
+    """Mount one live view of a run; the button that was pressed, once, else None. more: what it is told."""
+    data = {"kind": kind, "run": run_id, "base": _base(), **more}
     result = _view(key=key, data=data, on_act_change=_nothing)
     return act_of(result.get("act"))
 
@@ -57,13 +56,22 @@ def act_of(asked: Any) -> Act | None:
 
 
 def status(run_id: str, *, name: str = "", panel: str = "") -> Act | None:
-    """The strip: state, progress, metrics, and the buttons; answers which one was pressed."""
+    """The strip: state, progress, metrics, and the buttons; answers which one was pressed.
+
+    name: shown until the stream has said it. panel: the one that stands open below the strip.
+    """
     return view("status", run_id, key=f"live-status-{run_id}", name=name, panel=panel)
 
 
-def tabs(run_id: str) -> None:
-    """Curves, filters, feature maps, predictions and log, one at a time; the URL says which."""
-    view("tabs", run_id, key=f"live-tabs-{run_id}")
+def tabs(run_id: str, spec: RunSpec) -> None:
+    """The run's views under tabs, one at a time; which there are follows from its spec, and the URL says
+    which one is open."""
+    view("tabs", run_id, key=f"live-tabs-{run_id}", views=views_of(spec), task=spec.task.kind)
+
+
+def tried(run_id: str, task: str, answer: Mapping[str, Any]) -> None:
+    """What a model says to a text that was tried, and where its heads looked."""
+    view("tried", run_id, key=f"live-tried-{run_id}", task=task, answer=answer)
 
 
 def _base() -> str:

@@ -15,9 +15,25 @@ const extra = (i) => (c) => c.extra[i];
 const pair = (name) => [{ key: `train/${name}`, label: "train", colour: train }, { key: `val/${name}`, label: "validation", colour: validation }];
 const megabytes = (mb) => (mb >= 1000 ? `${(mb / 1000).toFixed(2)} GB` : `${Math.round(mb)} MB`);
 
+const share = (y) => (Number.isFinite(y) ? percent(y) : short(y));
+const lone = (name, colour) => [{ key: `val/${name}`, label: "", colour }];
+
 const PANELS = [
   { id: "loss", title: "Loss", lines: pair("loss"), log: true, big: true },
   { id: "accuracy", title: "Accuracy", lines: pair("accuracy"), big: true, format: (y) => (Number.isFinite(y) ? percent(y) : short(y)), tick: percentTick },
+  { id: "perplexity", title: "Perplexity", unit: "lower is better; 1 is perfect", lines: lone("perplexity", validation), log: true },
+  { id: "bits", title: "Bits per character", unit: "lower is better", lines: lone("bits_per_character", validation) },
+  { id: "bleu", title: "Translation", unit: "0 to 100", lines: [{ key: "val/bleu", label: "BLEU", colour: validation }, { key: "val/chrf", label: "chrF", colour: extra(1) }], floor: 0, format: (y) => short(y, 3) },
+  { id: "exact_match", title: "Exact match", unit: "share of texts", lines: lone("exact_match", validation), format: share, tick: percentTick, floor: 0 },
+  {
+    id: "f1", title: "F1", format: share, tick: percentTick,
+    lines: [{ key: "val/precision", label: "precision", colour: extra(0) }, { key: "val/recall", label: "recall", colour: extra(1) }, { key: "val/f1", label: "F1", colour: validation }],
+  },
+  {
+    id: "areas", title: "Areas under curves", format: (y) => short(y, 3),
+    lines: [{ key: "val/auroc", label: "AUROC", colour: validation }, { key: "val/pr_auc", label: "PR-AUC", colour: extra(1) }],
+  },
+  { id: "top5", title: "In the top 5", unit: "share of samples", lines: lone("top5", validation), format: share, tick: percentTick },
   { id: "lr", title: "Learning rate", lines: [{ key: "lr", label: "", colour: extra(0) }], log: true, floor: 0 },
   { id: "grad_norm", title: "Gradient norm", lines: [{ key: "grad_norm", label: "", colour: extra(1) }], log: true },
   { id: "throughput", title: "Throughput", unit: "samples / s", lines: [{ key: "throughput/samples_per_s", label: "", colour: extra(2) }], format: (y) => short(y, 3), floor: 0 },
@@ -32,6 +48,7 @@ const PANELS = [
   { id: "telemetry", title: "Looking inside", unit: "of the time", lines: [{ key: "telemetry/share", label: "", colour: extra(0) }], format: (y) => percent(y), tick: percentTick, floor: 0 },
 ];
 const KNOWN = new Set(PANELS.flatMap((panel) => panel.lines.map((line) => line.key)));
+const TOKENS = new Set(["language_model", "translation"]); // every token is judged
 const AXIS_WORDS = { step: "steps", epoch: "epochs", time: "time" };
 
 export class Curves extends View {
@@ -196,7 +213,8 @@ export class Curves extends View {
     show(this.reset, this.span !== null);
     for (const panel of panels) {
       if (this.plots.has(panel.id)) continue;
-      const plot = new Plot({ height: panel.big ? 250 : 132, ...panel }, this);
+      const unit = panel.id === "accuracy" && TOKENS.has(this.data.task) ? "of tokens" : panel.unit;
+      const plot = new Plot({ height: panel.big ? 250 : 132, ...panel, unit }, this);
       plot.node.classList.toggle("wbl-big", Boolean(panel.big));
       this.plots.set(panel.id, plot);
       this.grid.replaceChildren(...this.panels().map(({ id }) => this.plots.get(id)?.node).filter(Boolean));

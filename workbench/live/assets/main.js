@@ -4,34 +4,67 @@
 import { el } from "./dom.js";
 import { feedOf } from "./bus.js";
 import { leave, recall, remember, settle } from "./address.js";
+import { Attention } from "./attention.js";
 import { Curves } from "./curves.js";
 import { Filters, Maps } from "./tiles.js";
 import { Log } from "./log.js";
 import { Predictions } from "./panels.js";
+import { Report } from "./report.js";
+import { States } from "./states.js";
 import { Status } from "./status.js";
+import { Texts } from "./texts.js";
+import { Tried } from "./tried.js";
 import { View } from "./view.js";
 
 const TABS = [
   ["curves", "Curves", Curves],
   ["filters", "Filters", Filters],
   ["maps", "Feature maps", Maps],
+  ["attention", "Attention", Attention],
+  ["states", "States", States],
+  ["text", "Text", Texts],
+  ["report", "Report", Report],
   ["predictions", "Predictions", Predictions],
   ["log", "Log", Log],
 ];
+const IMAGES = ["curves", "filters", "maps", "predictions", "log"]; // where the page does not say
+const FOUND = ["attention", "states"]; // a run has these too once it has recorded any
 
 /** All views of a run under tabs; only the open one draws and subscribes. */
 class Tabs extends View {
   constructor(...given) {
     super(...given);
     this.views = new Map();
-    this.tabs = TABS.map(([id, text]) => el("button", {
-      type: "button", role: "tab", id: `wbl-tab-${id}`, "aria-controls": `wbl-${id}`, "data-tab": id, onclick: () => this.pick(id, true),
-    }, text));
-    this.list = el("div", { class: "wbl-tabs", role: "tablist", "aria-label": "Views of the run", onkeydown: (event) => this.key(event) }, ...this.tabs);
-    this.panes = new Map(TABS.map(([id]) => [id, el("div", { class: `wbl-pane wbl-pane-${id}`, id: `wbl-${id}`, role: "tabpanel", "aria-labelledby": `wbl-tab-${id}`, hidden: true })]));
-    this.host.append(this.list, ...this.panes.values());
+    this.tabs = [];
+    this.panes = new Map();
+    this.list = el("div", { class: "wbl-tabs", role: "tablist", "aria-label": "Views of the run", onkeydown: (event) => this.key(event) });
+    this.host.append(this.list);
+    this.arrange(this.data.views ?? IMAGES);
     const wanted = recall("tab", "curves");
     this.pick(this.panes.has(wanted) ? wanted : "curves", false);
+  }
+
+  /** Give each of these views a tab, in the order of TABS; those that are there stay as they are. */
+  arrange(ids) {
+    for (const [id, text] of TABS) {
+      if (!ids.includes(id) || this.panes.has(id)) continue;
+      const tab = el("button", { type: "button", role: "tab", id: `wbl-tab-${id}`, "aria-controls": `wbl-${id}`, "data-tab": id, "aria-selected": "false", tabindex: -1, onclick: () => this.pick(id, true) }, text);
+      const pane = el("div", { class: `wbl-pane wbl-pane-${id}`, id: `wbl-${id}`, role: "tabpanel", "aria-labelledby": `wbl-tab-${id}`, hidden: true });
+      this.panes.set(id, pane);
+      this.tabs.push(tab);
+      this.host.append(pane);
+    }
+    const place = (tab) => TABS.findIndex(([id]) => id === tab.dataset.tab);
+    this.tabs.sort((a, b) => place(a) - place(b));
+    this.list.append(...this.tabs);
+  }
+
+  on(kind) {
+    if (kind !== "topics") return;
+    const more = FOUND.filter((id) => !this.panes.has(id) && this.feed.topics.some((topic) => topic.startsWith(`${id}/`)));
+    if (!more.length) return;
+    this.arrange(more);
+    if (more.includes(recall("tab"))) this.pick(recall("tab"), false);
   }
 
   pick(id, byHand) {
@@ -56,12 +89,13 @@ class Tabs extends View {
   }
 
   key(event) {
-    const i = TABS.findIndex(([id]) => id === this.current);
-    const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: TABS.length - 1 }[event.key];
+    const count = this.tabs.length;
+    const i = this.tabs.findIndex((tab) => tab.dataset.tab === this.current);
+    const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: count - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    const next = (to + TABS.length) % TABS.length;
-    this.pick(TABS[next][0], true);
+    const next = (to + count) % count;
+    this.pick(this.tabs[next].dataset.tab, true);
     this.tabs[next].focus();
   }
 
@@ -82,7 +116,7 @@ class Tabs extends View {
   }
 }
 
-const KINDS = { tabs: Tabs, status: Status, curves: Curves, filters: Filters, maps: Maps, predictions: Predictions, log: Log };
+const KINDS = { tabs: Tabs, status: Status, tried: Tried, ...Object.fromEntries(TABS.map(([id, , Kind]) => [id, Kind])) };
 
 /** Stylesheets are added once, beside the modules and of their version. */
 function dress() {

@@ -5,10 +5,11 @@ import { el, group, say, show, toggle } from "./dom.js";
 const PLAY_MS = 120; // per picture while playing; never faster than the answers come
 
 export class Scrub {
-  /** view: its feed answers; onchange() is called when another step is to be shown. */
-  constructor(view, onchange) {
+  /** view: its feed answers; onchange() is called when another step is to be shown; asks: it fetches the pictures. */
+  constructor(view, onchange, asks = true) {
     this.view = view;
     this.onchange = onchange;
+    this.asks = asks;
     this.step = null; // null: follow the newest
     this.playing = false;
     this.button = el("button", { type: "button", class: "wbl-button wbl-play", "aria-label": "Play", onclick: () => this.play(!this.playing) }, "▶");
@@ -18,10 +19,13 @@ export class Scrub {
     this.node = el("div", { class: "wbl-scrub" }, this.button, this.bar, this.label, this.follow.node);
   }
 
-  /** Look at another topic ("tiles:filters/0"); the place in time stays. */
-  attach(topic) {
-    if (this.topic === topic) return;
+  /** Look at another topic ("tiles:filters/0"), with others that are shown beside it; the place in time stays. */
+  attach(topic, topics = [topic]) {
     this.topic = topic;
+    const sign = topics.join();
+    if (this.sign === sign) return;
+    this.sign = sign;
+    this.topics = topics;
     this.asked = null;
     this.play(false);
     if (this.step !== null) this.ask();
@@ -46,25 +50,26 @@ export class Scrub {
     this.onchange();
   }
 
-  /** One request at a time: the next goes out when the last was answered. */
+  /** One step at a time: the next is asked for when the last was answered. */
   ask() {
-    if (this.asked !== null && this.asked !== undefined) return;
+    if (!this.asks || (this.asked !== null && this.asked !== undefined)) return;
     this.asked = this.step;
-    this.view.feed.send({ op: "at", topic: this.topic, step: this.step });
+    for (const topic of this.topics) this.view.feed.send({ op: "at", topic, step: this.step });
     clearTimeout(this.patience);
     this.patience = setTimeout(() => { this.asked = null; }, 3000);
   }
 
-  /** The picture to draw now. */
-  picture() {
+  /** The picture of a topic to draw now. */
+  picture(topic = this.topic) {
     const { pictures, past } = this.view.feed;
-    if (this.step === null) return pictures.get(this.topic);
-    const found = past.get(this.topic);
-    if (found && this.asked === found.at) {
+    if (this.step === null) return pictures.get(topic);
+    if (this.asked !== null && this.topics.every((one) => past.get(one)?.at === this.asked)) {
+      const answered = this.asked;
       this.asked = null;
-      if (this.step !== null && found.at !== this.step) this.ask();
+      if (answered !== this.step) this.ask();
     }
-    return found && found.at === this.step ? found : found ?? pictures.get(this.topic);
+    const found = past.get(topic);
+    return found && found.at === this.step ? found : found ?? pictures.get(topic);
   }
 
   play(on) {

@@ -12,7 +12,7 @@ const VERBS = [
   ["step", "Step", "Do so many updates, then pause", loaded],
   ["park", "Park", "Save it and give its memory back; resume loads it again and goes on, bit for bit", loaded],
   ["stop", "Stop", "End it now; the model is evaluated and kept", (state) => ["queued", "starting", "running", "paused"].includes(state)],
-  ["predict", "Try it", "Show the model a picture of your own", (state, status) => ["finished", "stopped"].includes(state) && status.step > 0],
+  ["predict", "Try it", "Show the model something of your own", (state, status) => ["finished", "stopped"].includes(state) && status.step > 0],
   ["steer", "Steer", "Change the learning rate and more while it trains, and see what was changed", (state) => state !== "queued"],
   ["fork", "Fork", "A new run from here: choose a checkpoint, change settings, launch", (state) => state !== "starting"],
 ];
@@ -25,6 +25,11 @@ const METRICS = [
   ["train/accuracy", "Training accuracy", percent],
   ["train/loss", "Training loss", short],
 ];
+// Of tokens there is more to tell than how many were right while it trained.
+const OF_TASK = {
+  language_model: [["val/loss", "Validation loss", short], ["val/perplexity", "Perplexity", short], METRICS[0], METRICS[3]],
+  translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
+};
 
 export class Status extends View {
   constructor(...given) {
@@ -161,7 +166,7 @@ export class Status extends View {
   }
 
   numbers(status) {
-    for (const [i, [key, name, format]] of METRICS.entries()) {
+    for (const [i, [key, name, format]] of (OF_TASK[status.task] ?? METRICS).entries()) {
       const metric = status.metrics[key] ?? {};
       const last = real(metric.last);
       const best = metric.best === undefined ? "" : `best ${format(real(metric.best))} at step ${group(metric.best_step)}`;

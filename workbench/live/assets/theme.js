@@ -33,7 +33,7 @@ function luminance(colour) {
   return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
 }
 
-const ramp = (stops) => {
+export const ramp = (stops) => {
   const table = new Uint32Array(256);
   for (let i = 0; i < 256; i++) {
     const place = (i / 255) * (stops.length - 1);

@@ -1,0 +1,21 @@
+"""Which views a run has, told from its spec, so that its tabs stand before anything was seen."""
+
+from __future__ import annotations
+
+from workbench.specs.inside import attends, reads_text, recurs
+from workbench.specs.run import RunSpec
+from workbench.specs.training import TOKEN_TASKS
+
+
+def views_of(spec: RunSpec) -> list[str]:
+    """Tabs by id, in order. Those of runs on images are always the same; attention and states join them
+    where the model has any."""
+    inside = ["attention"] * attends(spec.model) + ["states"] * recurs(spec.model)
+    if not is_text(spec):
+        return ["curves", "filters", "maps", *inside, "predictions", "log"]
+    report = [] if spec.task.kind in TOKEN_TASKS else ["report"]
+    return ["curves", *inside, "text", *report, "log"]
+
+
+def is_text(spec: RunSpec) -> bool:
+    return spec.task.kind in TOKEN_TASKS or reads_text(spec.model)
