@@ -4,6 +4,9 @@
     run = workbench.train(workbench.RunSpec.model_validate(...))
     run.wait().metrics["val/accuracy"]["best"]
 
+    with workbench.watch(model) as run:     # a training loop of your own, among the others
+        ... run.step(loss=loss)
+
 The names below are loaded when first used, so that a process which needs one room pays for one room.
 """
 
@@ -15,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.jobs.handle import Run, open_run, train
     from workbench.specs.run import RunSpec
+    from workbench.worker.watching import Watched, watch
 
 __version__ = "0.1.0"
-__all__ = ["Run", "RunSpec", "open_run", "train"]
+__all__ = ["Run", "RunSpec", "Watched", "open_run", "train", "watch"]
 
 _HOMES = {
     "Run": "workbench.jobs.handle",
     "RunSpec": "workbench.specs.run",
+    "Watched": "workbench.worker.watching",
     "open_run": "workbench.jobs.handle",
     "train": "workbench.jobs.handle",
+    "watch": "workbench.worker.watching",
 }
 
 

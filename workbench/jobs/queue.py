@@ -29,7 +29,7 @@ class SlotUse:
 def slots(store: Store) -> list[SlotUse]:
     """What each device does now."""
     settings = settings_of(store)
-    at_work = [row for row in store.runs.active() if row.at_work]
+    at_work = [row for row in store.runs.active() if row.at_work and not row.is_own_loop]
     taken = [slot_of(row, settings) for row in at_work]
     names = [*settings.slots, *sorted(set(taken) - set(settings.slots))]
     return [

@@ -62,6 +62,7 @@ def park(store: Store, ref: str) -> RunRow:
     row = store.runs.get(ref)
     if row.parked:
         return row
+    _must_be_ours(row, "parked")
     if row.state in LOADED:
         if not _asked(store, row, "park"):
             return park(store, row.id)
@@ -104,6 +105,8 @@ def resume(store: Store, ref: str, changes: Changes = ()) -> RunRow:
         raise _cannot(row, "resumed", "it finished", _repair(row))
     if row.state is RunState.STOPPING:
         raise _cannot(row, "resumed", "it is stopping", "Wait until it has stopped, then resume it.")
+    if changes or row.state in ENDED:
+        _must_be_ours(row, "resumed")
     if changes:
         change(store, row.id, changes)
     if row.parked or row.state in ENDED:
@@ -122,6 +125,7 @@ def change(store: Store, ref: str, changes: Changes) -> RunRow:
     finished run.
     """
     row = store.runs.get(ref)
+    _must_be_ours(row, "changed")
     wanted = steering.checked(store, row, changes)
     if row.state in LOADED and not row.parked:
         if not _asked(store, row, "change", {"changes": wanted}):
@@ -178,6 +182,7 @@ def fork(
     changes of the parent's ledger too, each at its step. Raises SpecError, RunError.
     """
     parent = store.runs.get(ref)
+    _must_be_ours(parent, "forked")
     spec = parent.spec.with_changes(*changes)
     if spec.name == parent.name or spec.name == parent.spec.name:
         spec = spec.model_copy(update={"name": f"{parent.name} (fork)"[:200]})
@@ -338,6 +343,14 @@ WHO = {
     "moved": "a run that waits",
     "moved before": "a run that waits",
 }
+
+
+def _must_be_ours(row: RunRow, done: str) -> None:
+    if row.is_own_loop:
+        raise RunError.of(
+            f"run `{row.name}`", f"only a run that the workbench trains can be {done}",
+            "a program of your own trains it", "Change the program, or start it again: that is a new run.",
+        )  # fmt: skip
 
 
 def _cannot(row: RunRow, done: str, fact: str, repair: str) -> RunError:

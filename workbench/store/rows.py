@@ -15,6 +15,8 @@ from workbench.records import RunState
 from workbench.specs.run import RunSpec, from_dict
 from workbench.store.states import PARKED, derive
 
+OWN_LOOP = "own loop"  # the slot of a run whose loop is somebody's own: no place in the queue, no supervisor
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -59,6 +61,11 @@ class RunRow:
     def at_work(self) -> bool:
         """A process works on it or holds its memory."""
         return self.state.is_active and not self.parked
+
+    @property
+    def is_own_loop(self) -> bool:
+        """A program of somebody's own trains it (`workbench.watch`); nobody else can start it."""
+        return self.slot == OWN_LOOP
 
     @cached_property
     def spec(self) -> RunSpec:

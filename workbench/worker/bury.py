@@ -77,14 +77,16 @@ def _record(store: Store, row: RunRow, fact: str) -> dict[str, Any]:
     saved, offer = None, None
     with contextlib.suppress(Exception):
         saved = next((info.step for info in store.checkpoints.list(row.id) if info.name == "last"), None)
-    if fact == MEMORY:
+    if fact == MEMORY and not row.is_own_loop:
         with contextlib.suppress(WorkbenchError):
             offer = smaller_parts(steering.now(store, row))
     return {
         "where": "the run's process",
         "rule": "it must live until it has written its exit record",
         "fact": fact,
-        "repair": f"{'Accept the offer' if offer else 'Resume the run'}: {going_on(saved)}",
+        "repair": "Start your program again: that is a new run."
+        if row.is_own_loop
+        else f"{'Accept the offer' if offer else 'Resume the run'}: {going_on(saved)}",
         "line": None,
         "offer": offer,
         "traceback": None,
