@@ -60,7 +60,15 @@ def read(source: str) -> Checkpoint:
 
     Raises: LayerError when there is none, or one that cannot be fine-tuned here.
     """
-    folder = folder_of(source)
+    try:
+        return _found(folder_of(source))
+    except (OSError, RuntimeError) as error:  # no permission, a name too long, the home of nobody
+        fact = getattr(error, "strerror", None) or str(error)
+        rule = f"the model's folder must be readable ({source[:200]})"
+        raise refuse(rule, fact, "Correct the path, or its permissions.") from None
+
+
+def _found(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         fact = "it holds only an adapter" if (folder / "adapter_config.json").is_file() else "it has none"
         repair = "Choose the folder that the model was saved to: `save_pretrained` writes config.json."
@@ -159,7 +167,9 @@ def _conversion(folder: Path) -> str:
 @lru_cache(maxsize=32)  # asked at every keystroke
 def _read(folder: Path, seen: tuple[tuple[Any, ...], ...]) -> Checkpoint:
     config = json_of(folder / "config.json")
-    kind = config.get("model_type")
+    kind = config.get("model_type") or ""
+    if not isinstance(kind, str):
+        raise _damaged(folder / "config.json", "its model_type is no word")
     if kind not in FAMILIES or config.get("is_decoder") or config.get("is_encoder_decoder"):
         fact = f"config.json says `{kind}`" if kind else "config.json does not say its model_type"
         known = ", ".join(sorted(FAMILIES))
