@@ -134,7 +134,9 @@ def test_a_slow_model_of_texts_is_tried_on_fewer_and_reckoned_up(kind: str) -> N
     hurried, whole = (flown(spec, data, most_s) for most_s in (0.0, 3600.0))
     assert (hurried.steps, hurried.tried, whole.tried) == (1, 8, 64)
     assert hurried.memory.total == pytest.approx(whole.memory.total, rel=0.15)
-    assert whole.step_s / 9 < hurried.step_s < 9 * whole.step_s  # the machine may be busy
+    assert (
+        whole.step_s / 30 < hurried.step_s < 30 * whole.step_s
+    )  # milliseconds, on a machine that may be busy
 
 
 @pytest.mark.parametrize("kind", KINDS)

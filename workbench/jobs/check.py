@@ -19,11 +19,13 @@ import psutil
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
-from workbench.specs.base import Shape
-from workbench.specs.data import DataSpec
+from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
+from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.memory import fewest_parts, largest_batch, predict
 from workbench.specs.model import Row
+from workbench.specs.pretrained import tokenizer_problems
 from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
@@ -56,6 +58,7 @@ class CheckReport:
                     "out_shape": list(row.out_shape) if row.out_shape is not None else None,
                     "parameters": row.parameters,
                     "mult_adds": row.mult_adds,
+                    **({"stack": "decoder"} if row.path[:1] == ("decoder",) else {}),
                 }
                 for row in self.layers
             ],
@@ -70,17 +73,25 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     version: of the data set; None is the newest.
     """
     try:
-        shape, n_classes = catalog.shape_and_classes(store, spec.data, version)
+        shape, n_classes, schema = _seen(store, spec, version)
     except WorkbenchError as error:
         problems = tuple(p.model_copy(update={"where": f"data ({p.where})"}) for p in error.problems)
         return CheckReport(False, 0, (), problems + tuple(_device_problems(spec)), 0)
     rows = spec.model.rows(shape)
-    found = spec.model.problems(shape, n_classes, per_token=spec.task.kind in TOKEN_TASKS)
+    found = task_problems(spec, schema)
+    is_served = not found
+    # The layers are held against the data: a task that does not fit it will have to change.
+    found += spec.model.problems(shape, n_classes, per_token=schema.task in TOKEN_TASKS)
     sizes = split_sizes(store, spec, version)
-    memory = memory_bytes(spec, shape, n_classes, sizes)
+    memory = memory_bytes(spec, shape, n_classes, sizes) if is_served else 0
     found += _device_problems(spec)
     found += _thread_problems(spec)
-    found += _memory_problems(spec, shape, n_classes, sizes)
+    if is_served:
+        found += _memory_problems(spec, shape, n_classes, sizes)
+        found += metric_problems(spec, n_classes, sizes)
+    if schema.kind == "text":
+        found += text_problems(spec, sizes, shape)
+        found += tokenizer_problems(spec.model.layers, spec.data.text)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
     found += _split_problems(store, spec, version)
@@ -93,12 +104,21 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     )
 
 
+def _seen(store: Store, spec: RunSpec, version: int | None) -> tuple[AnyShape, int, DataSchema]:
+    """What a model sees of the data, the columns of its scores, and what the set is. Raises DataError."""
+    row = catalog.with_shipped(store, spec.data.name, version)
+    if row.schema.kind == "text":
+        known = facts(row, spec.data)  # remembered, while the catalog reads its tokenizer anew
+        return known.shape, known.columns, row.schema
+    return (*catalog.shape_and_classes(store, spec.data, version), row.schema)
+
+
 def memory_bytes(
-    spec: RunSpec, shape: Shape, n_classes: int = 10, sizes: Mapping[str, int] = NO_IMAGES
+    spec: RunSpec, shape: AnyShape, n_classes: int = 10, sizes: Mapping[str, int] = NO_IMAGES
 ) -> int:
     """What the run's process takes at its peak: the process, and on it what `specs.memory` counts.
 
-    sizes: images per split, where they are known. 0 for a stack that cannot work.
+    sizes: samples per split, where they are known. 0 for a stack that cannot work.
     """
     try:
         found = predict(
@@ -111,7 +131,7 @@ def memory_bytes(
 
 def fit_problem(
     spec: RunSpec,
-    shape: Shape,
+    shape: AnyShape,
     n_classes: int,
     sizes: Mapping[str, int],
     *,
@@ -121,7 +141,7 @@ def fit_problem(
 ) -> Problem | None:
     """Why the run does not fit into `limit` bytes of its device, and what would; None where it does.
 
-    free: bytes that are free there now, which decide how the images are kept.
+    free: bytes that are free there now, which decide how the data is kept.
     """
     try:
         needed = predict(spec, shape, n_classes, sizes, device=device, free=free).total
@@ -137,11 +157,12 @@ def fit_problem(
         fits.append(f"batch {batch:,} fits")
     if parts is not None:
         fits.append(f"accumulation_steps {parts} " + ("does too" if fits else "makes it fit"))
+    smaller = "shorter texts" if isinstance(shape, Pair | Tokens) else "smaller images"
     return _problem(
         "training.batch_size",
         "the run must fit into memory",
         f"batch {training.batch_size:,} needs {_gb(needed)}, and {_gb(limit)} are free",
-        (", or ".join(fits) + "." if fits else "Use a smaller model or smaller images.").capitalize(),
+        (", or ".join(fits) + "." if fits else f"Use a smaller model or {smaller}.").capitalize(),
     )
 
 
@@ -185,18 +206,23 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
 
 
 def _split_problems(store: Store, spec: RunSpec, version: int | None) -> list[Problem]:
-    """Whether the images can be cut as the spec says: by the very function that will cut them."""
+    """Whether the data can be cut as the spec says: by the very function that will cut it."""
     try:
         row = catalog.with_shipped(store, spec.data.name, version)
+        if row.schema.kind == "text":
+            facts(row, spec.data)
+            return []
         return list(_cut(row.path, row.fingerprint, spec.data.model_dump_json())[0])
     except WorkbenchError as error:
         return list(error.problems)
 
 
 def split_sizes(store: Store, spec: RunSpec, version: int | None = None) -> Mapping[str, int]:
-    """Images per split as the run will cut them; zeros where they cannot be cut."""
+    """Samples per split as the run will cut them, of texts `TextSizes`; zeros where they cannot be cut."""
     with contextlib.suppress(WorkbenchError):
         row = catalog.with_shipped(store, spec.data.name, version)
+        if row.schema.kind == "text":
+            return facts(row, spec.data).sizes
         return _cut(row.path, row.fingerprint, spec.data.model_dump_json())[1]
     return NO_IMAGES
 
@@ -215,7 +241,7 @@ def _batch_problems(spec: RunSpec, rows: Sequence[Row]) -> list[Problem]:
     """Batch norm over one vector has nothing to compare it with; torch refuses to train that."""
     if spec.training.batch_size > 1:
         return []
-    rule, fact = "batch_norm on vectors needs two images in a batch", "there is one"
+    rule, fact = "batch_norm on vectors needs two samples in a batch", "there is one"
     return [
         _problem("training.batch_size", f"{rule} (layer {row.label})", fact, "Use batches of 2 or more.")
         for row in walk(rows)
@@ -237,7 +263,9 @@ def gpu_count() -> int:
     return 0
 
 
-def _memory_problems(spec: RunSpec, shape: Shape, n_classes: int, sizes: Mapping[str, int]) -> list[Problem]:
+def _memory_problems(
+    spec: RunSpec, shape: AnyShape, n_classes: int, sizes: Mapping[str, int]
+) -> list[Problem]:
     """What exceeds the whole device is impossible; what exceeds its free part may fit once others ended."""
     device = _kind(spec)
     if device == "cuda":

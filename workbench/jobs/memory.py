@@ -12,12 +12,15 @@ from typing import Any
 import psutil
 
 from workbench import catalog
-from workbench.jobs.check import PROCESS_BYTES, memory_bytes
+from workbench.jobs.check import PROCESS_BYTES, memory_bytes, split_sizes
+from workbench.specs.base import Pair, Tokens
+from workbench.specs.data import TextSpec
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow, Store
 
 # What a forked run takes of its own before it holds a model: the rest is shared with the supervisor.
 OWN_BYTES = 60_000_000
+TEXT = TextSpec().model_dump(mode="json")
 CONTEXT_BYTES = 600_000_000  # CUDA's own share of a GPU per process, which torch does not count
 
 
@@ -28,10 +31,15 @@ def expected(store: Store, row: RunRow) -> tuple[int, str]:
         if _alike(spec, json.loads(text)):
             return peak, "measured"
     try:
-        shape, _ = catalog.shape_and_classes(store, row.spec.data, row.data_version)
+        shape, columns = catalog.shape_and_classes(store, row.spec.data, row.data_version)
     except WorkbenchError:  # it will fail with the reason
         return OWN_BYTES, "estimated"
-    return memory_bytes(row.spec, shape) - PROCESS_BYTES + OWN_BYTES, "estimated"
+    if isinstance(shape, Pair | Tokens):
+        sizes = split_sizes(store, row.spec, row.data_version)
+        found = memory_bytes(row.spec, shape, columns, sizes)
+    else:
+        found = memory_bytes(row.spec, shape)
+    return max(0, found - PROCESS_BYTES) + OWN_BYTES, "estimated"
 
 
 def misfit(
@@ -73,9 +81,13 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
     def marks(spec: dict[str, Any]) -> tuple[Any, ...]:
         training = spec.get("training", {})
-        data = {key: spec.get("data", {}).get(key) for key in ("name", "size", "channels", "limit")}
+        given = spec.get("data", {})
+        data = {key: given.get(key) for key in ("name", "size", "channels", "limit")}
+        text = {**TEXT, **(given.get("text") or {})}  # of specs from before there were texts, too
+        model = {"decoder": [], "tie_embeddings": False, **(spec.get("model") or {})}
         return (
-            spec.get("model"), data, training.get("batch_size"), training.get("accumulation_steps", 1),
+            model, data, text, spec.get("task", {}).get("kind", "classification"),
+            training.get("batch_size"), training.get("accumulation_steps", 1),
             training.get("precision"), training.get("optimizer", {}).get("kind"), bool(training.get("ema")),
         )  # fmt: skip
 

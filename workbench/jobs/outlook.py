@@ -9,18 +9,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workbench import catalog
+from workbench.jobs import outlook_texts, texts
 from workbench.jobs.check import CheckReport, gpu_count, split_sizes
+from workbench.specs import inside
+from workbench.specs.errors import WorkbenchError
 from workbench.specs.run import RunSpec
-from workbench.specs.training import AnySchedule, TrainingSpec
+from workbench.specs.training import AnySchedule, ClassificationTask, TrainingSpec
 from workbench.store import Store
 
 OPTIMIZERS = {"sgd": "gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+LOSSES = {
+    "classification": "cross-entropy",
+    "language_model": "cross-entropy of every next token",
+    "translation": "cross-entropy of every token of the translation",
+}
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "squeeze_excitation")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Images per split by the names train, validation and test; updates."""
+    """Samples per split by the names train, validation and test; updates."""
 
     sizes: Mapping[str, int]
     steps_per_epoch: int
@@ -50,19 +59,24 @@ def outlook(
 ) -> list[tuple[str, str]]:
     """(heading, sentence) pairs. measured: a preflight's result, which adds how long it takes."""
     planned, training = plan(spec, split_sizes(store, spec)), spec.training
+    found = _texts(store, spec)
+    sample = "image" if found is None else texts.one_of(spec, found.shape)
     lines = [
-        ("Data", _data(spec, planned.sizes)),
-        ("Model", f"{count(len(spec.model.layers), 'layer')} with {count(report.parameters, 'parameter')}"),
+        ("Data", _data(spec, planned.sizes) if found is None else outlook_texts.data(spec, found)),
+        ("Texts", "" if found is None else outlook_texts.texts(spec, found)),
+        ("Model", _model(spec, report)),
         ("Loss", _loss(spec)),
         ("Learning", f"{_optimizer(training)}; {_schedule(training.schedule)}"),
-        ("Length", _length(spec, planned)),
+        ("Length", _length(spec, planned, sample)),
         ("Validation", _validation(spec, planned)),
+        ("Written", outlook_texts.written(spec, planned.sizes["validation"] > 0)),
         ("Ends early", _early_ends(training)),
         ("Kept", "the best state by validation loss and the last one; older ones are replaced"
          if planned.sizes["validation"] else "the last state"),
         ("Where", where(training.device)),
         ("Time", duration(measured)),
-        ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"),
+        ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"
+         if report.memory_bytes else ""),
         ("Watching", _watching(spec)),
     ]  # fmt: skip
     return [(head, sentence) for head, sentence in lines if sentence]
@@ -117,11 +131,27 @@ def _data(spec: RunSpec, sizes: Mapping[str, int]) -> str:
     return f"{spec.data.name}: {parts}{changes}"
 
 
+def _texts(store: Store, spec: RunSpec) -> texts.TextFacts | None:
+    try:
+        return texts.told(catalog.with_shipped(store, spec.data.name), spec)
+    except WorkbenchError:  # the check tells of it
+        return None
+
+
+def _model(spec: RunSpec, report: CheckReport) -> str:
+    model = spec.model
+    layers = count(len(model.layers), "layer")
+    if model.decoder:
+        layers = f"{count(len(model.layers), 'layer')} that read, {len(model.decoder)} that write,"
+    shared = "; the last shares its weights with the embedding" if model.tie_embeddings else ""
+    return f"{layers} with {count(report.parameters, 'parameter')}{shared}"
+
+
 def _loss(spec: RunSpec) -> str:
-    text = "cross-entropy"
-    if spec.task.label_smoothing:
-        text += f", targets smoothed by {spec.task.label_smoothing:g}"
-    if spec.task.class_weights == "balanced":
+    text = LOSSES[spec.task.kind]
+    if smoothing := getattr(spec.task, "label_smoothing", 0.0):
+        text += f", targets smoothed by {smoothing:g}"
+    if isinstance(spec.task, ClassificationTask) and spec.task.class_weights == "balanced":
         text += ", rare classes weighing more"
     return text
 
@@ -152,11 +182,11 @@ def _schedule(schedule: AnySchedule) -> str:
     return warm + words[schedule.kind]
 
 
-def _length(spec: RunSpec, planned: Plan) -> str:
+def _length(spec: RunSpec, planned: Plan, sample: str) -> str:
     passes = f"{planned.epochs:.3g} {'pass' if planned.epochs == 1 else 'passes'}"
-    updates, images = count(planned.total_steps, "update"), count(spec.training.batch_size, "image")
+    updates, samples = count(planned.total_steps, "update"), count(spec.training.batch_size, sample)
     each = count(planned.steps_per_epoch, "update")
-    return f"{updates} of {images}: {passes} over the training images, {each} each"
+    return f"{updates} of {samples}: {passes} over the training {sample}s, {each} each"
 
 
 def _validation(spec: RunSpec, planned: Plan) -> str:
@@ -179,5 +209,10 @@ def _early_ends(training: TrainingSpec) -> str:
 def _watching(spec: RunSpec) -> str:
     watch = spec.watch
     seen = [word for on, word in ((watch.filters, "filters"), (watch.feature_maps, "feature maps")) if on]
-    words = ", ".join(["curves", *(seen if has_layer(spec, *CONVOLUTIONS) else [])])
-    return f"{words} live, for at most {watch.budget:.0%} of the time"
+    words = ["curves", *(seen if has_layer(spec, *CONVOLUTIONS) else [])]
+    if watch.attention and inside.attends(spec.model):
+        words.append("attention")
+    if inside.reads_text(spec.model) and inside.recurs(spec.model):
+        words.append("states")
+    told = ", ".join(words)
+    return f"{told} live, for at most {watch.budget:.0%} of the time"

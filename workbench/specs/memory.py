@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
 from workbench.specs.run import RunSpec
@@ -53,7 +53,13 @@ class Memory:
 
 
 def predict(
-    spec: RunSpec, shape: Shape, n_classes: int, sizes: Mapping[str, int], *, device: str = "cpu", free: int
+    spec: RunSpec,
+    shape: AnyShape,
+    n_classes: int,
+    sizes: Mapping[str, int],
+    *,
+    device: str = "cpu",
+    free: int,
 ) -> Memory:
     """The peak of a run of `spec` on images (C, H, W) or texts of `shape`.
 
@@ -88,7 +94,7 @@ def predict(
 
 def largest_batch(
     spec: RunSpec,
-    shape: Shape,
+    shape: AnyShape,
     n_classes: int,
     sizes: Mapping[str, int],
     *,
@@ -117,7 +123,7 @@ def largest_batch(
 
 
 def fewest_parts(
-    spec: RunSpec, shape: Shape, n_classes: int, sizes: Mapping[str, int], *, device: str, free: int
+    spec: RunSpec, shape: AnyShape, n_classes: int, sizes: Mapping[str, int], *, device: str, free: int
 ) -> int | None:
     """The fewest parts of a batch (accumulation_steps) with which the run fits; None: none does."""
     parts = max(2, spec.training.accumulation_steps)
@@ -139,7 +145,12 @@ def optimizer_copies(optimizer: AnyOptimizer) -> int:
 
 
 def step_bytes(
-    spec: RunSpec, shape: Shape, n_classes: int, batch: int, device: str = "cpu", extent: Extent | None = None
+    spec: RunSpec,
+    shape: AnyShape,
+    n_classes: int,
+    batch: int,
+    device: str = "cpu",
+    extent: Extent | None = None,
 ) -> int:
     """Activations, their gradients and workspace at the peak of one update with `batch` samples.
 
@@ -161,7 +172,7 @@ def step_bytes(
 
 
 def waiting_bytes(
-    spec: RunSpec, shape: Shape, n_classes: int, batch: int, extent: Extent | None = None
+    spec: RunSpec, shape: AnyShape, n_classes: int, batch: int, extent: Extent | None = None
 ) -> int:
     """Scores of earlier steps that wait for a flush, where every token has some; those of samples are few."""
     if spec.task.kind not in TOKEN_TASKS:
@@ -170,7 +181,7 @@ def waiting_bytes(
     return told * min(WAITING_STEPS, WAITING // max(1, told))
 
 
-def walked(tape: Tape, spec: RunSpec, shape: Shape, frozen: Collection[int] = ()) -> tuple[Value, int]:
+def walked(tape: Tape, spec: RunSpec, shape: AnyShape, frozen: Collection[int] = ()) -> tuple[Value, int]:
     """The forward pass of the whole model: its scores, and the bytes of its inputs."""
     model = spec.model
     if not isinstance(shape, Pair):
@@ -188,7 +199,7 @@ def walked(tape: Tape, spec: RunSpec, shape: Shape, frozen: Collection[int] = ()
     return scores, source.store.size + target.store.size
 
 
-def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: Shape) -> None:
+def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: AnyShape) -> None:
     """Where the embedding and the last linear layer share their weights, the tape is told so."""
     kinds = [getattr(layer, "kind", "") for layer in layers]
     if not spec.model.tie_embeddings or "embedding" not in kinds or "linear" not in kinds:
@@ -207,7 +218,9 @@ def loss_of(tape: Tape, spec: RunSpec, scores: Value) -> None:
     tape.drop(logs.store)
 
 
-def update_bytes(spec: RunSpec, batch: int, shape: Shape, learning: int, extent: Extent | None = None) -> int:
+def update_bytes(
+    spec: RunSpec, batch: int, shape: AnyShape, learning: int, extent: Extent | None = None
+) -> int:
     """What the optimizer's own arithmetic takes for a moment, beside the batch itself."""
     optimizer = spec.training.optimizer
     temporary = 0
@@ -217,7 +230,7 @@ def update_bytes(spec: RunSpec, batch: int, shape: Shape, learning: int, extent:
 
 
 def validation_bytes(
-    spec: RunSpec, shape: Shape, n_classes: int, n: int, device: str = "cpu", extent: Extent | None = None
+    spec: RunSpec, shape: AnyShape, n_classes: int, n: int, device: str = "cpu", extent: Extent | None = None
 ) -> int:
     """The peak of a pass over `n` validation samples, nothing kept for derivatives."""
     shape = cut(shape, extent)
@@ -237,7 +250,7 @@ def validation_bytes(
     return tape.peak + 2 * n * n_classes * FLOAT
 
 
-def judged_at_once(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str) -> int:
+def judged_at_once(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str) -> int:
     """Validation samples in a batch."""
     if spec.task.kind not in TOKEN_TASKS:
         return JUDGED.get(device, JUDGED_GPU)
@@ -258,7 +271,9 @@ def tape_of(spec: RunSpec, batch: int, device: str, extent: Extent | None = None
 # ---------------------------------------------------------------- texts
 
 
-def extent_of(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], split: str, batch: int) -> Extent | None:
+def extent_of(
+    spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], split: str, batch: int
+) -> Extent | None:
     """The widest batch of `batch` texts of a split, as the engine hands it out; None for images, and where
     nothing is known of the texts."""
     if not isinstance(shape, Pair | Tokens) or not isinstance(sizes, TextSizes) or split not in sizes.lengths:
@@ -273,7 +288,7 @@ def extent_of(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], split: str,
     return Extent(width, found.fill * found.width / width, found.even)
 
 
-def cut(shape: Shape, extent: Extent | None) -> Shape:
+def cut(shape: AnyShape, extent: Extent | None) -> AnyShape:
     """The shape of a batch as wide as `extent`; both sides of a pair are equally wide."""
     if isinstance(shape, Tokens):
         return shape if extent is None else shape._replace(length=extent.width)
@@ -283,14 +298,14 @@ def cut(shape: Shape, extent: Extent | None) -> Shape:
     return shape
 
 
-def width_of(shape: Shape) -> int:
+def width_of(shape: AnyShape) -> int:
     """Tokens of a text; of a pair, of either side; 1 for images."""
     if isinstance(shape, Pair):
         return max(part.length for part in shape)
     return shape.length if isinstance(shape, Tokens) else 1
 
 
-def input_bytes(shape: Shape, batch: int) -> int:
+def input_bytes(shape: AnyShape, batch: int) -> int:
     """A batch on the device; of texts with labels for every token, which those with one label lack."""
     if isinstance(shape, Pair):
         return 3 * INDEX * batch * width_of(shape)
@@ -299,7 +314,7 @@ def input_bytes(shape: Shape, batch: int) -> int:
     return batch * math.prod(shape) * FLOAT
 
 
-def data_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str, free: int) -> int:
+def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str, free: int) -> int:
     """Samples and labels that stay on the device for the whole run; on a CPU also the arrays as loaded."""
     if isinstance(shape, Pair | Tokens):
         return token_bytes(spec, shape, sizes, device, free)
@@ -321,7 +336,7 @@ def data_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: st
     return held
 
 
-def token_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: str, free: int) -> int:
+def token_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str, free: int) -> int:
     """The same of texts (engine.texts): ids in int64 where they are few enough, else none."""
     held = 0
     for name in ("train", "validation"):
@@ -336,13 +351,13 @@ def token_bytes(spec: RunSpec, shape: Shape, sizes: Mapping[str, int], device: s
     return held + 2 * INDEX * sizes["train"]
 
 
-def _tokens(shape: Shape, sizes: Mapping[str, int], name: str, targets: bool = False) -> int:
+def _tokens(shape: AnyShape, sizes: Mapping[str, int], name: str, targets: bool = False) -> int:
     """Tokens of a split; where nothing is known of its texts, as many as they may have."""
     known = (sizes.targets if targets else sizes.lengths) if isinstance(sizes, TextSizes) else {}
     return known[name].tokens if name in known else sizes[name] * width_of(shape)
 
 
-def _learning(spec: RunSpec, shape: Shape) -> int:
+def _learning(spec: RunSpec, shape: AnyShape) -> int:
     """Weights that are not frozen."""
     rows = spec.model.rows(shape)
     frozen = {(index,) for index in spec.training.freeze}
