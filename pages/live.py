@@ -9,7 +9,7 @@ import streamlit as st
 from workbench.jobs import runs as control
 from workbench.live.views import is_text
 from workbench.store import RunRow
-from workbench.ui import hardest, live, nav, steer
+from workbench.ui import hardest, live, nav, steer, tryout
 from workbench.ui.errors import guard
 from workbench.ui.lineage import fork_panel, lineage
 from workbench.ui.marks import heading
@@ -91,7 +91,9 @@ with guard():
         if pressed:
             act(run, pressed)
         lineage(run, recent)
-        if not is_text(run.spec):
+        if is_text(run.spec):
+            tryout.box(run)
+        else:
             hardest.link(run)
         if panel == "steer":
             steer.panel(run.id)

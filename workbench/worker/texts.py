@@ -16,6 +16,7 @@ from torch import Tensor
 from workbench.engine.texts import PAD, paired
 from workbench.engine.writing import continuation, translations
 from workbench.probes.attention import attention_of
+from workbench.specs.base import Pair, Tokens
 from workbench.specs.errors import DataError
 from workbench.specs.training import LanguageModelTask, TranslationTask
 from workbench.worker.trained import Trained
@@ -62,15 +63,17 @@ def read_texts(payload: Mapping[str, Any]) -> list[str]:
 
 def try_out(trained: Trained, text: str, **asked: Any) -> dict[str, Any]:
     """An answer as `say` gives it, with the tokens and what the model attends to:
-    {"tokens", "target_tokens", "attention": {layer: {"shape": [heads, Lq, Lk], "values": base64 of uint8, 255
-    for `most`, "most"}}}; the first 48 tokens. The layers are named as on the live page.
+    {"tokens", "target_tokens", "width", "attention": {layer: {"shape": [heads, Lq, Lk], "values": base64 of
+    uint8, 255 for `most`, "most"}}}; the first 48 tokens, width with padding. The layers are named as on the
+    live page.
     """
     (answer,) = say(trained, [text], **asked)
-    ids = trained.data.tokenizer.encode(text)[:DRAWN]
+    longest, longest_too = _drawn(trained.data.shape)
+    ids = trained.data.tokenizer.encode(text)[:longest]
     tokens, target_tokens = trained.data.tokenizer.tokens(ids), None
     x = torch.tensor([ids or [PAD]])
     if isinstance(trained.row.spec.task, TranslationTask):
-        target = trained.data.target_tokenizer.encode(answer["text"])[:DRAWN]
+        target = trained.data.target_tokenizer.encode(answer["text"])[:longest_too]
         x, _ = paired(x, torch.tensor([target or [PAD]]))
         tokens = [*tokens, "⏎"]
         target_tokens = ["⏵", *trained.data.target_tokenizer.tokens(target)]
@@ -81,11 +84,19 @@ def try_out(trained: Trained, text: str, **asked: Any) -> dict[str, Any]:
         **answer,
         "tokens": tokens,
         "target_tokens": target_tokens,
+        "width": x.shape[-1],
         "attention": {layer: _packed(weights[0]) for layer, weights in seen.items()},
         "run": trained.row.id,
         "checkpoint": trained.checkpoint.name,
         "step": trained.checkpoint.step,
     }
+
+
+def _drawn(shape: Tokens | Pair) -> tuple[int, int]:
+    """Tokens of a text and of its translation that are drawn: no more than the model can take."""
+    if isinstance(shape, Pair):
+        return min(DRAWN, shape.source.length - 1), min(DRAWN, shape.target.length - 1)
+    return min(DRAWN, shape.length), 0
 
 
 def _classified(trained: Trained, text: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ export class Attention extends View {
     this.notice.hide();
     this.board.draw(rows, this.layer, this.colours);
     const cut = /\(.*\)$/.exec(chosen.picture.title)?.[0] ?? "";
-    say(this.caption, `Each head is scaled by itself, from nothing to its highest weight${cut ? ` ${cut}` : ""}. Click a head to see it large; arrow keys walk through heads and tokens.`);
+    say(this.caption, `Each head has a scale of its own: full colour is the highest weight of its median row, or four times an even share if that is more${cut ? ` ${cut}` : ""}. Click a head to see it large; arrow keys walk through heads and tokens.`);
     this.host.dataset.step = chosen.picture.step;
   }
 

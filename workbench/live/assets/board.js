@@ -4,7 +4,7 @@
 import { el, say, short, show, toggle } from "./dom.js";
 import { gradient } from "./theme.js";
 import { Heads } from "./heads.js";
-import { tableOf } from "./sheet.js";
+import { tableOf, topOf } from "./sheet.js";
 import { TokenMap } from "./tokenmap.js";
 import { quoted, sideOf } from "./tokens.js";
 import { recall, remember } from "./address.js";
@@ -14,9 +14,10 @@ const NARROW = 780; // as in live.css
 const TOLD = 3; // tokens that a line of words names
 
 export class Board {
-  /** dirty(): to be drawn anew; onpick(layer): another layer was chosen. */
-  constructor(dirty, onpick) {
+  /** dirty(): to be drawn anew; onpick(layer): another layer was chosen; tall: CSS pixels of the large map. */
+  constructor(dirty, onpick, tall = TALL) {
     this.dirty = dirty;
+    this.tall = tall;
     this.head = Math.max(0, Number.parseInt(recall("head", "1"), 10) - 1 || 0);
     this.at = null;
     this.over = null;
@@ -57,17 +58,18 @@ export class Board {
     this.node.classList.toggle("wbl-alone", alone);
     const head = Math.min(this.head, (picture?.n ?? 1) - 1);
     const isNarrow = this.node.clientWidth <= NARROW;
-    if (!alone) this.heads.draw(rows, [index, head], this.over, this.sheet.clientWidth, colours, isNarrow);
+    if (!alone) this.heads.draw(rows, [index, head], this.over, this.sheet.clientWidth, colours, isNarrow || this.tall < TALL);
     this.node.dataset.layer = rows[index].layer;
     this.node.dataset.head = head;
     if (!picture) return;
     const lines = this.lines.input.checked;
     const width = this.room.clientWidth;
-    this.map.draw({ picture, tile: head, rows: query, columns: key, lines }, this.at, width, isNarrow ? Math.min(TALL, width * 1.2) : TALL, colours);
+    this.map.draw({ picture, tile: head, rows: query, columns: key, lines }, this.at, width, isNarrow ? Math.min(this.tall, width * 1.2) : this.tall, colours);
     say(this.title, `${title}, head ${head + 1}`);
     say(this.facts, ` of ${picture.n}`);
     this.ramp.style.background = `linear-gradient(90deg, ${gradient(tableOf(picture, colours))})`;
-    say(this.most, short(picture.highs[head], 2));
+    const top = topOf(picture, head, query.n, key.n);
+    say(this.most, `${short(top, 2)}${top < picture.highs[head] * 0.999 ? " and more" : ""}`);
     say(this.reading, this.words(picture, head, query, key));
   }
 

@@ -9,7 +9,7 @@ const TOP = 16; // the heads' numbers
 const LARGEST = 92; // a map's side
 const SMALLEST = 13;
 const HEIGHT = 500; // of all together, where they can be told apart at that
-const LOW = 300; // the same in a narrow view
+const LOW = 300; // the same where there is little room
 const EDGE = 2; // around all, for the frame of the chosen one
 
 export class Heads {
@@ -42,7 +42,7 @@ export class Heads {
   }
 
   /** rows: [{name, picture, query, key}]; chosen, over: [row, head] or null; within `width` CSS pixels. */
-  draw(rows, chosen, over, width, colours, isNarrow) {
+  draw(rows, chosen, over, width, colours, isLow) {
     this.rows = rows;
     this.chosen = chosen;
     const ratio = window.devicePixelRatio || 1;
@@ -53,7 +53,7 @@ export class Heads {
     const names = rows.map(({ name }) => (/^\d+$/.test(name) ? `layer ${name}` : name));
     this.left = Math.ceil(Math.max(...names.map((name) => ctx.measureText(name).width / ratio)) + 10);
     const fits = (room, count) => Math.floor((room - GAP * (count - 1)) / count);
-    const height = isNarrow ? LOW : HEIGHT;
+    const height = isLow ? LOW : HEIGHT;
     const cell = Math.min(LARGEST, fits(width - this.left - EDGE, columns), Math.max(40, fits(height - TOP, rows.length)));
     this.cell = Math.max(SMALLEST, cell);
     const pitch = this.cell + GAP;
@@ -78,7 +78,7 @@ export class Heads {
   }
 
   row(ctx, { picture, query, key }, row, ratio, colours) {
-    const sheet = (this.sheets[row] ??= new Sheet()).load(picture, colours);
+    const sheet = (this.sheets[row] ??= new Sheet()).load(picture, colours, query.n, key.n);
     const side = this.cell * ratio;
     // A head over many more steps one way than the other keeps its shape, as far as it can be seen.
     const [w, h] = query.n * 4 < key.n ? [side, Math.max(side / 4, (side * query.n) / key.n)] : [side, side];

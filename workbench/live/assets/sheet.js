@@ -8,13 +8,33 @@ const DARK = ramp([[28, 32, 44], [50, 49, 112], [91, 89, 218], [152, 154, 252], 
 
 export const tableOf = (picture, colours) => (picture.signed ? DIVERGING : colours.dark ? DARK : LIGHT);
 
+/**
+ * What the strongest colour of a head stands for: the highest weight of its median row, so that one row that
+ * can only look at itself does not make all others pale; but at least four times an even share, so that a head
+ * that looks everywhere alike is. rows, columns: those that are text.
+ */
+export function topOf(picture, tile, rows, columns) {
+  if (picture.signed) return picture.highs[tile];
+  picture.tops ??= [];
+  return (picture.tops[tile] ??= Math.min(1, Math.max(median(picture, tile, rows, columns), 4 / columns)));
+}
+
+function median({ h, w, pixels, highs }, tile, rows, columns) {
+  const most = new Uint8Array(rows);
+  for (let row = 0; row < rows; row++) {
+    let at = (tile * h + row) * w;
+    for (const end = at + columns; at < end; at++) if (pixels[at] > most[row]) most[row] = pixels[at];
+  }
+  return (most.sort()[rows >> 1] / 255) * highs[tile];
+}
+
 /** All tiles of a picture, one below the other at a pixel per value; painted when the picture is another. */
 export class Sheet {
   constructor() {
     this.canvas = document.createElement("canvas");
   }
 
-  load(picture, colours) {
+  load(picture, colours, rows, columns) {
     const table = tableOf(picture, colours);
     if (this.picture === picture && this.table === table) return this.canvas;
     this.picture = picture;
@@ -24,7 +44,11 @@ export class Sheet {
     this.canvas.height = n * h;
     const image = new ImageData(w, n * h);
     const words = new Uint32Array(image.data.buffer);
-    for (let p = 0; p < words.length; p++) words[p] = table[pixels[p]];
+    for (let tile = 0, p = 0; tile < n; tile++) {
+      const share = picture.signed ? 1 : picture.highs[tile] / topOf(picture, tile, rows, columns);
+      const own = share === 1 ? table : table.map((_, level) => table[Math.min(255, Math.round(level * share))]);
+      for (const end = p + h * w; p < end; p++) words[p] = own[pixels[p]];
+    }
     this.canvas.getContext("2d").putImageData(image, 0, 0);
     return this.canvas;
   }

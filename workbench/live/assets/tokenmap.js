@@ -2,12 +2,12 @@
 
 import { canvasOf } from "./dom.js";
 import { valueAt } from "./mosaic.js";
-import { Sheet, cut, widest } from "./sheet.js";
+import { Sheet, cut, topOf, widest } from "./sheet.js";
 
 // CSS pixels
 const LARGEST = 34; // a cell's side
 const WIDEST = 60; // a column of states
-const LABEL = 12; // between two labels, so that they can be read
+const LETTERS = [8.5, 11.5]; // size of labels, the smallest and the largest
 const GUTTER = 108; // of labels at most
 const WRITTEN = 30; // a cell's side from which on its value is written into it
 const LINES = 170; // between the two columns of tokens, at least
@@ -58,9 +58,15 @@ export class TokenMap {
     this.at = at && (at.row ?? 0) < shown.rows.n && (at.column ?? 0) < shown.columns.n ? at : null;
     this.ratio = window.devicePixelRatio || 1;
     this.colours = colours;
-    this.font = (weight = 400) => { this.paper.ctx.font = `${weight} ${11.5 * this.ratio}px ${colours.font}`; };
     this.font();
     if (shown.lines) this.lines(width); else this.map(width, height);
+  }
+
+  /** Letters for labels that stand `size` CSS pixels apart; answers their height. */
+  font(size = LETTERS[1], weight = 400) {
+    const height = Math.max(LETTERS[0], Math.min(LETTERS[1], size));
+    this.paper.ctx.font = `${weight} ${height * this.ratio}px ${this.colours.font}`;
+    return height;
   }
 
   value(row, column) {
@@ -87,8 +93,11 @@ export class TokenMap {
     const square = !picture.signed;
     const left = side(rows.labels);
     let cw = Math.min(square ? LARGEST : WIDEST, (width - left) / columns.n);
-    const flat = cw * ratio >= widest(this.paper.ctx, columns.labels, GUTTER * ratio) + 8 * ratio; // labels fit as they are
+    this.font(cw);
+    const longest = widest(this.paper.ctx, columns.labels, GUTTER * ratio) / ratio;
+    const flat = cw >= longest + (longest < 14 ? 0 : 8); // the labels fit as they are
     const top = flat ? 20 : side(columns.labels);
+    this.font();
     let ch = Math.min(square ? LARGEST : 14, Math.max(square ? 0 : 1, (height - top) / rows.n));
     if (square) cw = ch = Math.min(cw, rows.n * 4 < columns.n ? cw : ch); // a single row is not made small by its width
     if (cw * ratio >= 3) cw = Math.floor(cw * ratio) / ratio; // whole device pixels, where that costs little
@@ -96,7 +105,7 @@ export class TokenMap {
     const ctx = this.begin(left + cw * columns.n + 2, top + ch * rows.n + 2);
     const [X, Y, W, H] = [left * ratio, top * ratio, cw * columns.n * ratio, ch * rows.n * ratio];
     ctx.imageSmoothingEnabled = cw * ratio < 1 || ch * ratio < 1;
-    ctx.drawImage(this.sheet.load(picture, this.colours), 0, tile * picture.h, columns.n, rows.n, X, Y, W, H);
+    ctx.drawImage(this.sheet.load(picture, this.colours, rows.n, columns.n), 0, tile * picture.h, columns.n, rows.n, X, Y, W, H);
     if (square && cw >= WRITTEN) this.numbers(ctx, X, Y, cw * ratio, rows, columns);
     this.labels(ctx, rows, "row", ch, (i) => [left - 6, top + (i + 0.5) * ch], "right", left - 10);
     if (flat) this.labels(ctx, columns, "column", cw, (i) => [left + (i + 0.5) * cw, top - 9], "center", cw);
@@ -111,14 +120,15 @@ export class TokenMap {
   /** Labels along one side, as many as can be read; the one pointed at always, in bold. */
   labels(ctx, side, which, size, where, align, room, angle = 0) {
     const { ratio, colours } = this;
-    const every = Math.max(1, Math.ceil(LABEL / size));
+    const height = this.font(size);
+    const every = Math.max(1, Math.ceil((height - 0.5) / size));
     const chosen = this.at?.[which] ?? null;
     ctx.textBaseline = "middle";
     for (let i = 0; i < side.n; i++) {
       const own = i === chosen;
-      const covered = chosen !== null && Math.abs(i - chosen) * size < LABEL;
-      if (!own && (i % every || covered)) continue;
-      this.font(own ? 700 : 400);
+      const covered = chosen !== null && Math.abs(i - chosen) * size < LETTERS[1];
+      if (!own && (i % every || (every > 1 && covered))) continue;
+      if (own) this.font(LETTERS[1], 700); else this.font(size);
       ctx.fillStyle = own ? colours.accent : colours.text;
       ctx.globalAlpha = own ? 1 : 0.78;
       const [x, y] = where(i);
@@ -134,14 +144,13 @@ export class TokenMap {
   }
 
   numbers(ctx, X, Y, cell, rows, columns) {
-    const { picture, tile } = this.shown;
+    const top = topOf(this.shown.picture, this.shown.tile, rows.n, columns.n);
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     for (let row = 0; row < rows.n; row++) for (let column = 0; column < columns.n; column++) {
-      const level = picture.pixels[tile * picture.h * picture.w + row * picture.w + column];
       const value = this.value(row, column);
       if (value < 0.005) continue;
-      ctx.fillStyle = (this.colours.dark ? level < 150 : level > 105) ? "#ffffff" : "#151827";
+      ctx.fillStyle = (this.colours.dark ? value / top < 0.59 : value / top > 0.41) ? "#ffffff" : "#151827";
       ctx.fillText(value >= 0.995 ? "1" : value.toFixed(2).replace(/^0/, ""), X + (column + 0.5) * cell, Y + (row + 0.5) * cell);
     }
   }
@@ -174,7 +183,7 @@ export class TokenMap {
     const ctx = this.begin(left + span + right, most * pitch + 4);
     const y = (side, i) => (shift(side) + (i + 0.5) * pitch + 2) * ratio;
     const [x0, x1] = [left * ratio, (left + span) * ratio];
-    const high = picture.highs[tile] || 1;
+    const high = topOf(picture, tile, rows.n, columns.n);
     ctx.strokeStyle = ctx.fillStyle = colours.dark ? "#a5a8ff" : colours.accent;
     for (let row = 0; row < rows.n; row++) {
       if (at?.row != null && row !== at.row) continue;

@@ -8,6 +8,7 @@ import { recall, remember } from "./address.js";
 import { View } from "./view.js";
 
 const CLASSES = 6; // as bars
+const TALL = 380; // CSS pixels of the large map
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
@@ -21,7 +22,7 @@ export class Tried extends View {
     this.groups = grouped(this.pictures.keys());
     this.layer = preferred([...this.pictures.keys()], recall("attention"));
     this.kinds = choices("Kind of attention", KINDS.filter(([id]) => this.groups.has(id)), (kind) => this.pick(preferred(this.groups.get(kind), null)));
-    this.board = new Board(() => this.dirty(), (layer) => this.pick(layer));
+    this.board = new Board(() => this.dirty(), (layer) => this.pick(layer), TALL);
     this.host.append(this.verdict(), this.kinds.node, this.board.node);
     this.host.dataset.answer = answer.prediction ?? answer.text ?? "";
   }
