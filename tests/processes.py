@@ -63,3 +63,16 @@ def supervisor_pid(store: Store) -> int:
     """The process number of the living supervisor, waiting for one to come up."""
     found = until(lambda: supervisor(store), "a supervisor")
     return found.pid
+
+
+def at_its_quickest(measure: Callable[[], float], limit: float, tries: int = 3) -> float:
+    """What `measure()` gives, at once where that is below `limit`, else the least of so many tries.
+
+    A machine that halts for seconds makes a promise of seconds late once; what is too slow is so each time.
+    """
+    least = measure()
+    for _ in range(tries - 1):
+        if least < limit:
+            break
+        least = min(least, measure())
+    return least

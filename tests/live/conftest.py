@@ -31,17 +31,22 @@ def run_id(store: Store) -> str:
     return run
 
 
-async def frames_of(viewer: Viewer, quiet_s: float = 0.35) -> list[tuple[dict[str, Any], memoryview]]:
-    """Every frame until none came for `quiet_s`."""
-    found = []
+async def raw_frames_of(viewer: Viewer, quiet_s: float = 0.35, *, first_s: float = 30.0) -> list[bytes]:
+    """Every frame until none came for `quiet_s`; on a busy machine the first may take up to `first_s`."""
+    found: list[bytes] = []
     while True:
         try:
-            frame = await asyncio.wait_for(viewer.next(), quiet_s)
+            frame = await asyncio.wait_for(viewer.next(), quiet_s if found else first_s)
         except TimeoutError:
             return found
         if frame is None:
             return found
-        found.append(wire.unpack(frame))
+        found.append(frame)
+
+
+async def frames_of(viewer: Viewer, quiet_s: float = 0.35) -> list[tuple[dict[str, Any], memoryview]]:
+    """`raw_frames_of`, read."""
+    return [wire.unpack(frame) for frame in await raw_frames_of(viewer, quiet_s)]
 
 
 def points(head: dict[str, Any], payload: memoryview) -> dict[str, np.ndarray]:

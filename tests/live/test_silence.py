@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.live import trainer
+from tests.processes import until
 from workbench.live import silence as room
 from workbench.live.reader import Reader
 from workbench.live.silence import is_silent, is_stopped, silence
@@ -23,7 +24,7 @@ from workbench.store.states import HOST, started_at
 @pytest.fixture
 def process() -> Iterator[psutil.Process]:
     """A process of our own that does nothing."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     yield psutil.Process(child.pid)
     child.kill()
     child.wait()
@@ -41,25 +42,28 @@ def test_a_stopped_process_is_told_as_stopped_and_a_woken_one_as_heard(
     store: Store, run: str, process: psutil.Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert silence(store.runs.get(run)) is None
-    monkeypatch.setattr(room, "SILENT_S", 0.3)
-    time.sleep(0.5)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(room, "SILENT_S", 0.3)
+        time.sleep(0.5)
+        _is_told(store, run, process)
+    os.kill(process.pid, signal.SIGCONT)
+    store.runs.beat(run)
+    assert silence(store.runs.get(run)) is None
+
+
+def _is_told(store: Store, run: str, process: psutil.Process) -> None:
     row = store.runs.get(run)
     assert is_silent(row)
     assert not is_stopped(row)
     assert "its process still exists" in (silence(row) or "")
     os.kill(process.pid, signal.SIGSTOP)
-    deadline = time.monotonic() + 5
-    while not is_stopped(store.runs.get(run)) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: is_stopped(store.runs.get(run)), "its stop")
     row = store.runs.get(run)
     assert (row.state.value, is_stopped(row)) == ("running", True)
     assert f"kill -CONT {process.pid}" in (silence(row) or "")
     reader = Reader(store, run)
     reader.poll()
     assert reader.status()["is_stopped"] is True
-    os.kill(process.pid, signal.SIGCONT)
-    store.runs.beat(run)
-    assert silence(store.runs.get(run)) is None
 
 
 @pytest.mark.parametrize("kind", ["parked", "finished", "stopped"])
