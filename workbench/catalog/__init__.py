@@ -16,6 +16,7 @@ from workbench.catalog.sets import (
     delete,
     list_sets,
     load,
+    look,
     prepare_all,
     rename,
     schema,
@@ -23,12 +24,25 @@ from workbench.catalog.sets import (
     show,
     with_shipped,
 )
+from workbench.catalog.texts import (
+    Lengths,
+    TextPage,
+    Tokenized,
+    lengths,
+    texts,
+    tokenized,
+    unknown_rate,
+    vocabulary,
+)
 
 list = list_sets  # read as `catalog.list(store)`
 
 __all__ = [
+    "Lengths",
     "Samples",
     "Statistics",
+    "TextPage",
+    "Tokenized",
     "add",
     "class_balance",
     "copies",
@@ -38,8 +52,10 @@ __all__ = [
     "drop_images",
     "followed",
     "in_turn",
+    "lengths",
     "list",
     "load",
+    "look",
     "merge_classes",
     "prepare_all",
     "relabel",
@@ -51,5 +67,9 @@ __all__ = [
     "shape_and_classes",
     "show",
     "statistics",
+    "texts",
+    "tokenized",
+    "unknown_rate",
+    "vocabulary",
     "with_shipped",
 ]

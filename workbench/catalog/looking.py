@@ -13,7 +13,7 @@ import numpy as np
 from workbench.catalog.sets import with_shipped
 from workbench.data.copies import Copies, copies_of
 from workbench.data.dataset import mean_std
-from workbench.data.prepared import open_arrays
+from workbench.data.prepared import open_arrays, read_labels
 from workbench.data.splits import SPLITS
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
@@ -67,7 +67,7 @@ def samples(
     arrays = open_arrays(row.path)
     chosen = np.ones(len(arrays.labels), dtype=bool)
     if split is not None:
-        chosen &= arrays.splits == _split_code(split)
+        chosen &= arrays.splits == split_code(split)
     if class_index is not None:
         if not 0 <= class_index < len(row.schema.classes):
             raise DataError.of(
@@ -89,11 +89,14 @@ def samples(
 
 
 def class_balance(store: Store, name: str) -> dict[str, list[int]]:
-    """Images per class for each split the set brings, in the order of its classes. Raises DataError."""
+    """Images or texts per class for each split the set brings, in the order of its classes; nothing for a set
+    without classes. Raises DataError."""
     row = with_shipped(store, name)
-    arrays = open_arrays(row.path)
+    if not row.schema.classes:
+        return {}
+    labels, splits = read_labels(row.path)
     return {
-        split: np.bincount(arrays.labels[arrays.splits == code], minlength=len(row.schema.classes)).tolist()
+        split: np.bincount(labels[splits == code], minlength=len(row.schema.classes)).tolist()
         for code, split in enumerate(SPLITS)
         if split in row.splits
     }
@@ -146,7 +149,7 @@ def in_turn(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((labels, rank))
 
 
-def _split_code(split: str) -> int:
+def split_code(split: str) -> int:
     if split not in SPLITS:
         raise DataError.of(
             "split", f"a split is one of {', '.join(SPLITS)}", f"it is {split!r}", did_you_mean(split, SPLITS)

@@ -22,14 +22,15 @@ from pydantic import TypeAdapter, ValidationError
 from workbench import data
 from workbench.data.hub import PREFIX, prepare_hub
 from workbench.specs.base import AnyShape
-from workbench.specs.data import DataName, DataSchema, DataSpec
+from workbench.specs.data import DataName, DataSchema, DataSpec, TextImport
 from workbench.specs.errors import DataError
 from workbench.store import Store
 from workbench.store.datasets import DatasetRow
 
 _NAME = TypeAdapter(DataName)
 _SUFFIXES = (
-    ".zip", ".gz", ".bz2", ".xz", ".tgz", ".tbz2", ".txz", ".tar", ".idx", ".idx3", ".npz", ".npy",
+    ".zip", ".gz", ".bz2", ".xz", ".tgz", ".tbz2", ".txz", ".tar", ".idx", ".idx3", ".npz", ".npy", ".txt",
+    ".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet",
 )  # fmt: skip
 _STALE_S = 24 * 3600  # an import that old was killed
 _first_use = threading.Lock()
@@ -76,8 +77,10 @@ def add(
     limits: data.Limits | None = None,
     progress: Callable[[str, float], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    kind: str | None = None,
+    texts: TextImport | None = None,
 ) -> DatasetRow:
-    """Import a folder, archive or idx file, or `hf:owner/name` from the Hugging Face hub, and register it.
+    """Import a folder, an archive or a file, or `hf:owner/name` from the Hugging Face hub, and register it.
 
     name: by default made from the source's name, with a number where that is taken. A name given and
     taken is refused. The other arguments are those of `data.prepare`.
@@ -95,8 +98,20 @@ def add(
             prepared = data.prepare(
                 Path(source).expanduser(), folder, size=size, channels=channels, labels=labels,
                 class_names=class_names, licence=licence, limits=limits, progress=progress, stop=stop,
+                kind=kind, texts=texts,
             )  # fmt: skip
         return put(store, chosen, folder, prepared)
+
+
+def look(
+    source: Path | str, *, kind: str | None = None, texts: TextImport | None = None,
+    limits: data.Limits | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What `add` would take the source for, before it is added: kind, and of texts task, form, columns with
+    examples, header, files. So a page can ask. Raises DataError."""
+    if str(source).startswith(PREFIX):
+        return {"kind": kind or "images"}  # the hub is not asked for a look
+    return data.look(Path(source).expanduser(), kind=kind, texts=texts, limits=limits)
 
 
 def show(store: Store, name: str) -> dict[str, Any]:

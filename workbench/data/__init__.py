@@ -1,11 +1,11 @@
-"""Images in: from a folder, an archive, idx files or the hub to NumPy arrays and a schema. No torch."""
+"""Images and texts in: from a folder, an archive, tables or the hub to arrays and a schema. No torch."""
 
 from workbench.data.dataset import Dataset, Split, load
 from workbench.data.limits import ImportCancelled, Limits
-from workbench.data.prepare import prepare
+from workbench.data.prepare import look, prepare
 from workbench.data.prepared import Prepared
 from workbench.data.shipped import SHIPPED, prepare_shipped
-from workbench.data.text.dataset import TextData, Texts
+from workbench.data.text.dataset import TextData, Texts, tokenizers
 from workbench.data.text.dataset import shape as text_shape
 
 __all__ = [
@@ -18,7 +18,9 @@ __all__ = [
     "TextData",
     "Texts",
     "load",
+    "look",
     "prepare",
     "prepare_shipped",
     "text_shape",
+    "tokenizers",
 ]

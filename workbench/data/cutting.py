@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from workbench.data.prepared import read_files, read_groups
 from workbench.data.splits import TEST, TRAIN, VALIDATION, draw, draw_groups, folds_of
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError
@@ -60,6 +63,50 @@ def split_rows(
         chosen = draw(labels[train], train, spec.limit, seed=spec.split_seed, stream=_LIMIT_STREAM, leave=0)
         train = train[chosen]
     return SplitRows(train, validation, test)
+
+
+def groups_of(folder: Path, spec: DataSpec) -> np.ndarray | None:
+    """The group of each row, (N,) int64, as `spec.groups` asks for; None where it asks for none.
+
+    Raises DataError where the set was not imported with what is asked for.
+    """
+    if spec.groups == "none":
+        return None
+    if spec.groups == "given":
+        groups = read_groups(folder)
+        if groups is None:
+            raise DataError.of(
+                f"data set `{spec.name}`",
+                "groups must come with the set",
+                "it was imported without a column of groups",
+                "Group by the prefix of file names, or import it with a table that has a column `group`.",
+            )
+        alone = groups < 0  # rows without a group are a group each
+        return np.where(alone, groups.max(initial=0) + 1 + np.cumsum(alone), groups)
+    files = read_files(folder)
+    if files is None:
+        raise DataError.of(
+            f"data set `{spec.name}`",
+            "file names must come with the set",
+            "it did not come as files",
+            "Cut it without groups.",
+        )
+    _, groups = np.unique(np.array([prefix(file) for file in files]), return_inverse=True)
+    if int(groups.max(initial=0)) == 0:
+        raise DataError.of(
+            f"data set `{spec.name}`",
+            "groups need file names that begin differently",
+            f"all begin with `{prefix(files[0])}`",
+            "Cut it without groups.",
+        )
+    return np.asarray(groups.reshape(-1), dtype=np.int64)
+
+
+def prefix(file: str) -> str:
+    """What the names of one group share: `p12` of `cat/p12_003.png`, the whole stem without a _ or -."""
+    stem = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    head = re.split(r"[_\-](?=[^_\-]*$)", stem)[0]
+    return head or stem
 
 
 def _hold_out(

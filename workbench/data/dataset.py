@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from workbench.data.cutting import SplitRows, split_rows
+from workbench.data.cutting import SplitRows, groups_of, prefix, split_rows
 from workbench.data.pictures import to_array
 from workbench.data.prepared import (
     Arrays,
     open_arrays,
-    read_files,
     read_fingerprint,
-    read_groups,
     read_schema,
 )
 from workbench.data.text import dataset as texts
@@ -34,6 +31,18 @@ from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import DataError
 
+__all__ = [
+    "Dataset",
+    "Split",
+    "SplitRows",
+    "load",
+    "load_some",
+    "mean_std",
+    "prefix",
+    "rows_of",
+    "split_rows",
+    "taken",
+]
 _CACHE_FROM = 16 << 20  # bytes of training images above which mean and std are kept beside the set
 _PIECE = 4 << 20  # bytes worked on at once
 
@@ -158,50 +167,6 @@ def rows_of(folder: Path, spec: DataSpec) -> SplitRows | TextRows:
         return texts.rows_of(folder, spec)
     arrays = open_arrays(folder)
     return split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
-
-
-def groups_of(folder: Path, spec: DataSpec) -> np.ndarray | None:
-    """The group of each row, (N,) int64, as `spec.groups` asks for; None where it asks for none.
-
-    Raises DataError where the set was not imported with what is asked for.
-    """
-    if spec.groups == "none":
-        return None
-    if spec.groups == "given":
-        groups = read_groups(folder)
-        if groups is None:
-            raise DataError.of(
-                f"data set `{spec.name}`",
-                "groups must come with the set",
-                "it was imported without a column of groups",
-                "Group by the prefix of file names, or import it with a table that has a column `group`.",
-            )
-        alone = groups < 0  # rows without a group are a group each
-        return np.where(alone, groups.max(initial=0) + 1 + np.cumsum(alone), groups)
-    files = read_files(folder)
-    if files is None:
-        raise DataError.of(
-            f"data set `{spec.name}`",
-            "file names must come with the set",
-            "it was imported from arrays, which have none",
-            "Cut it without groups.",
-        )
-    _, groups = np.unique(np.array([prefix(file) for file in files]), return_inverse=True)
-    if int(groups.max(initial=0)) == 0:
-        raise DataError.of(
-            f"data set `{spec.name}`",
-            "groups need file names that begin differently",
-            f"all begin with `{prefix(files[0])}`",
-            "Cut it without groups.",
-        )
-    return np.asarray(groups.reshape(-1), dtype=np.int64)
-
-
-def prefix(file: str) -> str:
-    """What the names of one group share: `p12` of `cat/p12_003.png`, the whole stem without a _ or -."""
-    stem = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    head = re.split(r"[_\-](?=[^_\-]*$)", stem)[0]
-    return head or stem
 
 
 def mean_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

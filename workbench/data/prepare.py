@@ -26,7 +26,7 @@ from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
 from workbench.data.sources import Folder, Member, Source, read_all
 from workbench.data.tables import TABLES, Names, labelled, names_images
-from workbench.data.text.imported import import_texts
+from workbench.data.text.imported import guessed, import_texts
 from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, Problem
@@ -100,7 +100,7 @@ def prepare(
                 _refuse_for_texts(found, report)
                 prepared = import_texts(
                     opened, found.texts, folder, asked=texts or TextImport(), schema=schema, limits=limits,
-                    report=report, tick=tick_reading,
+                    report=report, tick=tick_reading, class_names=class_names or (),
                 )  # fmt: skip
             elif any(len(file.dims) > 1 for file in found.idx) and not found.images:
                 _refuse([*found.others, *(a.member for a in found.arrays)], report)
@@ -113,6 +113,27 @@ def prepare(
                 prepared = import_folders(opened, found.images, layout, folder, **common)
             tick("Done", 1.0)
     return prepared
+
+
+def look(
+    source: Path,
+    *,
+    kind: str | None = None,
+    texts: TextImport | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """What an import would take the source for, without one: `{"kind": "images"}`, or of texts also task,
+    form, columns by meaning, all their names, whether there is a header, examples (rows of cells) and files.
+
+    Raises DataError, also where the columns cannot be told.
+    """
+    limits = limits or Limits.from_environment()
+    with quiet():
+        opened = open_source(source, limits)
+        found = _sorted_out(opened, Report(0), lambda text, share: None)
+        if not _is_text(opened, found, kind):
+            return {"kind": "images"}
+        return {"kind": "text", **guessed(opened, found.texts, texts or TextImport(), limits)}
 
 
 @dataclass

@@ -200,6 +200,17 @@ def open_arrays(folder: Path) -> Arrays:
     return Arrays(images, labels, splits)
 
 
+def read_labels(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """labels (N,) int64 and splits (N,) int8 of a prepared set of images or texts. Raises DataError."""
+    try:
+        labels, splits = (np.load(folder / f"{n}.npy", allow_pickle=False) for n in ("labels", "splits"))
+    except (OSError, ValueError, EOFError) as error:
+        raise _broken(folder, str(error)) from None
+    if labels.shape != splits.shape or (labels.dtype, splits.dtype) != (np.int64, np.int8):
+        raise _broken(folder, f"their shapes are {labels.shape} and {splits.shape}")
+    return labels, splits
+
+
 def read_schema(folder: Path) -> DataSchema:
     """The schema of a prepared set. Raises DataError."""
     try:

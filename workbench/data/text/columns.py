@@ -148,7 +148,7 @@ def _complete(
         pictured = any(s.images > 0.9 for s in seen)
         raise DataError.of(
             where, "a table of texts has a column of texts",
-            "it names image files, and they are not there" if pictured else f"which of {columns} is it?",
+            "it holds neither texts nor the images it names" if pictured else f"which of {columns} is it?",
             "Add the images with their table." if pictured else "Choose text_columns (--text-column).",
         )  # fmt: skip
     if task == "classification" and label is None:

@@ -38,8 +38,11 @@ def import_texts(
     limits: Limits,
     report: Report,
     tick: Callable[[str, float], None],
+    class_names: Sequence[str] = (),
 ) -> Prepared:
-    """Write the texts of a source into `folder`. Raises DataError; what cannot be used is reported instead.
+    """Write the texts of a source into `folder`. class_names: of labels that are numbers, in their order.
+
+    Raises DataError; what cannot be used is reported instead.
 
     Check: rows of all splits add up to the texts kept; the same source gives the same fingerprint.
     """
@@ -55,7 +58,7 @@ def import_texts(
             writing.add(row)
             progress.rows = writing.n
         writing.check()
-        names = _names(source, found, limits)
+        names = class_names or _names(source, found)
         schema = schema.model_copy(update={"kind": "text", "task": task, "columns": columns, "shape": ()})
         return writing.finish(schema, names, found.form)
     except WorkbenchError:
@@ -255,7 +258,7 @@ def _called(labels: Sequence[str], names: Sequence[str]) -> list[str]:
     return [names[n - first] for n in numbers]
 
 
-def _names(source: Source, found: Arranged, limits: Limits) -> list[str]:
+def _names(source: Source, found: Arranged) -> list[str]:
     """The lines of the file that names the classes, where there is one."""
     if found.class_file is None:
         return []

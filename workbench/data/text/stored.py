@@ -157,7 +157,11 @@ class Stored:
     @property
     def sizes(self) -> np.ndarray:
         """Characters of each text, (N,) int64."""
-        return np.asarray(pc.utf8_length(self._columns["text"]).to_numpy(), np.int64)
+        return self.sizes_of("text")
+
+    def sizes_of(self, column: str) -> np.ndarray:
+        """Characters of each text of a column, (N,) int64."""
+        return np.asarray(pc.utf8_length(self._columns[column]).to_numpy(), np.int64)
 
     def text(self, row: int, column: str = "text") -> str:
         """One text as it was read."""

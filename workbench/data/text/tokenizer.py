@@ -19,6 +19,7 @@ from workbench.specs.data import TextSpec
 PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 UNK = 1
 UNKNOWNS = (UNKNOWN, "<unk>")  # the word for what a pretrained model's tokenizer does not know
+BYTES = 256
 CHARACTERS = 20_000  # of a piece of a long text that is tokenized at once
 
 
@@ -33,6 +34,8 @@ class Tokenizer:
     def __init__(
         self, backend: Backend, spaced: bool = False, pad: int | None = None, size: int | None = None
     ) -> None:
+        if pad is None:  # a text that spells [EOS] means those letters
+            backend.encode_special_tokens = True
         self._backend = backend
         self._spaced = spaced
         self._pad = pad
@@ -117,43 +120,54 @@ class Tokenizer:
         return str(self._backend.decode([i], skip_special_tokens=False)) or token
 
 
-def trained(texts: Iterable[str], spec: TextSpec, special: Sequence[str]) -> Tokenizer:
-    """A tokenizer of `spec` trained on these texts. special: the first ids, PAD and UNKNOWN first.
+def trained(
+    texts: Iterable[str] | Iterable[list[str]],
+    spec: TextSpec,
+    special: Sequence[str],
+    keep_lines: bool = False,
+) -> Tokenizer:
+    """A tokenizer of `spec` trained on these texts, of at most `spec.vocabulary` entries. special: the first
+    ids, PAD and UNKNOWN first. keep_lines: whether the end of a line is a token, where words are.
 
     Check: texts that were not seen cannot change it; the same texts give the same tokenizer.
     """
     common: dict[str, Any] = {"vocab_size": spec.vocabulary, "min_frequency": spec.min_frequency}
-    common["show_progress"] = False
+    common |= {"show_progress": False, "special_tokens": list(special)}
+    letters = spec.vocabulary - len(special)
+    words = pre_tokenizers.Split(Regex(f"\\n|{WORD}" if keep_lines else WORD), "removed", invert=True)
     trainer: Any
     if spec.tokenizer == "character":
         backend = Backend(models.WordLevel(unk_token=UNKNOWN))
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         backend.decoder = decoders.Fuse()
-        trainer = trainers.WordLevelTrainer(special_tokens=list(special), **common)
+        trainer = trainers.WordLevelTrainer(**common)
     elif spec.tokenizer == "word":
         backend = Backend(models.WordLevel(unk_token=UNKNOWN))
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(WORD), "isolated")]
-        )
-        trainer = trainers.WordLevelTrainer(special_tokens=list(special), **common)
+        backend.pre_tokenizer = words
+        trainer = trainers.WordLevelTrainer(**common)
     elif spec.tokenizer == "bpe":
-        backend = Backend(models.BPE())
+        backend = Backend(models.BPE(unk_token=UNKNOWN))
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()
-        common["initial_alphabet"] = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(special_tokens=list(special), **common)
+        if letters >= 2 * BYTES:  # else bytes that the texts lack would leave no room for parts of words
+            common["initial_alphabet"] = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(limit_alphabet=letters, **common)
     else:
         backend = Backend(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100))
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece(prefix="##")
-        trainer = trainers.WordPieceTrainer(special_tokens=list(special), **common)
-    if spec.lowercase:
-        backend.normalizer = normalizers.Lowercase()
+        backend.pre_tokenizer = words
+        backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+        trainer = trainers.WordPieceTrainer(limit_alphabet=max(1, letters // 2), **common)
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), *([normalizers.Lowercase()] if spec.lowercase else [])]
+    )
     backend.train_from_iterator(texts, trainer)
-    return Tokenizer(backend, spaced=spec.tokenizer == "word")
+    return Tokenizer(backend, spaced=spec.tokenizer in ("word", "wordpiece"))
 
 
-WORD = r"\w+(?:['’]\w+)*|[^\w\s]"  # a word with its apostrophes, or one other sign
+# A word with its apostrophes, a character of a script that is written without blanks, or one other sign.
+_ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}"
+_LETTERS = rf"[\w&&[^{_ALONE}]]+"
+WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*|[{_ALONE}]|[^\w\s]"
 
 
 def pieces(text: str, size: int = CHARACTERS) -> Iterator[str]:
@@ -169,13 +183,19 @@ def pieces(text: str, size: int = CHARACTERS) -> Iterator[str]:
 
 
 def _spaced(tokens: Sequence[str]) -> str:
-    """Words with spaces between them, signs close to the word they follow."""
-    out = ""
+    """Words with blanks between them, parts of words (`##ing`) joined, signs close to what they follow."""
+    out: list[str] = []
+    close = True
     for token in tokens:
         text = "�" if token == UNKNOWN else token
-        close = not out or (text in CLOSING) or out[-1] in OPENING
-        out += text if close else f" {text}"
-    return out
+        if len(text) > 2 and text.startswith("##"):
+            out.append(text[2:])
+        elif close or text in CLOSING or text == "\n":
+            out.append(text)
+        else:
+            out += [" ", text]
+        close = text in OPENING or text == "\n"
+    return "".join(out)
 
 
 CLOSING = set(".,;:!?)]}%’'…”")
