@@ -13,6 +13,7 @@ from typing import Any
 from workbench.specs.base import Shape
 from workbench.specs.kept_attention import ATTENTION
 from workbench.specs.kept_parts import cast, dense, dropped, normed
+from workbench.specs.kept_pretrained import PRETRAINED
 from workbench.specs.kept_recurrent import RECURRENT
 from workbench.specs.kept_sequences import SEQUENCES
 from workbench.specs.layer import Layer
@@ -282,4 +283,5 @@ RULES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     **SEQUENCES,
     **RECURRENT,
     **ATTENTION,
+    **PRETRAINED,
 }  # fmt: skip

@@ -25,7 +25,7 @@ def self_attention(tape: Tape, x: Value, heads: int, dropout: float, bias: bool,
     parts = tape.split(laid, [(length, width)] * 3)
     if rotary:
         parts[:2] = [_rotated(tape, part) for part in parts[:2]]
-    found = _attended(tape, *parts, heads=heads, dropout=dropout, in_order=not rotary)
+    found = attended(tape, *parts, heads=heads, dropout=dropout, in_order=not rotary)
     out = dense(tape, found[-1], (length, width), _weights(width, width, bias))
     for value in (whole, laid, *parts, *found):  # they have names until the module returns
         tape.drop(value.store)
@@ -41,14 +41,14 @@ def cross_attention(tape: Tape, x: Value, heads: int, dropout: float, bias: bool
     both = dense(tape, memory, (memory.shape[0], 2 * width), _weights(width, 2 * width, bias))
     (laid,) = tape.split(both, [both.shape])
     key, value = tape.split(laid, [(memory.shape[0], width)] * 2)
-    found = _attended(tape, query, key, value, heads=heads, dropout=dropout, in_order=True)
+    found = attended(tape, query, key, value, heads=heads, dropout=dropout, in_order=True)
     out = dense(tape, found[-1], (length, width), _weights(width, width, bias))
     for part in (query, both, laid, key, value, *found):
         tape.drop(part.store)
     return out
 
 
-def _attended(
+def attended(
     tape: Tape, query: Value, key: Value, value: Value, *, heads: int, dropout: float, in_order: bool
 ) -> list[Value]:
     """(L, D), last of the tensors that stay until the module returns. in_order: queries lie text by text, and
