@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.engine.texts import labelled
 from tests.engine.tiny import images, run, spec_of
 from workbench.engine.range_test import Ranged, range_test, smoothed, suggest
+from workbench.engine.some import some_of
 from workbench.models.build import build
 from workbench.specs.run import RunSpec
 from workbench.tasks.choose import task_for
 
+LABELLED = [
+    {"kind": "embedding", "embedding_dim": 8}, {"kind": "sequence_pool"}, {"kind": "linear", "out_features": 2},
+]  # fmt: skip
 RATES = np.geomspace(1e-7, 10, 120)
 
 
@@ -70,3 +75,13 @@ def test_it_ends_when_the_loss_has_left() -> None:
 
 def test_smoothing_a_constant_gives_it_back_from_the_first_value_on() -> None:
     assert np.allclose(smoothed(np.full(10, 1.7)), 1.7)
+
+
+def test_texts_give_the_same_curve_again_and_no_more_of_them_are_read_than_can_be_seen() -> None:
+    data, spec = labelled(400, 6), spec_of(LABELLED, batch_size=2)
+    task = task_for(spec.task, 2)
+    first, again = (range_test(build(spec.model, data.shape, seed=0), data, task, spec) for _ in range(2))
+    assert np.array_equal(first.losses, again.losses)
+    few = some_of(data, spec, {"train": 240, "validation": 1})
+    part = range_test(build(spec.model, data.shape, seed=0), few, task, spec)
+    assert np.array_equal(first.losses, part.losses)

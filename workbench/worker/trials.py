@@ -27,8 +27,10 @@ from workbench.data.dataset import load_some
 from workbench.engine.device import free_bytes, pick
 from workbench.engine.preflight import preflight, to_json
 from workbench.engine.range_test import range_test
+from workbench.engine.some import sizes_of
 from workbench.jobs import wire
 from workbench.jobs.check import check, fit_problem
+from workbench.jobs.texts import one_of
 from workbench.models.build import build
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
 from workbench.specs.memory import largest_batch, predict
@@ -41,7 +43,8 @@ from workbench.worker.trained import task_of
 
 KEPT = 32
 FRESH_S = 300.0  # a result is given again for so long
-SOME = 1024  # images of a split that a preflight loads: enough for any batch that is validated
+SOME = 1024  # images of a split that a preflight loads: enough for any batch that is validated; texts lie in
+# a memory map, and of them the preflight itself takes some
 KINDS = ("preflight", "range_test")
 
 
@@ -201,9 +204,12 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
         return {**columns, "suggestion": found.suggestion, "lowest": found.lowest}
     device = pick(spec.training.device)
     free = free_bytes(device)
+    sizes: Mapping[str, int]
     most = {"train": max(SOME, spec.training.batch_size), "validation": SOME, "test": 1}
     data, rows, labels = load_some(catalog.with_shipped(store, spec.data.name).path, spec.data, most)
-    sizes = {name: len(getattr(rows, name)) for name in most}
+    sizes = (
+        {name: len(getattr(rows, name)) for name in most} if data.kind == "images" else sizes_of(data, spec)
+    )
     task = task_of(spec, data, labels)
     facts = (data.shape, task.n_classes, sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
@@ -222,6 +228,7 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
         "largest_batch": largest,
         "largest_is_all": largest >= sizes["train"],
         "batch_size": spec.training.batch_size,
+        "samples": one_of(spec, data.shape) + "s",
         "bottleneck": "data" if share > 0.5 else "model",
         "data_share": share,
         "others": sum(1 for row in store.runs.active() if not row.state.is_over),

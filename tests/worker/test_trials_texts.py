@@ -1,0 +1,103 @@
+"""Trials of runs on texts: what they answer, and that they answer soon."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.jobs.sets import NAMES, add_all, spec_of
+from tests.processes import living_home
+from workbench import catalog
+from workbench.jobs import trials
+from workbench.jobs.answers import ask
+from workbench.specs.errors import SpecError
+from workbench.specs.presets import PRESETS
+from workbench.specs.run import RunSpec
+from workbench.store import Store, open_store
+from workbench.worker.trials import _answer
+
+OF_TEXTS = sorted(
+    name for name, preset in PRESETS.items() if preset.spec.model.decoder
+    or any(getattr(layer, "kind", "") == "embedding" for layer in preset.spec.model.layers)
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("texts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
+        opened = open_store()
+        add_all(opened, folder)
+        yield opened
+
+
+def answered(store: Store, kind: str, spec: RunSpec) -> dict[str, Any]:
+    return _answer(store, kind, spec, lambda words, share: None)
+
+
+@pytest.mark.parametrize(("name", "samples"), [("notes", "texts"), ("book", "windows"), ("pairs", "pairs")])
+def test_a_preflight_of_texts_says_all_that_is_promised(store: Store, name: str, samples: str) -> None:
+    found = answered(store, "preflight", spec_of(store, name))
+    assert found["samples"] == samples
+    assert found["eta_s"] > 0
+    assert found["memory"]["total"] == pytest.approx(found["predicted"]["total"], rel=0.15)
+    assert found["bottleneck"] in ("data", "model")
+    assert found["largest_is_all"]
+    assert (found["writing_s"] > 0) is (name != "notes")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_range_test_of_texts_gives_a_curve(store: Store, name: str) -> None:
+    found = answered(store, "range_test", spec_of(store, name))
+    assert len(found["rates"]) == len(found["losses"]) >= 20
+    assert found["losses"][0] > 0
+
+
+def test_a_task_that_does_not_fit_the_texts_is_refused_before_a_step(store: Store) -> None:
+    with pytest.raises(SpecError, match=r"Set task\.kind to classification"):
+        answered(store, "preflight", spec_of(store, "notes", "task={kind: translation}"))
+
+
+def test_what_cannot_fit_is_refused_with_what_would(store: Store) -> None:
+    block = "{kind: transformer_encoder_layer, dim_feedforward: 20000, causal: true}"
+    layers = f"[{{kind: embedding, embedding_dim: 32}}, {{kind: repeat, times: 60, layers: [{block}]}}, {{kind: linear, out_features: COLUMNS}}]"  # noqa: E501
+    spec = spec_of(store, "book")
+    _, columns = catalog.shape_and_classes(store, spec.data)
+    spec = spec.with_changes(
+        f"model.layers={layers.replace('COLUMNS', str(columns))}", "training.batch_size=60000"
+    )
+    with pytest.raises(SpecError, match=r"needs [\d.]+ GB.*[Bb]atch \d+ fits|accumulation_steps"):
+        answered(store, "preflight", spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_TEXTS)
+def test_every_preset_of_texts_is_answered_within_seconds(name: str, living: Store) -> None:
+    spec = PRESETS[name].spec.with_changes("training.device=cpu")
+    catalog.load(living, spec.data)  # the data is prepared at its first use
+    began = time.monotonic()
+    found = trials.result(living, "preflight", spec)
+    took = time.monotonic() - began
+    assert took < 10, "3 s on a machine of one's own"
+    assert found["memory"]["total"] == pytest.approx(found["predicted"]["total"], rel=0.15)
+    print(f"{name}: {took:.1f} s, {found['eta_s']:.0f} s in all")
+
+
+@pytest.fixture(scope="module")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    home = tmp_path_factory.mktemp("trials") / "home"
+    before = os.environ.get("WORKBENCH_HOME")
+    os.environ["WORKBENCH_HOME"] = str(home)
+    try:
+        with living_home(home) as opened:
+            ask(opened, "ping", {}, 60.0)
+            yield opened
+    finally:
+        os.environ.pop("WORKBENCH_HOME")
+        if before is not None:
+            os.environ["WORKBENCH_HOME"] = before
