@@ -14,8 +14,10 @@ from workbench.specs.run import RunSpec
 from workbench.tasks.choose import task_for
 
 LABELLED = [
-    {"kind": "embedding", "embedding_dim": 8}, {"kind": "sequence_pool"}, {"kind": "linear", "out_features": 2},
-]  # fmt: skip
+    {"kind": "embedding", "embedding_dim": 8},
+    {"kind": "sequence_pool"},
+    {"kind": "linear", "out_features": 2},
+]
 RATES = np.geomspace(1e-7, 10, 120)
 
 
