@@ -88,7 +88,7 @@ def groups_of(folder: Path, spec: DataSpec) -> np.ndarray | None:
         raise DataError.of(
             f"data set `{spec.name}`",
             "file names must come with the set",
-            "it did not come as files",
+            "it was imported from arrays or a table, which have none",
             "Cut it without groups.",
         )
     _, groups = np.unique(np.array([prefix(file) for file in files]), return_inverse=True)

@@ -52,19 +52,21 @@ def written(when: date, form: int) -> str:
     """A date in one of the ways, 0 to 23."""
     d, m, y = when.day, when.month, when.year
     month, weekday = _MONTHS[m - 1], _WEEKDAYS[when.weekday()]
-    short, low, two = month[:3], month.lower(), f"{y % 100:02d}"
-    th, word = f"{d}{_suffix(d)}", _ORDINALS[d - 1]
-    ways = (
-        f"{d} {month} {y}", f"{month} {d}, {y}", f"{th} of {month}, {y}", f"the {word} of {month} {y}",
-        f"{weekday}, {d} {month} {y}", f"{weekday[:3]} {d} {short} '{two}", f"{d:02d}.{m:02d}.{y}",
-        f"{d}.{m}.{two}", f"{m}/{d}/{y}", f"{m:02d}/{d:02d}/{two}", f"{y}, {month} {d}",
-        f"{d:02d}-{short}-{y}", f"{d} {month.upper()} {y}", f"{low} {th} {y}",
-        f"on the {th} day of {month} in {y}", f"{y}{m:02d}{d:02d}", f"day {d} of month {m}, {y}",
-        f"{month} the {th}, {_year(y)}", f"{d} {_ROMAN[m - 1]} {y}", f"{weekday.lower()}, {low} {d}, {y}",
-        f"{short} {d:02d} {y}", f"{d}-{m}-{y}", f"{th} {short} '{two}",
-        f"{weekday}, the {word} of {month}, {_year(y)}",
+    return _WAYS[form].format(
+        d=d, m=m, y=y, yy=y % 100, month=month, mon=month[:3], low=month.lower(), high=month.upper(),
+        roman=_ROMAN[m - 1], weekday=weekday, day=weekday[:3], lowday=weekday.lower(),
+        th=f"{d}{_suffix(d)}", word=_ORDINALS[d - 1], year=_year(y) if "{year}" in _WAYS[form] else "",
     )  # fmt: skip
-    return ways[form]
+
+
+_WAYS = (
+    "{d} {month} {y}", "{month} {d}, {y}", "{th} of {month}, {y}", "the {word} of {month} {y}",
+    "{weekday}, {d} {month} {y}", "{day} {d} {mon} '{yy:02d}", "{d:02d}.{m:02d}.{y}", "{d}.{m}.{yy:02d}",
+    "{m}/{d}/{y}", "{m:02d}/{d:02d}/{yy:02d}", "{y}, {month} {d}", "{d:02d}-{mon}-{y}", "{d} {high} {y}",
+    "{low} {th} {y}", "on the {th} day of {month} in {y}", "{y}{m:02d}{d:02d}", "day {d} of month {m}, {y}",
+    "{month} the {th}, {year}", "{d} {roman} {y}", "{lowday}, {low} {d}, {y}", "{mon} {d:02d} {y}",
+    "{d}-{m}-{y}", "{th} {mon} '{yy:02d}", "{weekday}, the {word} of {month}, {year}",
+)  # fmt: skip
 
 
 def _suffix(day: int) -> str:

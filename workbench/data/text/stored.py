@@ -25,7 +25,8 @@ from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 
 FILE = "texts.arrow"
-ROWS = 2_000  # of a record batch
+ROWS = 2_000  # of a record batch, at most
+CHARACTERS = 4 << 20  # and so many, where texts are long
 
 
 class TextWriter:
@@ -38,10 +39,10 @@ class TextWriter:
         self._sink = pa.OSFile(str(folder / FILE), "wb")
         self._writer = pa.ipc.new_file(self._sink, self._schema)
         self._waiting: list[tuple[str, ...]] = []
-        self._labels: list[int] = []
-        self._splits: list[int] = []
+        self._characters = 0
+        self._labels, self._splits = array("q"), array("b")
         self._files: list[str] = []
-        self._groups: list[int] = []
+        self._groups = array("q")
         self._digests = array("Q")
         self._hash = hashlib.sha256()
         self._bytes = 0
@@ -55,36 +56,25 @@ class TextWriter:
         file: str | None = None, group: int | None = None,
     ) -> None:  # fmt: skip
         """One text. file, group: for every text alike, or for none. Raises DataError beyond the limits."""
-        row = (text,) if target is None else (text, target)
         if file is not None:
             self._files.append(file)
         if group is not None:
             self._groups.append(group)
-        for part in row:
-            data = part.encode("utf-8")
-            self._hash.update(len(data).to_bytes(8, "little") + data)
-            self._bytes += len(data)
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
-        self._digests.append(int.from_bytes(digest, "little"))
-        if self._bytes > self.limits.bytes:
-            raise DataError.of(
-                self.where, f"the texts may take {human(self.limits.bytes)}", "they take more",
-                "Take fewer, or raise WORKBENCH_LIMIT_BYTES.",
-            )  # fmt: skip
         if len(self._splits) >= self.limits.texts:
             raise DataError.of(
                 self.where, f"a set may hold {self.limits.texts:,} texts", "this one has more",
                 "Take fewer, or raise WORKBENCH_LIMIT_TEXTS.",
             )  # fmt: skip
-        self._waiting.append(row)
+        self._waiting.append((text,) if target is None else (text, target))
+        self._characters += len(text) + (len(target) if target else 0)
         self._labels.append(label)
         self._splits.append(split)
-        if len(self._waiting) >= ROWS:
+        if len(self._waiting) >= ROWS or self._characters >= CHARACTERS:
             self._write()
 
     def renumber(self, new: Sequence[int]) -> None:
         """Label k becomes new[k]."""
-        self._labels = [new[label] for label in self._labels]
+        self._labels = array("q", np.asarray(new, np.int64)[np.frombuffer(self._labels, np.int64)].tobytes())
 
     def finish(self, schema: DataSchema, report: Report, classes: Sequence[str] = ()) -> Prepared:
         """Write the rest. classes: by label; those without a text are dropped. Raises DataError."""
@@ -128,10 +118,20 @@ class TextWriter:
             self._sink.close()
 
     def _write(self) -> None:
-        if self._waiting:
-            columns = [pa.array(column, pa.large_string()) for column in zip(*self._waiting, strict=True)]
-            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-            self._waiting = []
+        if not self._waiting:
+            return
+        coded = [[part.encode("utf-8") for part in row] for row in self._waiting]
+        self._bytes += sum(len(data) for row in coded for data in row)
+        if self._bytes > self.limits.bytes:
+            raise DataError.of(
+                self.where, f"the texts may take {human(self.limits.bytes)}", "they take more",
+                "Take fewer, or raise WORKBENCH_LIMIT_BYTES.",
+            )  # fmt: skip
+        self._hash.update(b"".join(len(data).to_bytes(8, "little") + data for row in coded for data in row))
+        self._digests.frombytes(b"".join(hashlib.blake2b(row[0], digest_size=8).digest() for row in coded))
+        columns = [pa.array(column, pa.large_string()) for column in zip(*self._waiting, strict=True)]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+        self._waiting, self._characters = [], 0
 
 
 class Stored:
