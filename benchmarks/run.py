@@ -31,6 +31,8 @@ BENCHMARKS = {
     "chaos": ("benchmarks.chaos", "Three hundred kills"),
     "soak": ("benchmarks.soak", "Twenty queued runs, fifty viewers, one hour"),
     "data_import": ("benchmarks.data_import", "Importing images"),
+    "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
+    "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }
 

@@ -27,19 +27,25 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="A folder, an archive, or a registered set's name.")
     ] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Translators: beams; the run's own where none.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Loss, accuracy and confusion on test images or other data."""
+    """All marks of the task, and who was taken for whom, on the test split or other data."""
     store = the_store()
     place = str(Path(data).expanduser().resolve()) if data and Path(data).expanduser().exists() else data
-    found = answer(store, "evaluate", {"run": run, "checkpoint": checkpoint, "data": place}, timeout_s=600.0)
+    payload = {"run": run, "checkpoint": checkpoint, "data": place, "beam": beam}
+    found = answer(store, "evaluate", payload, timeout_s=600.0)
     if as_json:
         print_json(found)
         return
     where = f"checkpoint {found['checkpoint']}, step {found['step']}"
-    print(f"{found['images']:,} images of {found['data']} ({where})")
+    print(f"{found['samples']:,} samples of {found['data']} ({where})")
     for name, value in found["metrics"].items():
         print(f"{name}: {value:.4f}")
+    if not found["classes"]:
+        return
     rows = table("true \\ said", *(f"{name}>" for name in found["classes"]))
     for name, counts in zip(found["classes"], found["confusion"], strict=True):
         rows.add_row(name, *(str(count) for count in counts))
@@ -137,13 +143,17 @@ def hardest(
         return
     where = f"{found['data']} version {found['version']}, {split}"
     drawn = "" if found["judged"] == found["of"] else f" of {found['of']:,}"
-    print(f"{found['judged']:,}{drawn} images of {where} (checkpoint {found['checkpoint']})")
+    is_text = found["kind"] == "text"
+    what = "texts" if is_text else "images"
+    print(f"{found['judged']:,}{drawn} {what} of {where} (checkpoint {found['checkpoint']})")
     for kind in KINDS:
-        rows = table("image>", "label", "model says", "sure>", "loss>", "oddness>")
+        more = ["text"] if is_text else []
+        rows = table(f"{what[:-1]}>", "label", "model says", "sure>", "loss>", "oddness>", *more)
         for line in found[kind]:
             label, said = (str(found["classes"][line[name]]) for name in ("label", "prediction"))
             figures = f"{line['confidence']:.1%}", f"{line['loss']:.3f}", f"{line['oddness']:.3f}"
-            rows.add_row(f"{line['row']:,}", label, said, *figures)
+            begin = [" ".join(line["text"].split())[:60]] if is_text else []
+            rows.add_row(f"{line['row']:,}", label, said, *figures, *begin)
         print(f"\n{kind}:" if found[kind] else f"\n{kind}: none")
         if found[kind]:
             console().print(rows)

@@ -89,7 +89,7 @@ class Answers:
 
     def _evaluate(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
-        return judge(self.store, trained, payload.get("data"))
+        return judge(self.store, trained, payload.get("data"), payload.get("beam"))
 
     def _summary(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         spec = from_dict(dict(payload["spec"]))

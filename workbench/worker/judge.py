@@ -24,9 +24,9 @@ from workbench.store import Store
 from workbench.worker.trained import Trained
 
 
-def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, Any]:
+def judge(store: Store, trained: Trained, data: str | None = None, beam: int | None = None) -> dict[str, Any]:
     """`{"metrics": {"loss", "accuracy", …}, "confusion": [[…]], "report": …}`; confusion rows: true classes.
-    Translators are judged by what they write as well: bleu, chrf, exact_match, with the run's beams.
+    Translators are judged by what they write as well: bleu, chrf, exact_match, with the run's beams or `beam`.
 
     data: None for the run's own test split (validation where there is none); a registered set's name
     or else a folder or archive for all images of that. Raises DataError.
@@ -39,7 +39,8 @@ def judge(store: Store, trained: Trained, data: str | None = None) -> dict[str, 
     written = {}
     if isinstance(trained.row.spec.task, TranslationTask):
         task = trained.row.spec.task
-        written = scored(trained.model, split, trained.data, trained.task, most=len(split), beam=task.beam)
+        beams = task.beam if beam is None else int(beam)
+        written = scored(trained.model, split, trained.data, trained.task, most=len(split), beam=beams)
     return {
         "metrics": {name: float(value) for name, value in {**found.marks, **written}.items()},
         "report": found.report,
