@@ -3,7 +3,7 @@
     python -m benchmarks.writing [--only shakespeare|dates|multi30k] [--minutes 30]
 
 Through the product's own command line. shakespeare: the network and length that nanoGPT's README gives a
-loss of 1.88 for on a CPU, beside a plain PyTorch loop of the same network on this machine. dates: unseen ones.
+loss of 1.88 for on a CPU, beside a plain PyTorch loop of the same network on this machine. dates: unseen.
 multi30k: the given splits; BLEU of sacrebleu on test_2016, greedy and with beams.
 """
 
@@ -88,7 +88,8 @@ def shakespeare(home: Path, store: Store) -> list[Figure]:
     return [
         Figure(
             "tiny-shakespeare, GPT of 4 layers, 4 heads, 128 wide, 2,000 steps: validation loss",
-            round(loss, 4), "nats", "≤ 1.88", loss <= 1.88, 1, f"{minutes:.1f} min in all, launch and validations included",
+            round(loss, 4), "nats", "≤ 1.88", loss <= 1.88, 1,
+            f"{minutes:.1f} min in all, launch and validations included",
         ),
         Figure(
             "the same: time of the steps over a plain loop's", pace / plain_s, "", "≤ 1.1",

@@ -26,7 +26,7 @@ from workbench.worker.trained import Trained
 
 def judge(store: Store, trained: Trained, data: str | None = None, beam: int | None = None) -> dict[str, Any]:
     """`{"metrics": {"loss", "accuracy", …}, "confusion": [[…]], "report": …}`; confusion rows: true classes.
-    Translators are judged by what they write as well: bleu, chrf, exact_match, with the run's beams or `beam`.
+    Translators are judged by what they write too: bleu, chrf, exact_match, with the run's beams or `beam`.
 
     data: None for the run's own test split (validation where there is none); a registered set's name
     or else a folder or archive for all images of that. Raises DataError.
