@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from workbench.specs.encoders import FAMILIES
 
@@ -72,6 +72,7 @@ def tokenizer(path: Path, special: tuple[str, ...] = BERT) -> int:
     made = Tokenizer(models.WordPiece(unk_token=unknown))
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=90, special_tokens=list(special), show_progress=False)
     made.train_from_iterator(SENTENCES, trainer)
     ids = [(word, made.token_to_id(word)) for word in (begin, end)]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import typer
 
-from workbench.cli import data, house, labels, log, model, preflight, queue, runs, specs, steer, train
+from workbench.cli import data, fetch, house, labels, log, model, preflight, queue, runs, specs, steer, train
 from workbench.cli.terminal import note, print_error
 from workbench.specs.errors import StoreError, WorkbenchError
 
@@ -31,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS: tuple[Callable[..., object], ...] = (
-    house.up, house.doctor, specs.presets, specs.check, preflight.preflight,
+    house.up, house.doctor, specs.presets, specs.check, fetch.fetch, preflight.preflight,
     preflight.range_test, train.train, runs.runs, runs.show, log.log, runs.metrics, steer.pause,
     steer.park, steer.resume, steer.step, steer.stop, steer.change, steer.ledger,
     steer.fork, queue.queue, queue.hold, queue.release, queue.move, model.evaluate, model.predict,

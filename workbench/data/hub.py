@@ -74,7 +74,7 @@ def prepare_hub(
         )
     repo, config = parts["repo"], parts["config"]
     library = _library(where)
-    _reach(where, repo, timeout_s)
+    reach(where, repo, timeout_s)
     try:
         streams = library.load_dataset(repo, config, streaming=True)
         first = next(iter(streams.values()))
@@ -266,10 +266,23 @@ def _library(where: str) -> Any:
     return datasets
 
 
-def _reach(where: str, repo: str, timeout_s: float) -> None:
-    """Ask the hub for the set, within a deadline that also covers a name server that does not answer."""
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/api/datasets/{urllib.parse.quote(repo)}"
+def hub_address() -> str:
+    """Where the hub is."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def reach(
+    where: str,
+    repo: str,
+    timeout_s: float,
+    kind: str = "datasets",
+    what: str = "set",
+    offline: str = "Go online, or download the images elsewhere and add them as a folder or zip.",
+) -> None:
+    """Ask the hub for a set (or a model: kind "models"), within a deadline that covers name servers too.
+    offline: the repair without a connection. Raises DataError."""
+    endpoint = hub_address()
+    url = f"{endpoint}/api/{kind}/{urllib.parse.quote(repo)}"
     headers = {"User-Agent": "workbench"}
     if token := os.environ.get("HF_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
@@ -296,7 +309,7 @@ def _reach(where: str, repo: str, timeout_s: float) -> None:
             if status in (401, 403, 404):
                 raise DataError.of(
                     where,
-                    "the set must be on the hub and open to you",
+                    f"the {what} must be on the hub and open to you",
                     f"the hub answers {status} for `{repo}`",
                     "Check the name; log in with `hf auth login` for a private one.",
                 )
@@ -307,7 +320,7 @@ def _reach(where: str, repo: str, timeout_s: float) -> None:
             pool.shutdown(wait=False)
     raise DataError.of(
         where,
-        "sets of the Hugging Face hub need a connection",
+        f"{what}s of the Hugging Face hub need a connection",
         fact,
-        "Go online, or download the images elsewhere and add them as a folder or zip.",
+        offline,
     )

@@ -1,0 +1,31 @@
+"""`workbench fetch`: a pretrained model from the Hugging Face hub, for runs to find without a network."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workbench.cli.terminal import Json, note, print_json
+
+
+def fetch(
+    model: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A text encoder on huggingface.co.")],
+    as_json: Json = False,
+) -> None:
+    """Fetch a pretrained text encoder to fine-tune, and say what it is."""
+    from workbench.data.models_hub import fetch as fetched
+    from workbench.specs.checkpoint_folder import numel, read
+
+    folder = fetched(model, progress=note)
+    found = read(model)
+    facts = {
+        "model": model, "folder": str(folder), "kind": found.kind, "layers": found.layers,
+        "hidden": found.hidden, "vocabulary": found.vocabulary, "longest": found.longest,
+        "parameters": numel(found.base), "labels": found.labels,
+    }  # fmt: skip
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{model}: {found.kind}, {found.layers} layers of {found.hidden}, {numel(found.base):,} parameters")
+    print(f"vocabulary {found.vocabulary:,}, texts of up to {found.longest:,} tokens; {folder}")
