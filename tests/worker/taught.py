@@ -7,7 +7,7 @@ from workbench.engine.fit import fit
 from workbench.models.build import build
 from workbench.specs.run import RunSpec
 from workbench.store import Store
-from workbench.tasks.choose import task_for
+from workbench.worker.trained import task_of
 
 
 def taught(store: Store, spec: RunSpec) -> str:
@@ -17,7 +17,7 @@ def taught(store: Store, spec: RunSpec) -> str:
     store.runs.update(run_id, data_version=row.version)
     data = catalog.load(store, spec.data, row.version)
     model = build(spec.model, data.shape, seed=spec.seed)
-    for flush in fit(model, data, task_for(spec.task, len(data.classes)), spec):
+    for flush in fit(model, data, task_of(spec, data), spec):
         for kept in flush.checkpoints:
             store.checkpoints.write(
                 run_id, kept.name, kept.blob, step=kept.step, epoch=kept.epoch, metrics=kept.metrics

@@ -24,12 +24,13 @@ def hardest(
     progress: Callable[[float], None] = lambda share: None,
     asker: Asker = ask,
 ) -> dict[str, Any]:
-    """`{"run", "checkpoint", "step", "data", "version", "split", "of", "judged", "doubted", "classes",
-    "hardest", "mislabelled", "oddest"}`; the last three are lists, the worst first, of `{"row", "label",
-    "prediction", "confidence", "label_share", "loss", "oddness"}`. row counts in that version of the set;
-    label and prediction are class numbers; loss is in nats.
+    """`{"run", "checkpoint", "step", "data", "version", "split", "of", "judged", "doubted", "kind",
+    "classes", "hardest", "mislabelled", "oddest"}`; the last three are lists, the worst first, of `{"row",
+    "label", "prediction", "confidence", "label_share", "loss", "oddness"}` and of texts `text`. row counts in
+    that version of the set; label and prediction are class numbers; loss is in nats; kind: images or text.
 
-    Raises RunError, DataError or StoreError as the answering side does.
+    Raises RunError, also for language models and translators, whose samples have no classes; DataError or
+    StoreError as the answering side does.
     """
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:

@@ -1,8 +1,8 @@
 """The samples a trained model finds hardest, those whose labels it doubts, and the oddest ones.
 
 Done in slices, so that other questions are answered in between: each look works for a moment and says how
-far it is; what is done is kept. Notation: N images judged, M of the training split that stand for what is
-usual, K classes, D features.
+far it is; what is done is kept. Samples are images or texts of a class. Notation: N samples judged, M of the
+training split that stand for what is usual, K classes, D features.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench import catalog
-from workbench.data.dataset import Split
 from workbench.engine.batches import normalised
 from workbench.specs.errors import RunError
+from workbench.specs.training import TOKEN_TASKS
 from workbench.store import Store
 from workbench.worker.trained import Shelf, Trained
 
 SLICE_S = 0.4  # seconds of work a look
 BATCH = 128
-MOST = 20_000  # images judged; of more, a fixed random draw
-BANK = 4_000  # training images that odd ones are compared with
+MOST = 20_000  # samples judged; of more, a fixed random draw
+BANK = 4_000  # training samples that odd ones are compared with
 NEIGHBOUR = 10  # the how-manieth nearest counts: one copy or one odd fellow does not make usual
 FEATURES = 1024  # more are averaged down to so many
 SHOWN = 120  # of each kind
+LONGEST = 500  # characters of a text that is shown
 KEPT = 16  # answers that are remembered
 BEGUN = 2  # looks under way at a time; an older one starts afresh
+WRITERS = {"language_model": "a language model", "translation": "a translator"}
 SPLITS = ("validation", "test", "train")
 
 
@@ -49,8 +51,8 @@ class Samples:
         """payload: run; split (validation where it is not given), checkpoint. Some work is done on it, then:
         `{"share": 0..1, "found": None}`, and when all is done `found` (see `_Look.found`).
 
-        Raises RunError for an unknown run, checkpoint or split, an empty split, and a model whose scores
-        are no numbers; DataError where the data is gone.
+        Raises RunError for an unknown run, checkpoint or split, an empty split, a model that tells tokens and
+        not samples, and one whose scores are no numbers; DataError where the data is gone.
         """
         split = str(payload.get("split") or SPLITS[0])
         if split not in SPLITS:
@@ -80,21 +82,31 @@ class _Look:
     """One split under one checkpoint; `work` goes on where it left off."""
 
     def __init__(self, trained: Trained, split: str, version: int) -> None:
-        whole: Split = getattr(trained.data, split)
-        if not len(whole.y):
+        name, task = f"run `{trained.row.name}`", trained.row.spec.task.kind
+        if task in TOKEN_TASKS:
             raise RunError.of(
-                f"run `{trained.row.name}`", f"its {split} split must have images", "it has none",
-                "Choose another split.",
+                name, "hard and odd samples are looked for where each sample has a class",
+                f"it is {WRITERS[task]}, which tells tokens", "Look at what it writes at its validations.",
             )  # fmt: skip
+        whole = getattr(trained.data, split)
+        if not len(whole):
+            what = "images" if trained.data.kind == "images" else "texts"
+            raise RunError.of(
+                name, f"its {split} split must have {what}", "it has none", "Choose another split."
+            )
         self._facts = {
             "run": trained.row.id, "checkpoint": trained.checkpoint.name, "step": trained.checkpoint.step,
-            "data": trained.data.name, "version": version, "split": split, "of": len(whole.y),
-            "classes": list(trained.data.classes),
+            "data": trained.data.name, "version": version, "split": split, "of": len(whole),
+            "kind": trained.data.kind, "classes": list(trained.data.classes),
         }  # fmt: skip
-        self._part, self._bank_part = _drawn(whole, MOST), _drawn(trained.data.train, BANK)
-        self._odd = np.empty(len(self._part.y), np.float32)
-        self._scores = np.empty((len(self._part.y), len(trained.data.classes)), np.float32)
-        self._done, self._all = 0, len(self._part.y) + len(self._bank_part.y)
+        self._whole = whole
+        self._part, self._bank = _drawn(whole, MOST), _drawn(trained.data.train, BANK)
+        n = len(self._part)
+        self._y = np.asarray(whole.y, np.int64)[self._part]
+        self._rows = np.asarray(whole.index, np.int64)[self._part]
+        self._odd = np.empty(n, np.float32)
+        self._scores = np.empty((n, len(trained.data.classes)), np.float32)
+        self._done, self._all = 0, n + len(self._bank)
         self._steps = self._walk(trained)
 
     def work(self) -> tuple[float, dict[str, Any] | None]:
@@ -109,11 +121,12 @@ class _Look:
         return self._done / self._all, None
 
     def found(self) -> dict[str, Any]:
-        """run, checkpoint, step, data, version, split, `of` (its images), `judged` (how many were), classes;
-        and hardest, mislabelled and oddest: lists, the worst first, of `{"row", "label", "prediction",
-        "confidence", "label_share", "loss", "oddness"}`; row counts in that version of the set.
+        """run, checkpoint, step, data, version, split, `of` (its samples), `judged` (how many were), kind (of
+        data), classes; and hardest, mislabelled and oddest: lists, the worst first, of `{"row", "label",
+        "prediction", "confidence", "label_share", "loss", "oddness"}` and of texts `text`; row counts in that
+        version of the set.
         """
-        y = np.asarray(self._part.y, np.int64)
+        y = self._y
         if not np.isfinite(self._scores).all():
             raise RunError.of(
                 f"run `{self._facts['run']}`", "its model must answer with numbers", "some answers are NaN",
@@ -130,30 +143,34 @@ class _Look:
 
         def line(i: int) -> dict[str, Any]:
             said = int(shares[i].argmax())
-            return {
-                "row": int(self._part.index[i]), "label": int(y[i]), "prediction": said,
+            found = {
+                "row": int(self._rows[i]), "label": int(y[i]), "prediction": said,
                 "confidence": float(shares[i, said]), "label_share": float(shares[i, y[i]]),
                 "loss": float(loss[i]), "oddness": float(self._odd[i]),
             }  # fmt: skip
+            if self._facts["kind"] == "text":
+                found["text"] = self._whole.text(int(self._part[i]))[:LONGEST]
+            return found
 
         lists = {kind: [line(int(i)) for i in rows[:SHOWN]] for kind, rows in order.items()}
         counted = {"judged": len(y), "doubted": len(order["mislabelled"])}
         return self._facts | counted | lists
 
     def _walk(self, trained: Trained) -> Iterator[int]:
-        """First the features of what is usual, then scores and features of each batch; images per step."""
-        bank_rows = self._bank_part.index
-        usual = []
-        for at in range(0, len(bank_rows), BATCH):
-            _, features = _asked(trained, self._bank_part.x[at : at + BATCH])
+        """First the features of what is usual, then scores and features of each batch; samples per step."""
+        train, usual, order = trained.data.train, [], _by_length(trained.data.train, self._bank)
+        bank_rows = np.asarray(train.index, np.int64)[self._bank[order]]
+        for at in range(0, len(order), BATCH):
+            _, features = _asked(trained, train, self._bank[order[at : at + BATCH]])
             usual.append(features)
             yield len(features)
         bank = torch.cat(usual)  # (M, D)
-        for at in range(0, len(self._part.y), BATCH):
-            here = slice(at, at + BATCH)
-            scores, features = _asked(trained, self._part.x[here])
+        order = _by_length(self._whole, self._part)
+        for at in range(0, len(order), BATCH):
+            here = order[at : at + BATCH]
+            scores, features = _asked(trained, self._whole, self._part[here])
             self._scores[here] = scores.numpy()
-            same = self._part.index[here][:, None] == bank_rows[None, :]
+            same = self._rows[here][:, None] == bank_rows[None, :]
             if self._facts["split"] != "train":
                 same[:] = False  # splits share no row
             self._odd[here] = oddness(features, bank, torch.from_numpy(same)).numpy()
@@ -197,36 +214,61 @@ def oddness(features: Tensor, bank: Tensor, same: Tensor) -> Tensor:
     return found.nan_to_num(0.0, posinf=0.0)
 
 
-def _asked(trained: Trained, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Scores (B, K) and the features (B, D) that the last layer with parameters made them of."""
+def _asked(trained: Trained, split: Any, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Scores (B, K) of some samples of a split, and the features (B, D) that the last layer with parameters
+    made them of."""
     seen: list[Tensor] = []
     hook = last_layer(trained.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        x = normalised(pixels, trained.data.mean, trained.data.std)
-        scores = trained.model(x).float()
+        scores = trained.model(_inputs(trained, split, rows)).float()
     finally:
         hook.remove()
-    return scores, _features(seen[0] if seen else scores)
+    return scores, _features(seen[0] if seen and seen[0].is_floating_point() else scores)
+
+
+def _inputs(trained: Trained, split: Any, rows: np.ndarray) -> Tensor:
+    """Normalised images (B, C, H, W), or ids (B, L) padded with 0."""
+    if trained.data.kind == "images":
+        return normalised(split.x[rows], trained.data.mean, trained.data.std)
+    texts = [split.ids.values[split.ids.offsets[row] : split.ids.offsets[row + 1]] for row in rows]
+    ids = np.zeros((len(rows), max(trained.least, 1, *(len(text) for text in texts))), np.int64)
+    for i, text in enumerate(texts):
+        ids[i, : len(text)] = text
+    return torch.from_numpy(ids)
+
+
+def _by_length(split: Any, rows: np.ndarray) -> np.ndarray:
+    """The order in which rows are asked about: texts of like length together, images as they come."""
+    if not hasattr(split, "ids"):
+        return np.arange(len(rows))
+    return np.argsort(np.diff(split.ids.offsets)[rows], kind="stable")
 
 
 def last_layer(model: nn.Module) -> nn.Module:
-    """The last of the model's own layers that has parameters, or the model where none has."""
+    """The last of the model's own layers that has parameters; where there is but one, its last linear layer;
+    the model where there is none."""
     with_parameters = [child for child in model.children() if any(True for _ in child.parameters())]
-    return with_parameters[-1] if with_parameters else model
+    if not with_parameters:
+        return model
+    last = with_parameters[-1]
+    linear = [module for module in last.modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if len(with_parameters) == 1 and len(linear) > 1 else last
 
 
 def _features(x: Tensor) -> Tensor:
-    """(B, …) as (B, D) of length 1: maps are averaged over their places, very many are averaged down."""
+    """(B, …) as (B, D) of length 1: maps are averaged over their places and sequences over their steps, very
+    many are averaged down."""
+    if x.ndim == 3:
+        x = x.mean(dim=1)
     flat = x.float().mean(dim=(2, 3)) if x.ndim == 4 and x.shape[1] > 4 else x.float().flatten(1)
     if flat.shape[1] > FEATURES:
         flat = F.adaptive_avg_pool1d(flat, FEATURES)
     return F.normalize(flat, dim=1)
 
 
-def _drawn(split: Split, most: int) -> Split:
-    """The split, or `most` of its images drawn by a fixed seed, in their order."""
-    n = len(split.y)
+def _drawn(split: Any, most: int) -> np.ndarray:
+    """All rows of a split, counted within it, or `most` of them drawn by a fixed seed, in their order."""
+    n = len(split)
     if n <= most:
-        return split
-    chosen = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    return Split(split.x[chosen], split.y[chosen], split.index[chosen])
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
