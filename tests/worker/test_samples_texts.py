@@ -26,8 +26,8 @@ N, PLANTED = 300, 24
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Texts that are good where they hold `sun` and bad where they hold `moon`, but 24 have the other label; a
-    run on them, one of a language model and one of a translator."""
+    """Texts that are good where they hold `sun` and bad where they hold `moon`, but 24 have the other label;
+    a run on them, one of a language model and one of a translator."""
     folder = tmp_path_factory.mktemp("samples")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_HOME", str(folder / "home"))

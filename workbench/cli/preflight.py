@@ -31,14 +31,17 @@ def preflight(spec: SpecPath, changes: Changes = None, as_json: Json = False) ->
     )
     print(f"{'Measured:':12} {found['step_s'] * 1e3:.3g} ms an update on {found['device']}")
     print(f"{'Peak:':12} {size(memory['total'])} ({parts}), at the {memory['at']}")
+    samples = found["samples"]
     most = (
-        "all training images fit into one"
+        f"all training {samples} fit into one"
         if found["largest_is_all"]
-        else f"{found['largest_batch']:,} images"
+        else f"{found['largest_batch']:,} {samples}"
     )
     print(f"{'Largest:':12} batch: {most}")
-    slow = "preparing images" if found["bottleneck"] == "data" else "forward, backward and update"
-    print(f"{'Bottleneck:':12} {slow}; images take {found['data_share']:.0%} of a step")
+    slow = f"preparing {samples}" if found["bottleneck"] == "data" else "forward, backward and update"
+    print(f"{'Bottleneck:':12} {slow}; {samples} take {found['data_share']:.0%} of a step")
+    if found["writing_s"]:
+        print(f"{'Writing:':12} {found['writing_s']:.2g} s at each validation")
 
 
 def range_test(spec: SpecPath, changes: Changes = None, as_json: Json = False) -> None:
