@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench import data
 from workbench.catalog.sets import checked_name, incoming, put, with_shipped
-from workbench.data.prepared import open_arrays
+from workbench.data.prepared import read_labels
 from workbench.data.report import shown
 from workbench.data.rewrite import rewrite
 from workbench.specs.base import did_you_mean
@@ -44,7 +44,7 @@ def merge_classes(store: Store, name: str, names: Sequence[str], into: str) -> D
         raise DataError.of(
             "class", "two classes have two names", f"there is a class `{into}` already", "Merge it as well."
         )
-    labels = open_arrays(row.path).labels.copy()
+    labels = read_labels(row.path)[0].copy()
     labels[np.isin(labels, ks)] = ks[0]
     classes = [into if i == ks[0] else text for i, text in enumerate(row.schema.classes)]
     words = ", ".join(f"`{row.schema.classes[k]}`" for k in ks)
@@ -52,39 +52,43 @@ def merge_classes(store: Store, name: str, names: Sequence[str], into: str) -> D
 
 
 def drop_classes(store: Store, name: str, names: Sequence[str]) -> DatasetRow:
-    """Leave out classes with all their images."""
+    """Leave out classes with all their images or texts."""
     row = _mine(store, name)
     ks = sorted({class_index(row, text) for text in names})
-    labels = open_arrays(row.path).labels
+    labels, _ = read_labels(row.path)
     keep = ~np.isin(labels, ks)
     words = ", ".join(f"`{row.schema.classes[k]}`" for k in ks)
-    return _changed(store, row, keep=keep, note=f"classes {words} dropped with {int((~keep).sum()):,} images")
+    return _changed(
+        store, row, keep=keep, note=f"classes {words} dropped with {int((~keep).sum()):,} {_word(row)}s"
+    )
 
 
 def relabel(store: Store, name: str, rows: Sequence[int], to: str) -> DatasetRow:
-    """Give single images another class, one that is there or a new one."""
-    row = _mine(store, name)
+    """Give single images or texts another class, one that is there or a new one."""
+    row = _with_classes(_mine(store, name))
     chosen = _rows(row, rows)
     classes = list(row.schema.classes)
     to = _class_name(to)
     if to not in classes:
         classes.append(to)
-    labels = open_arrays(row.path).labels.copy()
+    labels = read_labels(row.path)[0].copy()
     labels[chosen] = classes.index(to)
-    return _changed(store, row, labels=labels, classes=classes, note=f"{_images(chosen)} relabelled `{to}`")
+    return _changed(
+        store, row, labels=labels, classes=classes, note=f"{_samples(row, chosen)} relabelled `{to}`"
+    )
 
 
 def drop_images(store: Store, name: str, rows: Sequence[int]) -> DatasetRow:
-    """Leave out single images, such as copies."""
+    """Leave out single images or texts, such as copies."""
     row = _mine(store, name)
     chosen = _rows(row, rows)
     keep = np.ones(row.rows, dtype=bool)
     keep[chosen] = False
-    return _changed(store, row, keep=keep, note=f"{_images(chosen)} dropped")
+    return _changed(store, row, keep=keep, note=f"{_samples(row, chosen)} dropped")
 
 
 def copy(store: Store, name: str, new: str) -> DatasetRow:
-    """The set once more under a new name, to be changed; shipped sets too. Its pixels take no new room."""
+    """The set once more under a new name, to be changed; shipped sets too. Its samples take no new room."""
     row = with_shipped(store, name)
     checked_name(store, new)
     return _changed(store, row, name=new, note=f"copied from `{name}`, version {row.version}")
@@ -101,7 +105,7 @@ def restore(store: Store, name: str, version: int) -> DatasetRow:
 
 def class_index(row: DatasetRow, name: str) -> int:
     """The number of the class of that name. Raises DataError with the nearest."""
-    if name not in row.schema.classes:
+    if name not in _with_classes(row).schema.classes:
         raise DataError.of(
             f"class `{shown(name, 40)}`",
             f"a class of `{row.name}` must be named",
@@ -126,7 +130,7 @@ def _changed(
             row.path,
             folder,
             name=row.name,
-            labels=open_arrays(row.path).labels if labels is None else labels,
+            labels=read_labels(row.path)[0] if labels is None else labels,
             classes=row.schema.classes if classes is None else classes,
             keep=keep,
             report=row.report,
@@ -160,12 +164,25 @@ def _rows(row: DatasetRow, rows: Sequence[int]) -> np.ndarray:
     if not len(chosen) or chosen[0] < 0 or chosen[-1] >= row.rows:
         raise DataError.of(
             f"data set `{row.name}`",
-            f"its images are numbered 0 to {row.rows - 1:,}",
+            f"its {_word(row)}s are numbered 0 to {row.rows - 1:,}",
             "none is named" if not len(chosen) else f"{chosen[0]} to {chosen[-1]} are named",
-            "Name images of the set.",
+            f"Name {_word(row)}s of the set.",
         )
     return chosen
 
 
-def _images(rows: np.ndarray) -> str:
-    return f"image {rows[0]:,}" if len(rows) == 1 else f"{len(rows):,} images"
+def _samples(row: DatasetRow, rows: np.ndarray) -> str:
+    word = _word(row)
+    return f"{word} {rows[0]:,}" if len(rows) == 1 else f"{len(rows):,} {word}s"
+
+
+def _word(row: DatasetRow) -> str:
+    return "text" if row.schema.kind == "text" else "image"
+
+
+def _with_classes(row: DatasetRow) -> DatasetRow:
+    if not row.schema.classes:
+        raise DataError.of(
+            f"data set `{row.name}`", "only sets to classify have classes", f"it is one for {row.schema.task}"
+        )
+    return row

@@ -18,6 +18,7 @@ from workbench.data.splits import SPLITS
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
 from workbench.store import Store
+from workbench.store.datasets import DatasetRow
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def samples(
     All classes together are shown one of each in turn, so that a page is not of one class. A page
     beyond the last gives the last. Raises DataError for an unknown set, class or split.
     """
-    row = with_shipped(store, name)
+    row = _images(store, name)
     arrays = open_arrays(row.path)
     chosen = np.ones(len(arrays.labels), dtype=bool)
     if split is not None:
@@ -102,14 +103,23 @@ def class_balance(store: Store, name: str) -> dict[str, list[int]]:
     }
 
 
+def _images(store: Store, name: str) -> DatasetRow:
+    row = with_shipped(store, name)
+    if row.schema.kind != "images":
+        raise DataError.of(
+            f"data set `{name}`", "it must be one of images", f"it is one of {row.schema.kind}"
+        )
+    return row
+
+
 def copies(store: Store, name: str) -> Copies:
-    """Images that occur more than once, identical or nearly; looked for once. Raises DataError."""
+    """Samples that occur more than once, identical or nearly; looked for once. Raises DataError."""
     return copies_of(with_shipped(store, name).path)
 
 
 def statistics(store: Store, name: str) -> Statistics:
-    """Mean, spread and brightness of the pixels, and what the files were; kept once found."""
-    row = with_shipped(store, name)
+    """Mean, spread and brightness of the pixels, and what the files were; kept once found. Raises DataError."""
+    row = _images(store, name)
     path = row.path / "statistics.json"
     kept: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Verbs about data: add, list, show, rename, delete; copy, versions, and changes of classes and labels."""
+"""Verbs about data: add, look, list, show, tokens, rename, delete; versions; changes of classes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,28 @@ from workbench.cli.terminal import Json, console, note, print_json, progress, ta
 from workbench.specs.layer import show as shape_text
 
 if TYPE_CHECKING:
+    from workbench.specs.data import TextImport
     from workbench.store.datasets import DatasetRow
 
-KINDS = ("images",)  # of data that can be added
+KINDS = ("images", "text")  # of data that can be added
+TASKS = ("classification", "language_model", "translation")  # of texts
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
+Task = Annotated[
+    str | None,
+    typer.Option(metavar="|".join(TASKS), help="Texts: what they are for; found out when left away."),
+]
+TextColumn = Annotated[
+    list[str] | None,
+    typer.Option(help="Texts: a column of the text, by name or number; again for more. Of aligned files: the "
+                 "language that is translated."),
+]  # fmt: skip
+LabelColumn = Annotated[str | None, typer.Option(help="Texts: the column of the class.")]
+TargetColumn = Annotated[str | None, typer.Option(help="Texts: the column or language of the translation.")]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Texts: whether the first row names the columns.")
+]
+Encoding = Annotated[str | None, typer.Option(help="Texts: their encoding, such as shift_jis.")]
 
 
 @app.command()
@@ -23,27 +40,32 @@ def add(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A folder or archive of class folders, or of images with a CSV; idx or NumPy files; "
-            "hf:owner/name.",
+            help="A folder or archive of class folders, or of images with a CSV; idx or NumPy files; tables, "
+            "class folders, aligned files or plain files of texts; hf:owner/name.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What to call it; its file name when none.")] = None,
     kind: Annotated[
-        str | None, typer.Option(metavar="images", help="What it holds; found out when left away.")
+        str | None, typer.Option(metavar="images|text", help="What it holds; found out when left away.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=4, max=512, help="Side of all images, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for colour.")] = None,
+    task: Task = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    target_column: TargetColumn = None,
+    header: Header = None,
+    encoding: Encoding = None,
     as_json: Json = False,
 ) -> None:
-    """Import pictures as a data set."""
+    """Import pictures or texts as a data set. What is not said of texts is guessed and reported."""
     from rich.progress import BarColumn, TextColumn
 
     from workbench import catalog
     from workbench.specs.errors import DataError
 
-    if kind not in (None, *KINDS):
-        known = ", ".join(f"`{name}`" for name in KINDS)
-        raise DataError.of("--kind", f"the kinds are {known}", f"it is `{kind[:40]}`", "Leave --kind away.")
+    _one_of("--kind", "kinds", kind, KINDS)
+    texts = _texts(task, text_column, label_column, target_column, header, encoding)
     if not path.strip():
         raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
     store = the_store()
@@ -53,8 +75,82 @@ def add(
         def tick(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share)
 
-        row = catalog.add(store, path, name=name, size=size, channels=channels, progress=tick)
+        row = catalog.add(
+            store, path, name=name, size=size, channels=channels, progress=tick, kind=kind, texts=texts
+        )
     _print(catalog.show(store, row.name), as_json)
+
+
+@app.command()
+def look(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="What `data add` would be given.")],
+    kind: Annotated[str | None, typer.Option(metavar="images|text", help="What it holds.")] = None,
+    task: Task = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    target_column: TargetColumn = None,
+    header: Header = None,
+    encoding: Encoding = None,
+    as_json: Json = False,
+) -> None:
+    """What `data add` would take PATH for: kind, task and columns, with some rows; nothing is added."""
+    from workbench import catalog
+
+    _one_of("--kind", "kinds", kind, KINDS)
+    texts = _texts(task, text_column, label_column, target_column, header, encoding)
+    found = catalog.look(path, kind=kind, texts=texts)
+    if as_json:
+        print_json(found)
+        return
+    if found["kind"] == "images":
+        print("images")
+        return
+    print(f"texts for {found['task']}, from {found['form']}")
+    for role, name in found["columns"].items():
+        print(f"{role}: {name}")
+    if found["examples"]:
+        rows = table(*found["names"])
+        for cells in found["examples"]:
+            rows.add_row(*(cell if len(cell) <= 60 else cell[:59] + "…" for cell in cells))
+        console().print(rows)
+
+
+@app.command()
+def tokens(
+    name: Name,
+    text: Annotated[str | None, typer.Argument(help="A text to be cut into tokens.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="text.KEY=VALUE", help="Settings, such as text.tokenizer=bpe."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What a tokenizer makes of a set of texts: lengths, unknown words, and the tokens of one text."""
+    from workbench import catalog
+    from workbench.specs.run import RunSpec
+
+    spec = RunSpec().with_changes(f"data.name={name}", *(f"data.{item}" for item in change or ())).data
+    store = the_store()
+    shape: Any = catalog.shape_and_classes(store, spec)[0]
+    if text is not None:
+        found = catalog.tokenized(store, spec, text)
+        if as_json:
+            print_json(
+                {"tokens": found.tokens, "ids": found.ids, "unknown": found.unknown, "cut": found.is_cut}
+            )
+            return
+        print(" ".join(f"{token!r}:{i}" for token, i in zip(found.tokens, found.ids, strict=True)))
+        return
+    sizes, unknown = catalog.lengths(store, spec), catalog.unknown_rate(store, spec)
+    if as_json:
+        facts = {"mean": sizes.mean, "longest": sizes.longest, "cut": sizes.cut, "tokens": sizes.tokens}
+        print_json({"shape": shape_text(shape), **facts, "unknown": unknown})
+        return
+    print(
+        f"{shape_text(shape)}; {sizes.mean:.1f} tokens a text, at most {sizes.longest:,}; {sizes.cut:.1%} cut"
+    )
+    print("tokens: " + ", ".join(f"{n:,} {split}" for split, n in sizes.tokens.items()))
+    print("unknown: " + ", ".join(f"{share:.2%} {split}" for split, share in unknown.items()))
 
 
 @app.command("list")
@@ -74,10 +170,11 @@ def list_sets(as_json: Json = False) -> None:
             ]
         )  # fmt: skip
         return
-    rows = table("name", "images>", "shape", "classes>", "splits")
+    rows = table("name", "samples>", "shape or task", "classes>", "splits")
     for row in found:
         splits = ", ".join(f"{n:,} {split}" for split, n in row.splits.items())
-        shape = shape_text(row.schema.shape)
+        is_text = row.schema.kind == "text"
+        shape = f"texts, {row.schema.task}" if is_text else shape_text(row.schema.shape)
         rows.add_row(row.name, f"{row.rows:,}", shape, str(len(row.schema.classes)), splits)
     console().print(rows)
 
@@ -97,7 +194,7 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
 
     store = the_store()
     row = catalog.with_shipped(store, name)
-    if not yes and not typer.confirm(f"Delete data set {row.name} ({row.rows:,} images)?", err=True):
+    if not yes and not typer.confirm(f"Delete data set {row.name} ({row.rows:,} {_word(row)})?", err=True):
         note("Nothing was deleted.")
         raise typer.Exit(1)
     catalog.delete(store, name)
@@ -146,7 +243,7 @@ def versions(
     if as_json:
         print_json(facts)
         return
-    rows = table("version>", "images>", "classes>", "fingerprint", "change")
+    rows = table("version>", "samples>", "classes>", "fingerprint", "change")
     for fact in facts:
         rows.add_row(
             str(fact["version"]), f"{fact['rows']:,}", str(len(fact["classes"])), fact["fingerprint"][:12],
@@ -183,7 +280,7 @@ def merge_classes(
 def drop_classes(
     name: Name, classes: Annotated[list[str], typer.Argument(help="Classes to leave out.")]
 ) -> None:
-    """Leave classes out with their images, in a new version."""
+    """Leave classes out with their images or texts, in a new version."""
     from workbench import catalog
 
     _changed(catalog.drop_classes(the_store(), name, classes))
@@ -193,9 +290,9 @@ def drop_classes(
 def relabel(
     name: Name,
     to: Annotated[str, typer.Argument(help="The class they get; a new one may be named.")],
-    rows: Annotated[list[int], typer.Argument(help="Numbers of images, from 0.")],
+    rows: Annotated[list[int], typer.Argument(help="Numbers of images or texts, from 0.")],
 ) -> None:
-    """Give single images another class, in a new version."""
+    """Give single images or texts another class, in a new version."""
     from workbench import catalog
 
     _changed(catalog.relabel(the_store(), name, rows, to))
@@ -209,7 +306,7 @@ def copies(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Images that occur more than once, identical or nearly, as pairs of numbers."""
+    """Images or texts that occur more than once, identical or nearly, as pairs of numbers."""
     from workbench import catalog
 
     store = the_store()
@@ -227,17 +324,61 @@ def copies(
 
 
 def _changed(row: DatasetRow) -> None:
-    note(f"{row.name} is at version {row.version}: {row.rows:,} images, {len(row.schema.classes)} classes.")
+    word = _word(row)
+    note(f"{row.name} is at version {row.version}: {row.rows:,} {word}, {len(row.schema.classes)} classes.")
+
+
+def _word(row: DatasetRow) -> str:
+    return "texts" if row.schema.kind == "text" else "images"
+
+
+def _one_of(option: str, word: str, given: str | None, known: tuple[str, ...]) -> None:
+    from workbench.specs.errors import DataError
+
+    if given is not None and given not in known:
+        names = ", ".join(f"`{name}`" for name in known)
+        raise DataError.of(
+            option, f"the {word} are {names}", f"it is `{given[:40]}`", f"Leave {option} away."
+        )
+
+
+def _texts(
+    task: str | None, text: list[str] | None, label: str | None, target: str | None, header: bool | None,
+    encoding: str | None,
+) -> TextImport:  # fmt: skip
+    from pydantic import ValidationError
+
+    from workbench.specs.base import problems_of
+    from workbench.specs.data import TextImport
+    from workbench.specs.errors import DataError
+
+    _one_of("--task", "tasks", task, TASKS)
+    tree = (
+        {
+            "task": task, "text_columns": tuple(text or ()), "label_column": label, "target_column": target,
+            "header": header, "encoding": encoding,
+        }
+    )  # fmt: skip
+    try:
+        return TextImport.model_validate(tree)
+    except ValidationError as error:
+        raise DataError(*problems_of(error, tree)) from None
 
 
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    what = f"{facts['rows']:,} {facts['kind']}, {len(facts['classes'])} classes, {facts['task']}"
+    what = f"{facts['rows']:,} {'texts' if facts['kind'] == 'text' else facts['kind']}"
+    what += (
+        f", {len(facts['classes'])} classes, {facts['task']}" if facts["classes"] else f", {facts['task']}"
+    )
     print(f"{facts['name']}: {what}")
     print("splits: " + ", ".join(f"{n:,} {split}" for split, n in facts["splits"].items()))
-    print("classes: " + ", ".join(facts["classes"]))
+    if facts["classes"]:
+        print("classes: " + ", ".join(facts["classes"]))
+    for role, column in facts["schema"]["columns"].items():
+        print(f"{role}: {column}")
     worth = [item for item in facts["report"] if item["action"] != "kept"]
     for item in worth[:50]:
         print(f"{item['action']}: {item['file']}: {item['reason']}")

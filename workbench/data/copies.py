@@ -1,6 +1,7 @@
-"""Images that occur more than once: identical ones by hash, near ones by a small grid of their greys.
+"""Images or texts that occur more than once: identical ones by hash, near ones by what they look like.
 
-Near copies (saved again, a little brighter, scaled down and up) have grids of 8 × 9 mean greys that differ
+Near texts differ in case, blanks and signs alone.
+Near images (saved again, a little brighter, scaled down and up) have grids of 8 × 9 mean greys that differ
 by at most `GREYS` and `SHARE` of their contrast in the root mean square, whatever their brightness. They are
 found by locality-sensitive hashing: grids that fall into one cell of a coarse lattice along their principal
 axes are compared, for `TABLES` lattices shifted at random, so that a pair torn by one border is together in
@@ -19,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.data.prepared import digests, open_arrays, read_fingerprint
+from workbench.data.prepared import digests, open_arrays, read_fingerprint, read_schema
+from workbench.data.text.rewritten import text_digests
+from workbench.data.text.stored import Stored
 
 GREYS, SHARE = 5.0, 0.07
 ROWS, COLUMNS = 8, 9
@@ -42,29 +45,41 @@ class Copies:
 
 
 def copies_of(folder: Path) -> Copies:
-    """The copies in a prepared set; kept beside it once found. Reads every image. Raises DataError."""
-    arrays = open_arrays(folder)
+    """The copies in a prepared set; kept beside it once found. Reads every sample. Raises DataError."""
     path, fingerprint = folder / _KEPT, read_fingerprint(folder)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="ascii"))
         if kept["fingerprint"] == fingerprint and fingerprint:
             return Copies(*(np.array(kept[k], dtype=np.int64).reshape(-1, 2) for k in ("same", "near")))
-    grids, exact = [], []
-    step = max(1, _PIECE // max(1, arrays.images[0].size))
-    for at in range(0, len(arrays.labels), step):
-        block = np.asarray(arrays.images[at : at + step])
-        exact.append(digests(block))
-        grids.append(grid_of(block))
-    found = Copies(
-        same_pairs(np.concatenate(exact)),
-        near_pairs(np.concatenate(grids), np.concatenate(exact)),
-    )
+    found = _texts(folder) if read_schema(folder).kind == "text" else _images(folder)
     with contextlib.suppress(OSError):  # on a read-only disk they are looked for each time
         draft = path.with_suffix(f".{os.getpid()}")
         kept = {"fingerprint": fingerprint, "same": found.same.tolist(), "near": found.near.tolist()}
         draft.write_text(json.dumps(kept), encoding="ascii")
         os.replace(draft, path)
     return found
+
+
+def _texts(folder: Path) -> Copies:
+    """Near are texts that differ in case, blanks and signs alone."""
+    stored = Stored(folder)
+    exact, rough = text_digests(stored), text_digests(stored, rough=True)
+    near = same_pairs(rough)
+    return Copies(same_pairs(exact), near[exact[near[:, 0]] != exact[near[:, 1]]])
+
+
+def _images(folder: Path) -> Copies:
+    arrays = open_arrays(folder)
+    grids, exact = [], []
+    step = max(1, _PIECE // max(1, arrays.images[0].size))
+    for at in range(0, len(arrays.labels), step):
+        block = np.asarray(arrays.images[at : at + step])
+        exact.append(digests(block))
+        grids.append(grid_of(block))
+    return Copies(
+        same_pairs(np.concatenate(exact)),
+        near_pairs(np.concatenate(grids), np.concatenate(exact)),
+    )
 
 
 def same_pairs(found: np.ndarray) -> np.ndarray:

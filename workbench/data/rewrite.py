@@ -24,6 +24,7 @@ from workbench.data.prepared import (
     read_schema,
 )
 from workbench.data.report import Report
+from workbench.data.text.rewritten import rewrite_texts
 from workbench.specs.errors import DataError
 
 _PIECE = 4 << 20
@@ -42,13 +43,17 @@ def rewrite(
 ) -> Prepared:
     """Write the set in `folder` into the new folder `out`, with `labels` (N,) int64 into `classes`.
 
-    keep (N,) bool: the rows that stay; all where it is None. Then the images are shared with the old set
-    (a hard link), not copied. report: the rows to go on from; note: what was changed, for the report.
+    keep (N,) bool: the rows that stay; all where it is None. Then the images or texts are shared with the
+    old set (a hard link), not copied. report: the rows to go on from; note: what was changed, for the report.
     Classes without images are dropped. Raises DataError where fewer than two classes are left.
     """
-    arrays, schema = open_arrays(folder), read_schema(folder)
     if keep is None:
         keep = np.ones(len(labels), dtype=bool)
+    schema = read_schema(folder)
+    if schema.kind == "text":
+        made = rewrite_texts(folder, out, name=name, labels=labels, classes=classes, keep=keep)
+        return Prepared(made.schema, made.rows, _noted(report, note), made.fingerprint)
+    arrays = open_arrays(folder)
     rows = np.flatnonzero(keep)
     labels = labels[rows]
     present = np.unique(labels)
@@ -85,12 +90,17 @@ def rewrite(
             files=[files[i] for i in rows] if files else None,
             groups=None if groups is None else groups[rows],
         )  # fmt: skip
-    rows_of_report = [dict(row) for row in report]
+    return Prepared(schema, counts, _noted(report, note), fingerprint)
+
+
+def _noted(report: Sequence[Mapping[str, Any]], note: str) -> list[dict[str, Any]]:
+    """The report with what was changed."""
+    rows = [dict(row) for row in report]
     if note:
         fresh = Report()
         fresh.repaired("the data set", note)
-        rows_of_report += fresh.rows()
-    return Prepared(schema, counts, rows_of_report, fingerprint)
+        rows += fresh.rows()
+    return rows
 
 
 def _blocks(images: np.ndarray, rows: np.ndarray) -> Any:

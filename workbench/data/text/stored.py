@@ -12,6 +12,7 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,9 +79,7 @@ class TextWriter:
 
     def finish(self, schema: DataSchema, report: Report, classes: Sequence[str] = ()) -> Prepared:
         """Write the rest. classes: by label; those without a text are dropped. Raises DataError."""
-        self._write()
-        self._writer.close()
-        self._sink.close()
+        self.seal()
         labels = np.array(self._labels, np.int64)
         splits = np.array(self._splits, np.int8)
         if not self.n:
@@ -112,6 +111,13 @@ class TextWriter:
         )
         return Prepared(schema, rows, report.rows(), fingerprint)
 
+    def seal(self) -> Any:
+        """Write the rest of the texts alone; the hash of them all."""
+        self._write()
+        self._writer.close()
+        self._sink.close()
+        return self._hash
+
     def close(self) -> None:
         """Let go of the file; the folder is the caller's to remove."""
         if not self._sink.closed:
@@ -127,11 +133,17 @@ class TextWriter:
                 self.where, f"the texts may take {human(self.limits.bytes)}", "they take more",
                 "Take fewer, or raise WORKBENCH_LIMIT_BYTES.",
             )  # fmt: skip
-        self._hash.update(b"".join(len(data).to_bytes(8, "little") + data for row in coded for data in row))
+        hashed(self._hash, self._waiting)
         self._digests.frombytes(b"".join(hashlib.blake2b(row[0], digest_size=8).digest() for row in coded))
         columns = [pa.array(column, pa.large_string()) for column in zip(*self._waiting, strict=True)]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
         self._waiting, self._characters = [], 0
+
+
+def hashed(digest: Any, rows: Sequence[Sequence[str]]) -> None:
+    """Add texts to the fingerprint of their set, in the order of their rows."""
+    coded = (part.encode("utf-8") for row in rows for part in row)
+    digest.update(b"".join(len(data).to_bytes(8, "little") + data for data in coded))
 
 
 class Stored:
