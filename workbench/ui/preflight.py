@@ -27,7 +27,7 @@ PARTS = {  # part → words, colour
     "optimizer": ("Optimizer", TRAIN),
     "average": ("Weight average", GROUPS["pooling"]),
     "activations": ("Activations", VALIDATION),
-    "data": ("Images", GROUPS["dense"]),
+    "data": ("Data", GROUPS["dense"]),
     "checkpoints": ("Checkpoint copies", MUTED),
 }
 MOMENTS = {
@@ -151,11 +151,11 @@ def _follow(key: str, show: Callable[[Mapping[str, Any]], None]) -> None:
 
 
 def _measured(found: Mapping[str, Any]) -> None:
-    memory = found["memory"]
-    largest = "All images" if found["largest_is_all"] else count(found["largest_batch"])
+    memory, samples = found["memory"], found["samples"]
+    largest = f"All {samples}" if found["largest_is_all"] else count(found["largest_batch"])
     facts = [
         (duration(max(1.0, found["eta_s"])), "for the whole run"),
-        (_milliseconds(found["step_s"]), f"an update of {count(found['batch_size'])} images"),
+        (_milliseconds(found["step_s"]), f"an update of {count(found['batch_size'])} {samples}"),
         (largest, "fit into one batch"),
     ]
     cells = "".join(f"<div><b>{value}</b><span>{words}</span></div>" for value, words in facts)
@@ -164,8 +164,8 @@ def _measured(found: Mapping[str, Any]) -> None:
     st.caption(plain(_sentence(found), 400))
     if found["tried"] < found["batch_size"]:
         st.caption(
-            f"An update takes long here: {count(found['tried'])} images at a time were tried, and the rest "
-            "is reckoned from them."
+            f"An update takes long here: {count(found['tried'])} {samples} at a time were tried, and the "
+            "rest is reckoned from them."
         )
     if found["device"].startswith("cpu"):
         st.caption(f"The process itself, with its libraries, takes about {megabytes(PROCESS_BYTES)} more.")
@@ -194,11 +194,11 @@ def _bar(memory: Mapping[str, Any]) -> str:
 def _sentence(found: Mapping[str, Any]) -> str:
     percent = 100 * found["data_share"]
     share = f"{percent:.0f} %" if percent >= 1 else "less than 1 %"
+    work = f"the {found['samples']} takes {share} of each update"
     if found["bottleneck"] == "data":
-        return (
-            f"Preparing the images takes {share} of each update: fewer or cheaper changes would speed it up."
-        )
-    return f"The model sets the pace: preparing the images takes {share} of each update ({found['device']})."
+        hint = ": fewer or cheaper changes would speed it up" if found["samples"] == "images" else ""
+        return f"Preparing {work}{hint}."
+    return f"The model sets the pace: preparing {work} ({found['device']})."
 
 
 def _milliseconds(seconds: float) -> str:
