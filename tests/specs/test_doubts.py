@@ -6,7 +6,7 @@ import pytest
 
 from workbench.specs.edits import apply
 from workbench.specs.model import ModelSpec
-from workbench.specs.presets import PRESETS, preset
+from workbench.specs.presets import READY, preset
 
 
 def model(*layers) -> ModelSpec:
@@ -75,7 +75,7 @@ def test_a_doubt_is_told_at_its_layer_with_its_repair(layers, shape, where, rule
         assert [p for p in left if p.severity == "error"] == []
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", READY)
 def test_no_preset_is_doubtful_on_its_own_data(name):
     from tests.models.stacks import input_of
 

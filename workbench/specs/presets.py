@@ -12,12 +12,14 @@ from workbench.specs.run import RunSpec, from_dict
 
 @dataclass(frozen=True)
 class Preset:
-    """A run to start from: what it is for, in one sentence, and its spec as plain data."""
+    """A run to start from: what it is for, in one sentence, and its spec as plain data. needs: a model of the
+    Hugging Face hub that must have been fetched; empty where all it needs ships with the product."""
 
     name: str
     title: str
     about: str
     tree: dict[str, Any]
+    needs: str = ""
 
     @property
     def spec(self) -> RunSpec:
@@ -114,6 +116,7 @@ POOL = {"kind": "max_pool2d"}
 FLAT = {"kind": "flatten"}
 NORM = {"kind": "batch_norm"}
 
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"  # 22.7 million parameters, 90 MB
 ADAM = {"optimizer": {"kind": "adam", "lr": 1e-3}}
 
 _ALL = [
@@ -357,9 +360,41 @@ _ALL = [
             },
         },
     ),
+    Preset(
+        "bert-classifier",
+        "A pretrained text encoder, fine-tuned",
+        "Begins with weights that have read much text. Both sources take the whole path of any model's "
+        "folder, or a name that `workbench fetch` fetched.",
+        {
+            "data": {
+                "name": "sms-spam",
+                "text": {"tokenizer": "pretrained", "source": MINILM, "length": 128},
+            },
+            "model": {
+                "family": "pretrained",
+                "layers": [
+                    {
+                        "kind": "pretrained_text",
+                        "source": MINILM,
+                        "pooling": "mean",
+                        "freeze_embeddings": True,
+                        "lr_decay": 0.85,
+                    },
+                ],
+            },
+            "training": {
+                "optimizer": {"kind": "adamw", "lr": 2e-4, "weight_decay": 0.01},
+                "schedule": {"kind": "cosine", "warmup": 0.1},
+                "batch_size": 16,
+                "epochs": 3,
+            },
+        },
+        needs=MINILM,
+    ),
 ]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}
 
 
 def preset(name: str) -> Preset:
