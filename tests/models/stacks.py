@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.models.fields import FIELDS
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema
 from workbench.specs.layer import Layer
@@ -13,75 +14,9 @@ from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import preset
 
-# Small numbers on purpose: many stacks, each cheap, most of them just at the edge of what fits.
-FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "conv2d": {
-        "out_channels": st.sampled_from([1, 2, 3, 4, 6, 8]),
-        "kernel_size": st.integers(1, 5),
-        "stride": st.integers(1, 3),
-        "padding": st.integers(0, 3),
-        "dilation": st.integers(1, 3),
-        "groups": st.sampled_from([1, 1, 1, 2, 3]),
-        "bias": st.booleans(),
-    },
-    "depthwise_conv2d": {
-        "multiplier": st.integers(1, 2),
-        "kernel_size": st.integers(1, 5),
-        "stride": st.integers(1, 3),
-        "padding": st.integers(0, 3),
-        "dilation": st.integers(1, 3),
-        "bias": st.booleans(),
-    },
-    "conv_transpose2d": {
-        "out_channels": st.sampled_from([1, 2, 3, 4, 6]),
-        "kernel_size": st.integers(1, 4),
-        "stride": st.integers(1, 3),
-        "padding": st.sampled_from([0, 0, 1, 2]),
-        "output_padding": st.sampled_from([0, 0, 0, 1, 2]),
-        "dilation": st.integers(1, 2),
-        "groups": st.sampled_from([1, 1, 1, 1, 2]),
-        "bias": st.booleans(),
-    },
-    "upsample": {"scale_factor": st.integers(1, 3), "mode": st.sampled_from(["nearest", "bilinear"])},
-    "squeeze_excitation": {"reduction": st.integers(1, 4)},
-    "max_pool2d": {
-        "kernel_size": st.integers(1, 4),
-        "stride": st.none() | st.integers(1, 3),
-        "padding": st.integers(0, 2),
-        "dilation": st.integers(1, 2),
-        "ceil_mode": st.booleans(),
-    },
-    "avg_pool2d": {
-        "kernel_size": st.integers(1, 4),
-        "stride": st.none() | st.integers(1, 3),
-        "padding": st.integers(0, 2),
-        "ceil_mode": st.booleans(),
-        "count_include_pad": st.booleans(),
-    },
-    "adaptive_avg_pool2d": {"output_size": st.integers(1, 6)},
-    "adaptive_max_pool2d": {"output_size": st.integers(1, 6)},
-    "layer_norm2d": {"elementwise_affine": st.booleans()},
-    "layer_scale": {"init": st.floats(0.1, 1)},
-    "prelu": {"per_channel": st.booleans(), "init": st.floats(-1, 1)},
-    "rrelu": {"lower": st.floats(0, 0.3), "upper": st.floats(0.3, 1)},
-    "celu": {"alpha": st.floats(0.1, 2)},
-    "gelu": {"approximate": st.sampled_from(["none", "tanh"])},
-    "hardtanh": {"min_val": st.floats(-3, 0), "max_val": st.floats(0.1, 3)},
-    "hardshrink": {"lambd": st.floats(0, 2)},
-    "softshrink": {"lambd": st.floats(0, 2)},
-    "alpha_dropout": {"p": st.floats(0, 0.9)},
-    "batch_norm": {"affine": st.booleans()},
-    "layer_norm": {"elementwise_affine": st.booleans()},
-    "group_norm": {"num_groups": st.integers(1, 4), "affine": st.booleans()},
-    "instance_norm": {"affine": st.booleans()},
-    "leaky_relu": {"negative_slope": st.floats(0, 1)},
-    "elu": {"alpha": st.floats(0.1, 2)},
-    "dropout": {"p": st.floats(0, 0.9)},
-    "dropout2d": {"p": st.floats(0, 0.9)},
-    "linear": {"out_features": st.integers(1, 12), "bias": st.booleans()},
-}
-
-plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS)))
+APART = {"pretrained_text"}  # needs a checkpoint, and has tests of its own
+SEQUENTIAL = {k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention")} - APART
+plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART))
 
 
 def layer(kind: str, inside: int = 1) -> st.SearchStrategy[Layer]:

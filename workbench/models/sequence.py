@@ -182,13 +182,21 @@ class Conv1d(nn.Conv1d):
         mask = None if context is None else context.mask
         if mask is not None:
             x = x * mask.unsqueeze(2)
-        out = super().forward(x.transpose(1, 2)).transpose(1, 2)
+        out = self._slid(x.transpose(1, 2)).transpose(1, 2)
         if context is not None and mask is not None:
             reach = self.dilation[0] * (self.kernel_size[0] - 1) + 1
             there = (mask.sum(dim=1) + 2 * self.padding[0] - reach) // self.stride[0] + 1
             steps = torch.arange(out.shape[1], device=x.device)
             context.mask = steps < there.clamp(min=1).unsqueeze(1)
         return out
+
+    def _slid(self, x: torch.Tensor) -> torch.Tensor:
+        size = self.padding[0]
+        if not size or self.stride[0] == 1:
+            return super().forward(x)
+        # padding by itself with a stride, torch 2.13 crashes (a segmentation fault) on some texts of one step
+        padded = F.pad(x, (size, size))
+        return F.conv1d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 class SequencePool(nn.Module):
@@ -277,6 +285,7 @@ class LSTMDecoder(nn.Module):
 
     def attention_weights(self, x: torch.Tensor, context: Context) -> dict[str, torch.Tensor]:
         """{"cross": (B, 1, Lq, Lk)}: what each written step takes of each step that was read."""
+        context = replace(context, cache=None)
         return {"cross": self._weights(self._states(x, context), context).unsqueeze(1)}
 
     def _states(self, x: torch.Tensor, context: Context) -> torch.Tensor:
@@ -326,6 +335,15 @@ class SequenceResidual(nn.Module):
         return total if self.activation is None else self.activation(total)
 
 
+def _shared(masks: list[torch.Tensor | None]) -> torch.Tensor | None:
+    """Steps that are there in every branch."""
+    shared = masks[0]
+    for mask in masks[1:]:
+        if mask is not shared and mask is not None and shared is not None and mask.shape == shared.shape:
+            shared = shared & mask
+    return shared
+
+
 class SequenceParallel(nn.Module):
     """Branches on the same input, concatenated over the features ("concat") or added up ("sum")."""
 
@@ -340,7 +358,7 @@ class SequenceParallel(nn.Module):
         contexts = [replace(context or Context()) for _ in self.branches]
         results = [branch(x, own) for branch, own in zip(self.branches, contexts, strict=True)]
         if context is not None:
-            context.mask = contexts[0].mask
+            context.mask = _shared([own.mask for own in contexts])
         if self.join == "concat":
             return torch.cat(results, dim=1 if results[0].ndim == 4 else -1)
         return torch.stack(results).sum(dim=0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torchinfo
 
 from workbench.models.build import build
-from workbench.specs.base import Shape
+from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.model import ModelSpec
 
 
@@ -23,16 +24,28 @@ class Summary:
 def summary(model: ModelSpec, shape: Shape) -> Summary:
     """What torchinfo says of the built model, for one sample of `shape`.
 
-    Check: its numbers equal `model.n_params(shape)` and the sum of the layer table's mult-adds.
+    Check: its parameters equal `model.n_params(shape)`; of images its mult-adds equal the sum of the layer
+    table's. Of texts torchinfo counts one step of most layers and a whole table for a look-up; our table
+    counts every step, the products of attention, and look-ups not at all.
     Raises: SpecError for a stack that cannot work.
     """
     module = build(model, shape, seed=0)
     found = torchinfo.summary(
         module,
-        input_size=(1, *shape),
+        input_data=[one_of(shape)],
         verbose=0,
         device="cpu",
         mode="eval",  # batch norm has no statistics of a single vector
         col_names=("input_size", "output_size", "num_params", "mult_adds"),
     )
-    return Summary(str(found), int(found.total_params), int(found.total_mult_adds))
+    parameters = sum(p.numel() for p in module.parameters())  # torchinfo counts what is shared twice
+    return Summary(str(found), int(parameters), int(found.total_mult_adds))
+
+
+def one_of(shape: Shape) -> torch.Tensor:
+    """One sample of `shape`: zeros, or a text of equal tokens."""
+    if isinstance(shape, Pair):
+        return torch.ones(1, 2, max(part.length for part in shape), dtype=torch.int64)
+    if isinstance(shape, Tokens):
+        return torch.ones(1, shape.length, dtype=torch.int64)
+    return torch.zeros(1, *shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from workbench.specs.base import Shape, knob
-from workbench.specs.layer import Layer, refuse, removed, set_to, show
+from workbench.specs.layer import Layer, refuse, removed, set_to, show, steps
 
 
 class Activation(Layer):
@@ -52,7 +52,7 @@ class PReLU(Activation):
         return shape[0] if self.per_channel else 1
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
+        return self.n_params(shape) * steps(shape)
 
 
 class RReLU(Activation):
@@ -173,7 +173,7 @@ class Softplus(Activation):
 
 
 class Softmax(Activation):
-    """Turns scores into probabilities over the first axis. Cross-entropy does this by itself."""
+    """Turns scores into probabilities, of a sequence at each step. Cross-entropy does this by itself."""
 
     kind: Literal["softmax"] = "softmax"
 

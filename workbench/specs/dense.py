@@ -6,7 +6,7 @@ import math
 from typing import ClassVar, Literal
 
 from workbench.specs.base import Shape, knob
-from workbench.specs.layer import EVERYTHING, Layer, Sight, need_image, preceded, refuse, show
+from workbench.specs.layer import EVERYTHING, Layer, Sight, need_image, preceded, refuse, show, steps
 
 
 class Dropout(Layer):
@@ -77,4 +77,4 @@ class Linear(Layer):
         return shape[-1] * self.out_features + (self.out_features if self.bias else 0)
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape) * (shape[0] if len(shape) == 2 else 1)
+        return self.n_params(shape) * steps(shape)

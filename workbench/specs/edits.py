@@ -18,6 +18,22 @@ def apply(layers: Sequence[Raw], fix: Fix | Sequence[Edit]) -> list[Raw]:
     return stack
 
 
+def apply_to(model: dict[str, Any], fix: Fix | Sequence[Edit]) -> dict[str, Any]:
+    """The plain data of a model ({"layers": [...], "decoder": [...], ...}) after the edits of either stack.
+
+    Paths of the decoder begin with "decoder", those of the other stack with a number; an empty one leads to
+    the model's own fields. Raises KeyError or IndexError for a wrong path.
+    """
+    tree = {"layers": [], "decoder": [], **model}
+    for edit in fix.edits if isinstance(fix, Fix) else fix:
+        if not edit.path:
+            tree = {**tree, **(edit.fields or {})}
+            continue
+        name, path = ("decoder", edit.path[1:]) if edit.path[0] == "decoder" else ("layers", edit.path)
+        tree = {**tree, name: apply(tree[name], [edit.model_copy(update={"path": path})])}
+    return tree
+
+
 def at(layers: Sequence[Raw], path: Path) -> Any:
     """What a path leads to. Raises KeyError or IndexError for a wrong path."""
     node: Any = layers

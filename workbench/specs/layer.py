@@ -126,6 +126,11 @@ def need_sequence(kind: str, shape: Shape) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
+def steps(shape: Shape) -> int:
+    """How often a layer that works step by step is applied: L of a sequence (L, D), once to anything else."""
+    return shape[0] if len(shape) == 2 else 1
+
+
 def show(shape: Shape) -> str:
     """(32, 14, 14) as `32×14×14`, tokens as `64 tokens of 65`: the form every page prints."""
     if isinstance(shape, Pair):

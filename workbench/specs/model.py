@@ -8,14 +8,14 @@ from typing import Literal
 from pydantic import model_validator
 
 from workbench.specs.base import Pair, Shape, Spec, Tokens, knob
-from workbench.specs.doubts import Loss, doubts, output_problem
+from workbench.specs.doubts import Loss, blind_decoder, doubts, inner_doubts, output_problem
 from workbench.specs.errors import Problem, SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.layers import MAX_LAYERS, AnyLayer
 from workbench.specs.nesting import built, depth, every
-from workbench.specs.rows import Row, first_problem, trace, walk
+from workbench.specs.rows import Row, first_problem, walk
 from workbench.specs.starts import start
-from workbench.specs.two_stacks import joined, tied, tied_problem
+from workbench.specs.two_stacks import fixes_length, joined, tied, tied_problem
 
 MAX_DEPTH = 4  # groups within groups
 MAX_BUILT = 2_000  # layers that torch builds, repeats counted as often as they run
@@ -61,7 +61,7 @@ class ModelSpec(Spec):
         rows come first; those of the decoder have paths that begin with "decoder".
         """
         if isinstance(shape, Pair):
-            encoder = trace(self.layers, shape.source)
+            encoder = joined(self.layers, None, shape.source)
             return tied(self, [*encoder, *joined(self.decoder, encoder, shape)], shape)
         return tied(self, joined(self.layers, None, shape), shape)
 
@@ -93,12 +93,13 @@ class ModelSpec(Spec):
             return [missing]
         rows = self.rows(shape)
         last: tuple[Layer, ...] = self.decoder if isinstance(shape, Pair) else self.layers
-        out = rows[-1].out_shape or shape
         prefix = ("decoder",) if isinstance(shape, Pair) else ()
         fault = first_problem(rows) or tied_problem(self, shape)
-        fault = fault or output_problem(last, out, n_classes, per_token=per_token, prefix=prefix)
-        causal = per_token and not isinstance(shape, Pair)
-        told = doubts(last, rows[-len(last) :], shape, loss, prefix=prefix, causal=causal)
+        own = rows[-len(last) :]
+        fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
+        told = doubts(last, own, shape, loss, prefix=prefix, causal=per_token)
+        if isinstance(shape, Pair):
+            told += inner_doubts(self.layers) + blind_decoder(self.decoder, own)
         return ([fault] if fault else []) + told
 
     def _missing(self, shape: Shape, n_classes: int, per_token: bool) -> Problem | None:
@@ -124,19 +125,29 @@ class ModelSpec(Spec):
     def least_length(self, shape: Shape) -> int:
         """Tokens to which every text is padded at least, so that no window is wider than its text; the whole
         length where the stack takes no other. 1 for all but tokens."""
-        if not isinstance(shape, Tokens):
+        if not isinstance(shape, Tokens | Pair):
             return 1
-        lengths = range(1, min(SHORTEST, shape.length) + 1) if self.any_length(shape) else ()
-        for length in lengths:
-            if not first_problem(self.rows(Tokens(length, shape.vocabulary))):
+        longest = max(shape.source.length, shape.target.length) if isinstance(shape, Pair) else shape.length
+        if not self.any_length(shape):
+            return longest
+        for length in range(1, min(SHORTEST, longest) + 1):
+            if not first_problem(self.rows(_cut(shape, length))):
                 return length
-        return shape.length
+        return longest
 
     def any_length(self, shape: Shape) -> bool:
         """Whether texts of every length give scores of the same shape; flatten on a sequence ends that."""
-        return not isinstance(shape, Tokens) or not any(
-            row.kind == "flatten" for row in walk(self.rows(shape))
-        )
+        if isinstance(shape, Pair):
+            stacks = ((self.layers, shape.source), (self.decoder, shape.target))
+            return not any(fixes_length(layers, tokens) for layers, tokens in stacks)
+        return not isinstance(shape, Tokens) or not fixes_length(self.layers, shape)
+
+
+def _cut(shape: Tokens | Pair, length: int) -> Shape:
+    """The shape of shorter texts."""
+    if isinstance(shape, Pair):
+        return Pair(*(part._replace(length=min(length, part.length)) for part in shape))
+    return shape._replace(length=length)
 
 
 def activation_numbers(model: ModelSpec, shape: Shape) -> int:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from workbench.specs.base import Shape, knob
 from workbench.specs.errors import Fix
-from workbench.specs.layer import Layer, exchanged, need_image, refuse, set_to, show
+from workbench.specs.layer import Layer, exchanged, need_image, refuse, set_to, show, steps
 
 
 def no_sequence(kind: str, shape: Shape) -> Shape:
@@ -53,7 +53,7 @@ class LayerNorm(Layer):
         return 2 * math.prod(shape[1:] if len(shape) == 2 else shape) if self.elementwise_affine else 0
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
+        return self.n_params(shape) * steps(shape)
 
 
 class GroupNorm(Layer):
@@ -153,4 +153,4 @@ class LayerScale(Layer):
         return shape[1] if len(shape) == 2 else shape[0]
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape)
+        return self.n_params(shape) * steps(shape)

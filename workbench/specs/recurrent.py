@@ -93,7 +93,9 @@ class LSTMDecoder(Layer):
         return lstm + 2 * self.hidden_size * self.hidden_size + self.hidden_size
 
     def mult_adds(self, shape: Shape) -> int:
-        return self.n_params(shape) * shape[0]
+        """Of a source as long as the text."""
+        length = shape[0]
+        return length * self.n_params(shape) + 2 * length * length * self.hidden_size
 
     def activations(self, shape: Shape) -> int:
         return shape[0] * self.hidden_size * (6 * self.num_layers + 4)

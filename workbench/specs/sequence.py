@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 from workbench.specs.base import Shape, Tokens, knob
 from workbench.specs.layer import (
     Layer,
-    exchanged,
     need_image,
     need_sequence,
     need_tokens,
     refuse,
+    removed,
     set_to,
     show,
     window,
@@ -126,7 +126,8 @@ class Conv1d(Layer):
                     set_to(groups=fit),
                 )  # fmt: skip
         reach = self.dilation * (self.kernel_size - 1) + 1
-        fix = set_to(padding=min(255, (reach - 1) // 2 + 1)) if reach > length + 2 * self.padding else None
+        lacking = -(-(reach - length) // 2)
+        fix = set_to(padding=lacking) if lacking <= 255 else set_to(kernel_size=1, dilation=1)
         out = window(self.kind, length, self.kernel_size, self.stride, self.padding, self.dilation, fix=fix)
         return (out, self.out_channels)
 
@@ -153,7 +154,7 @@ class SequencePool(Layer):
         if len(shape) == 1:
             raise refuse(
                 "sequence_pool needs a sequence of features (L, D)", f"it gets {show(shape)}", "Remove it.",
-                exchanged(self.kind, {"kind": "dropout"}),
+                removed(self.kind),
             )  # fmt: skip
         return (need_sequence(self.kind, shape)[1],)
 

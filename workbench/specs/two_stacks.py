@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
-from workbench.specs.rows import Row, first_problem, layer_at, trace, walk, where
+from workbench.specs.nesting import every
+from workbench.specs.rows import Group, Row, first_problem, layer_at, trace, walk, where
 
 
 class TwoStacks(Protocol):
@@ -32,56 +33,78 @@ def joined(layers: Sequence[Layer], encoder: Sequence[Row] | None, shape: Shape)
     is behind it stays blank.
     """
     prefix: Path = () if encoder is None else ("decoder",)
-    begin = shape.target if isinstance(shape, Pair) else shape
     memory = encoder[-1].out_shape if encoder else None
     if encoder is not None and first_problem(encoder):
         return trace(layers, None, prefix)
-    rows = trace(layers, begin, prefix)
+    rows = trace(layers, shape.target if isinstance(shape, Pair) else shape, prefix)
     for place, row in enumerate(rows):
-        problem = _unseen(layers, row, begin, memory, prefix)
-        if problem is not None:
-            blank = trace(layers[place:], None, prefix)
-            moved = [replace(r, index=place + i, path=(*prefix, place + i)) for i, r in enumerate(blank)]
-            return [*rows[:place], replace(moved[0], problem=problem), *moved[1:]]
-        begin = row.out_shape or begin
+        for inner in walk([row]):
+            layer = layer_at(layers, inner.path[len(prefix) :])
+            problem = _unseen(layer, inner, encoder, memory)
+            if problem is not None:
+                blank = trace(layers, None, prefix)[place:]
+                return [*rows[:place], _marked(blank[0], inner.path, problem), *blank[1:]]
     return rows
 
 
-def _unseen(
-    layers: Sequence[Layer], row: Row, shape: Shape, memory: Shape | None, prefix: Path
-) -> Problem | None:
-    """Why a layer of this row (or inside it) cannot look at the encoder; None where it can or need not."""
-    for inner in walk([row]):
-        layer: Any = layer_at(layers, inner.path[len(prefix) :])
-        if not layer.needs_memory or inner.problem or inner.out_shape is None:
-            continue
+def _marked(row: Row, path: Path, problem: Problem) -> Row:
+    """The row with the problem where the path leads: at itself, or at a row inside it."""
+    if row.path == path:
+        return replace(row, problem=problem)
+    return replace(row, children=tuple(_marked(child, path, problem) for child in row.children))
+
+
+def _unseen(layer: Any, inner: Row, encoder: Sequence[Row] | None, memory: Shape | None) -> Problem | None:
+    """Why a layer cannot look at the encoder; None where it can or need not."""
+    if layer.needs_memory and not inner.problem and inner.out_shape is not None:
         place = where(inner.path, inner.kind)
-        if memory is None:
+        if encoder is None or memory is None:
             return Problem(
                 where=place, rule=f"{inner.kind} looks at what an encoder read",
-                fact="this model has one stack only", repair="Use it in a decoder, or an encoder layer here.",
-                fix=Fix(label=f"Remove {inner.kind}", edits=(Edit(action="remove", path=inner.path),)),
+                fact="there is none before it", repair="Use it in a decoder, and here a layer without.",
+                fix=_alone(layer, inner.path),
             )  # fmt: skip
         wanted = layer.memory_width(inner.out_shape)
         if len(memory) != 2:
+            last = next(r for r in encoder if r.out_shape is not None and len(r.out_shape) != 2)
             return Problem(
                 where=place, rule=f"{inner.kind} needs a sequence (L, D) from the encoder",
-                fact=f"the encoder gives {show(memory)}", repair="Take the last layers of the encoder away.",
+                fact=f"the encoder gives {show(memory)}",
+                repair=f"Take {last.kind} out of the encoder.",
+                fix=Fix(
+                    label=f"Remove {last.kind} from the encoder",
+                    edits=(Edit(action="remove", path=last.path),),
+                ),
             )  # fmt: skip
         if memory[1] != wanted:
+            linear = {"kind": "linear", "out_features": wanted}
             fix = Fix(
                 label=f"Add linear ({wanted}) to the encoder",
-                edits=(Edit(action="insert", path=(END,), layer={"kind": "linear", "out_features": wanted}),),
+                edits=(Edit(action="insert", path=(len(encoder),), layer=linear),),
             )
+            if encoder[-1].kind == "linear":
+                fix = Fix(
+                    label=f"Set out_features of the encoder's last layer to {wanted}",
+                    edits=(Edit(action="set", path=encoder[-1].path, fields={"out_features": wanted}),),
+                )
             return Problem(
                 where=place, rule="encoder and decoder must have the same width",
                 fact=f"the encoder gives {memory[1]} features a step, and {inner.kind} needs {wanted}",
-                repair=f"Add a linear layer with out_features={wanted} at the encoder's end.", fix=fix,
+                repair=f"{fix.label}.", fix=fix,
             )  # fmt: skip
     return None
 
 
-END = 10_000  # of an insertion: behind the last layer, however many there are
+def _alone(layer: Any, path: Path) -> Fix:
+    """The nearest layer that looks at no encoder, in its place."""
+    if layer.kind == "lstm_decoder":
+        names, new = ("hidden_size", "num_layers", "dropout"), {"kind": "lstm"}
+    else:
+        names = ("nhead", "dim_feedforward", "dropout", "activation", "norm_first", "bias", "rotary")
+        new = {"kind": "transformer_encoder_layer", "causal": True}
+    new |= {name: getattr(layer, name) for name in names}
+    edits = (Edit(action="remove", path=path), Edit(action="insert", path=path, layer=new))
+    return Fix(label=f"Use {new['kind']} instead", edits=edits)
 
 
 def tied(model: TwoStacks, rows: list[Row], shape: Shape) -> list[Row]:
@@ -126,3 +149,25 @@ def tied_problem(model: TwoStacks, shape: Shape) -> Problem | None:
         )  # fmt: skip
     fact = f"the embedding is {width} wide and what comes into the linear layer {before[-1]}"
     return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair)
+
+
+def fixes_length(layers: Sequence[Layer], shape: Shape | None) -> bool:
+    """Whether the stack takes texts of one length only: where a flatten lays the steps out as one vector, and
+    where ways that skip steps meet again, since they meet at some lengths only."""
+    for layer in layers:
+        if shape is None:
+            return False
+        if getattr(layer, "kind", "") == "flatten" and len(shape) == 2:
+            return True
+        if isinstance(layer, Group):
+            inner = [lists for _, lists in layer.slots()]
+            meet = len(inner) > 1 and any(skips(one) for lists in inner for one in every(lists))
+            if meet or any(fixes_length(lists, shape) for lists in inner):
+                return True
+        shape = trace([layer], shape)[0].out_shape
+    return False
+
+
+def skips(layer: Layer) -> bool:
+    """Whether it gives fewer steps than it reads, by a factor."""
+    return getattr(layer, "kind", "") == "conv1d" and getattr(layer, "stride", 1) > 1
