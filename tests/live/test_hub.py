@@ -134,7 +134,7 @@ def test_the_past_is_answered_to_the_one_who_asked(store, run_id):
         viewer = Viewer()
         hub = await Hubs(lambda: store).join(run_id, viewer)
         await frames_of(viewer)
-        await hub.answer(viewer, {"op": "at", "topic": "tiles:filters/0", "step": 25})
+        await hub.answer(viewer, {"op": "at", "topics": ["tiles:filters/0"], "step": 25})
         found = await frames_of(viewer)
         hub.leave(viewer)
         return of_kind(found, "tiles")
@@ -172,7 +172,7 @@ def test_a_range_is_answered_exactly(store, run_id):
         {"op": "range", "key": "train/loss", "x": "step", "lo": 0, "hi": 5, "px": 10**9},
         {"op": "range", "key": "nothing", "x": "step", "lo": 0, "hi": 5, "px": 100},
         {"op": "sub", "topics": ["tiles:../../etc", 7, None, "x" * 500]},
-        {"op": "at", "topic": "tiles:nothing/1", "step": 1},
+        {"op": "at", "topics": ["tiles:nothing/1", 7], "step": 1},
         {"op": "delete"},
         {},
     ],

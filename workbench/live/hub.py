@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.live import wire
@@ -115,9 +115,8 @@ class Hub:
         """Do what a viewer asked over its socket. Unknown requests are ignored."""
         match request:
             case {"op": "sub", "topics": [*topics]}:
-                for topic in topics:
-                    if isinstance(topic, str) and TOPIC.fullmatch(topic) and len(viewer.topics) < MAX_TOPICS:
-                        await self._subscribe(viewer, topic)
+                known = [t for t in topics if isinstance(t, str) and TOPIC.fullmatch(t)]
+                await self._subscribe(viewer, known[: max(0, MAX_TOPICS - len(viewer.topics))])
             case {"op": "unsub", "topics": [*topics]}:
                 viewer.topics.difference_update(t for t in topics if isinstance(t, str))
                 if not self._wanted("log"):
@@ -131,11 +130,9 @@ class Hub:
                 ):
                     frame = await asyncio.to_thread(_range, self.reader, key, axis, float(lo), float(hi), px)
                     viewer.put(frame, f"range:{key}")
-            case {"op": "at", "topic": str(topic), "step": int(step)} if (
-                0 <= step <= FARTHEST and TOPIC.fullmatch(topic)
-            ):
-                picture = await asyncio.to_thread(self._picture, topic, step)
-                if picture is not None:
+            case {"op": "at", "topics": [*topics], "step": int(step)} if 0 <= step <= FARTHEST:
+                asked = [t for t in topics[:MAX_TOPICS] if isinstance(t, str) and TOPIC.fullmatch(t)]
+                for topic, picture in (await asyncio.to_thread(self._pictures_of, asked, step)).items():
                     viewer.put(picture, f"at:{topic}")
             case {"op": "log", "before": int(before)}:
                 head = await asyncio.to_thread(self.reader.log.read, None, before)
@@ -150,21 +147,22 @@ class Hub:
             case _:
                 pass
 
-    async def _subscribe(self, viewer: Viewer, topic: str) -> None:
+    async def _subscribe(self, viewer: Viewer, topics: list[str]) -> None:
+        """Bring a viewer the newest of these topics; one trip to the store for all of them."""
         async with self._lock:
-            viewer.topics.add(topic)
-            if topic == "log":
+            viewer.topics.update(topics)
+            if "log" in topics:
                 head = await asyncio.to_thread(self.reader.log.read, None, self._log_end)
                 self._log_end = head["end"]
                 viewer.put(wire.pack("log", {**head, "snap": True, "earlier": False}))
-                return
-            if topic not in self._pictures:
-                frame = await asyncio.to_thread(self._picture, topic)
-                if frame is not None:
-                    self._pictures[topic] = frame
-            if topic in self._pictures:
-                viewer.put(self._pictures[topic], topic)
-            viewer.put(await self._steps_frame(_stored(topic)))
+            pictures = [topic for topic in topics if topic != "log"]
+            missing = [topic for topic in pictures if topic not in self._pictures]
+            self._pictures |= await asyncio.to_thread(self._pictures_of, missing)
+            for topic in pictures:
+                if topic in self._pictures:
+                    viewer.put(self._pictures[topic], topic)
+            for frame in await self._steps_frames(map(_stored, pictures)):
+                viewer.put(frame)
 
     # ------------------------------------------------------------ the loop
 
@@ -195,8 +193,9 @@ class Hub:
             self._pictures.clear()
             self._steps.clear()
             self._tell(await asyncio.to_thread(self._catch_up, ""))
-            for stored in {_stored(t) for v in self.viewers for t in v.topics if t != "log"}:
-                self._tell(await self._steps_frame(stored))
+            watched = {_stored(t) for v in self.viewers for t in v.topics if t != "log"}
+            for frame in await self._steps_frames(watched):
+                self._tell(frame)
         elif news.starts:
             self._tell(await asyncio.to_thread(self._increment, news.starts))
         if news.events:
@@ -214,6 +213,7 @@ class Hub:
     async def _show(self, news: News) -> None:
         """Send new pictures to those who look at them."""
         self._tell(self._topics_frame(), "topics")
+        due: list[str] = []
         for row in news.snapshots:
             name = f"{row.kind}:{row.topic}"
             wanted = {t for v in self.viewers for t in v.topics if _stored(t) == row.topic}
@@ -225,12 +225,11 @@ class Hub:
                 for viewer in self.viewers:
                     if any(_stored(t) == row.topic for t in viewer.topics):
                         viewer.put(frame)
-            for topic in wanted:
-                if topic.partition("@")[0] == name:
-                    found = await asyncio.to_thread(self._picture, topic)
-                    if found is not None:
-                        self._pictures[topic] = found
-                        self._tell(found, topic, topic=topic)
+            due += [topic for topic in wanted if topic.partition("@")[0] == name]
+        found = await asyncio.to_thread(self._pictures_of, due) if due else {}
+        self._pictures |= found
+        for topic, picture in found.items():
+            self._tell(picture, topic, topic=topic)
 
     def _tell(self, frame: bytes, key: str | None = None, *, topic: str | None = None) -> None:
         for viewer in self.viewers:
@@ -248,13 +247,16 @@ class Hub:
         layers = {t: names.get(TWICE.sub("", t.partition("/")[2]), "") for t in topics if "/" in t}
         return wire.pack("topics", {"topics": topics, "layers": layers})
 
-    async def _steps_frame(self, stored: str) -> bytes:
-        """At which steps a topic was seen, for the scrub bar."""
-        if stored not in self._steps:
-            self._steps[stored] = await asyncio.to_thread(
-                self.reader.store.snapshots.steps, self.reader.run_id, stored
-            )
-        return wire.pack("steps", {"topic": stored, "steps": self._steps[stored], "add": False})
+    async def _steps_frames(self, stored: Iterable[str]) -> list[bytes]:
+        """At which steps each topic was seen, for the scrub bar."""
+        topics = dict.fromkeys(stored)
+        missing = [topic for topic in topics if topic not in self._steps]
+        seen, run = self.reader.store.snapshots.steps, self.reader.run_id
+        self._steps |= await asyncio.to_thread(lambda: {topic: seen(run, topic) for topic in missing})
+        return [
+            wire.pack("steps", {"topic": topic, "steps": self._steps[topic], "add": False})
+            for topic in topics
+        ]
 
     def _catch_up(self, cursor: str) -> bytes:
         """All points, thinned; or only those after a cursor that is still known."""
@@ -278,6 +280,11 @@ class Hub:
             for key, start in starts.items()
         ]
         return wire.scalars(series, snap=False, cursor=self.reader.cursor)
+
+    def _pictures_of(self, topics: Iterable[str], step: int | None = None) -> dict[str, bytes]:
+        """Frames by topic, of those that there are."""
+        found = {topic: self._picture(topic, step) for topic in topics}
+        return {topic: frame for topic, frame in found.items() if frame is not None}
 
     def _picture(self, topic: str, step: int | None = None) -> bytes | None:
         """The frame for "tiles:<topic>", "tiles:<topic>@<part>" or "panel:<topic>"."""

@@ -35,6 +35,7 @@ class Feed {
     this.cursor = "";
     this.views = new Set();
     this.wants = new Map(); // topic → number of views
+    this.asking = new Set(); // topics to be asked for before this turn is over
     this.wait = 500;
     this.since = performance.now();
     this.onvisible = () => this.visibility();
@@ -65,7 +66,7 @@ class Feed {
   want(topic) {
     const count = this.wants.get(topic) ?? 0;
     this.wants.set(topic, count + 1);
-    if (!count) this.send({ op: "sub", topics: [topic] });
+    if (!count) this.askSoon(topic);
     let held = true;
     return () => {
       if (!held) return;
@@ -73,8 +74,19 @@ class Feed {
       const left = this.wants.get(topic) - 1;
       if (left > 0) { this.wants.set(topic, left); return; }
       this.wants.delete(topic);
-      this.send({ op: "unsub", topics: [topic] });
+      if (!this.asking.delete(topic)) this.send({ op: "unsub", topics: [topic] });
     };
+  }
+
+  /** Topics that are wanted in one go are asked for in one go. */
+  askSoon(topic) {
+    this.asking.add(topic);
+    if (this.asking.size > 1) return;
+    queueMicrotask(() => {
+      const topics = [...this.asking];
+      this.asking.clear();
+      if (topics.length) this.send({ op: "sub", topics });
+    });
   }
 
   send(request) {

@@ -47,7 +47,7 @@ export class Generated {
     if (missing === undefined || (this.asked !== undefined && !this.known.has(this.asked) && performance.now() < this.until)) return;
     this.asked = missing;
     this.until = performance.now() + PATIENCE_MS;
-    this.view.feed.send({ op: "at", topic: this.topic, step: missing });
+    this.view.feed.send({ op: "at", topics: [this.topic], step: missing });
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.view.dirty(), PATIENCE_MS + 50);
   }

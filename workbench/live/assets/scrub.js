@@ -54,7 +54,7 @@ export class Scrub {
   ask() {
     if (!this.asks || (this.asked !== null && this.asked !== undefined)) return;
     this.asked = this.step;
-    for (const topic of this.topics) this.view.feed.send({ op: "at", topic, step: this.step });
+    this.view.feed.send({ op: "at", topics: this.topics, step: this.step });
     clearTimeout(this.patience);
     this.patience = setTimeout(() => { this.asked = null; }, 3000);
   }
