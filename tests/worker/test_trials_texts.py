@@ -11,19 +11,14 @@ import pytest
 
 from tests.jobs.sets import NAMES, add_all, spec_of
 from tests.processes import living_home
+from tests.worker.models_of_texts import OF_TEXTS, fitted
 from workbench import catalog
 from workbench.jobs import trials
 from workbench.jobs.answers import ask
 from workbench.specs.errors import SpecError
-from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
 from workbench.worker.trials import _answer
-
-OF_TEXTS = sorted(
-    name for name, preset in PRESETS.items() if preset.spec.model.decoder
-    or any(getattr(layer, "kind", "") == "embedding" for layer in preset.spec.model.layers)
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +71,17 @@ def test_what_cannot_fit_is_refused_with_what_would(store: Store) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_TEXTS)
-def test_every_preset_of_texts_is_answered_within_seconds(name: str, living: Store) -> None:
-    spec = PRESETS[name].spec.with_changes("training.device=cpu")
-    catalog.load(living, spec.data)  # the data is prepared at its first use
-    began = time.monotonic()
-    found = trials.result(living, "preflight", spec)
-    took = time.monotonic() - began
-    assert took < 10, "3 s on a machine of one's own"
-    assert found["memory"]["total"] == pytest.approx(found["predicted"]["total"], rel=0.15)
-    print(f"{name}: {took:.1f} s, {found['eta_s']:.0f} s in all")
+@pytest.mark.parametrize("name", sorted(OF_TEXTS))
+def test_every_model_of_texts_is_answered_within_seconds_and_as_predicted(name: str, living: Store) -> None:
+    spec = OF_TEXTS[name]
+    _, columns = catalog.shape_and_classes(living, spec.data)  # the data is prepared at its first use
+    spec = fitted(spec, columns)
+    for batch in (8, spec.training.batch_size):
+        began = time.monotonic()
+        found = trials.result(living, "preflight", spec.with_changes(f"training.batch_size={batch}"))
+        took = time.monotonic() - began
+        assert took < 10, "3 s on a machine of one's own"
+        assert found["predicted"]["total"] == pytest.approx(found["memory"]["total"], rel=0.15), batch
 
 
 @pytest.fixture(scope="module")
