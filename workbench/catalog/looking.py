@@ -118,7 +118,10 @@ def copies(store: Store, name: str) -> Copies:
 
 
 def statistics(store: Store, name: str) -> Statistics:
-    """Mean, spread and brightness of the pixels, and what the files were; kept once found. Raises DataError."""
+    """Mean, spread and brightness of the pixels, and what the files were; kept once found.
+
+    Raises DataError.
+    """
     row = _images(store, name)
     path = row.path / "statistics.json"
     kept: dict[str, Any] = {}

@@ -224,7 +224,7 @@ def _has_label(words: list[str], seen: list[_Seen], free: list[int], pair: tuple
 
 def _label(words: list[str], seen: list[_Seen], free: list[int], given: bool) -> int | None:
     for c in free:
-        if words[c] and re.fullmatch(_LABEL, words[c]) and seen[c].distinct >= 2:
+        if words[c] and re.fullmatch(_LABEL, words[c]) and seen[c].distinct >= 1:
             return c
     fits = [
         c
@@ -285,7 +285,7 @@ def _is_header(rows: Sequence[Sequence[str]], asked: TextImport) -> bool:
     """Whether the first row names the columns: by what it says, or because it differs from all below."""
     if asked.header is not None:
         return asked.header
-    if len(rows) < 2:
+    if not rows:
         return False
     first = [cell.strip() for cell in rows[0]]
     named = [cell for cell in first if cell]
@@ -307,7 +307,7 @@ def _is_header(rows: Sequence[Sequence[str]], asked: TextImport) -> bool:
         return True
     for cell, column in zip(first, body, strict=True):
         numbers = sum(_is_number(value) for value in column if value)
-        if cell and numbers >= max(2, MOST_ODD * len(column)):
+        if cell and column and numbers >= max(2, MOST_ODD * len(column)):
             return True
     few = [len({*column} - {""}) <= max(2, 0.05 * len(column)) for column in body]
     short = all(len(cell) <= 30 and len(cell.split()) <= 3 for cell in named)

@@ -95,7 +95,8 @@ def is_names(sniffed: Sniffed) -> bool:
 def _by_content(text: str, kind: Kind | None) -> Kind:
     start = text.lstrip()[:1]
     first = next((line for line in text.split("\n") if line.strip()), "")
-    if start == "{" and _is_object(first):
+    several = len([line for line in text.split("\n", 50) if line.strip()]) > 1
+    if start == "{" and _is_object(first) and (several or kind is None):
         return "jsonl"
     if kind == "json" or (start == "[" and re.match(r"\s*\[\s*\{\s*\"", text)):
         return "json"

@@ -92,8 +92,11 @@ def damaged(file: Sniffed, error: BaseException) -> DataError:
 
 
 def text_lines(stream: BinaryIO, one: Surveyed, limits: Limits) -> Iterator[str]:
-    """The lines of a surveyed file. stream: as the source gives it."""
-    return lines(opened(stream, one.file.head, limits), one.found, limits.characters)
+    """The lines of a surveyed file. stream: as the source gives it.
+
+    They may be longer than a text, so that cutting a text is noticed and told.
+    """
+    return lines(opened(stream, one.file.head, limits), one.found, 4 * limits.characters)
 
 
 class Ticking(io.RawIOBase):
