@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from workbench.specs.base import AnyShape, Pair, Tokens
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
+from workbench.specs.pretrained import PretrainedText
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent, TextSizes
 from workbench.specs.tape import FLOAT, INDEX, Storage, Tape, Value
@@ -72,9 +73,9 @@ def predict(
     spec.model.out_shape(shape)
     training = spec.training
     weights = FLOAT * spec.model.n_params(shape)
-    learning = FLOAT * _learning(spec, shape)
+    learning, resting = FLOAT * _learning(spec, shape), FLOAT * _resting(spec, shape)
     state = learning * optimizer_copies(training.optimizer)
-    average = weights if training.ema is not None else 0
+    average = weights - resting if training.ema is not None else 0
     data = data_bytes(spec, shape, sizes, device, free)
     batch = min(training.batch_size, sizes["train"] or training.batch_size)
     widest = extent_of(spec, shape, sizes, "train", batch)
@@ -89,7 +90,7 @@ def predict(
         phases["checkpoint"] = (0, 4 * (weights + state + average))
     at = max(phases, key=lambda name: sum(phases[name]))
     activations, copies = phases[at]
-    return Memory(weights, weights, state, average, activations, data, copies, at)
+    return Memory(weights, weights - resting, state, average, activations, data, copies, at)
 
 
 def largest_batch(
@@ -361,4 +362,13 @@ def _learning(spec: RunSpec, shape: AnyShape) -> int:
     """Weights that are not frozen."""
     rows = spec.model.rows(shape)
     frozen = {(index,) for index in spec.training.freeze}
-    return sum(row.parameters for row in rows if row.path not in frozen)
+    return sum(row.parameters for row in rows if row.path not in frozen) - _resting(spec, shape)
+
+
+def _resting(spec: RunSpec, shape: AnyShape) -> int:
+    """Weights of a pretrained model that never learn: they have no gradient, and no average."""
+    frozen = spec.training.freeze
+    layers = enumerate(spec.model.layers)
+    return sum(
+        layer.n_frozen(shape) for i, layer in layers if isinstance(layer, PretrainedText) and i not in frozen
+    )
