@@ -73,8 +73,8 @@ def measure(seeds: int, home: Path) -> list[Figure]:
         target, met = ("", None) if scratch else (f"≥ {TARGET}", mean >= TARGET)
         figures.append(
             Figure(
-                f"{SENTENCES:,} sentences, {weights} weights, accuracy", round(mean, 4), "", target, met, seeds,
-                f"± {spread:.4f} sd; {minutes:.1f} min a run",
+                f"{SENTENCES:,} sentences, {weights} weights, accuracy", round(mean, 4), "", target, met,
+                seeds, f"± {spread:.4f} sd; {minutes:.1f} min a run",
             )
         )  # fmt: skip
     gain = means[False] - means[True]
