@@ -124,12 +124,12 @@ def _plain_loop(store: Store, text: str, steps: int = 300) -> float:
 
 
 def dates(home: Path, store: Store) -> list[Figure]:
-    data = {"name": "iso-dates", "text": {"length": 40, "tokenizer": "character", "vocabulary": 200}}
+    data = {"name": "iso-dates", "text": {"length": 72, "tokenizer": "character", "vocabulary": 200}}
     tree = {
         "name": "dates", "data": data, "task": {"kind": "translation", "scored": 200},
         "model": stacks(64, 2, 128, _columns(store, data), 0.0),
         "training": {
-            "optimizer": {"kind": "adamw", "lr": 2e-3}, "schedule": COSINE, "batch_size": 64, "epochs": 16,
+            "optimizer": {"kind": "adamw", "lr": 2e-3}, "schedule": COSINE, "batch_size": 64, "epochs": 14,
             "clip_norm": 1.0,
         },
     }  # fmt: skip
