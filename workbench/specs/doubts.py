@@ -93,7 +93,7 @@ def _on_seeing_ahead(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
             fix = set_to(**{name: name == "causal"})
         if sees:
             found = _doubt(
-                here, kind, "a language model must not see the token it is to tell",
+                here, kind, "a model must not see the token that it is to tell",
                 f"{kind} looks at later tokens too", f"{fix.label}.", fix,
             )  # fmt: skip
             yield found.model_copy(update={"severity": "error"})
@@ -233,7 +233,7 @@ def output_problem(
     if len(out) != 1:
         repair = f"Add a flatten and a linear layer with out_features={n_classes}."
         fix = _appended(layers, f"flatten and linear ({n_classes})", {"kind": "flatten"}, head)
-    elif linear is None or any(changes_size(layer) for layer in layers[linear + 1 :]):
+    elif linear is None or rows[linear].out_shape != out or any(map(changes_size, layers[linear + 1 :])):
         repair = f"Add a linear layer with out_features={n_classes}."
         fix = _appended(layers, f"linear ({n_classes})", head)
     else:
