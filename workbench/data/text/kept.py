@@ -29,7 +29,7 @@ from workbench.data.text.tokenizer import BEGIN, END, PAD, UNK, UNKNOWN, Tokeniz
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError
 
-VERSION = 2  # of what is kept; another one is made anew
+VERSION = 3  # of what is kept; another one is made anew
 BATCH = 1_000  # texts tokenized at once
 LEARNED = 64 << 20  # characters that a tokenizer is trained on at most, drawn evenly from the training split
 KEPT = 12  # ways of one set that are kept
@@ -198,21 +198,23 @@ def _train(stored: Stored, spec: DataSpec, draft: Path, progress: Progress) -> N
             tokenizer = _of_model(stored, spec)
         else:
             keep_lines = task == "language_model"
-            tokenizer = trained(_learned(stored, rows.train, column), spec.text, special, keep_lines)
+            tokenizer = trained(_Learned(stored, rows.train, column), spec.text, special, keep_lines)
         (draft / f"{name}.json").write_text(tokenizer.to_json(), encoding="utf-8")
 
 
-def _learned(stored: Stored, rows: np.ndarray, column: str) -> Iterator[list[str]]:
-    """The training texts in batches; of a large set every so manieth batch."""
-    characters = int(stored.sizes_of(column)[rows].sum())
-    starts = range(0, len(rows), BATCH)
-    if characters > LEARNED:
-        wanted = max(1, len(starts) * LEARNED // characters)
-        starts_kept = [starts[i * len(starts) // wanted] for i in range(wanted)]
-    else:
-        starts_kept = list(starts)
-    for start in starts_kept:
-        yield stored.texts(rows[start : start + BATCH], column)
+class _Learned:
+    """The training texts in batches, of a large set some batches evenly drawn; they may be read twice."""
+
+    def __init__(self, stored: Stored, rows: np.ndarray, column: str) -> None:
+        self._stored, self._rows, self._column = stored, rows, column
+        starts = range(0, len(rows), BATCH)
+        characters = int(stored.sizes_of(column)[rows].sum())
+        wanted = len(starts) if characters <= LEARNED else max(1, len(starts) * LEARNED // characters)
+        self._starts = [starts[i * len(starts) // wanted] for i in range(wanted)]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for start in self._starts:
+            yield self._stored.texts(self._rows[start : start + BATCH], self._column)
 
 
 def _of_model(stored: Stored, spec: DataSpec) -> Tokenizer:

@@ -6,7 +6,9 @@ Ids: 0 padding, 1 unknown; of translations also 2 begin and 3 end. Notation: V e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,10 +82,13 @@ class Tokenizer:
         shown = [i for i in map(self._swapped, map(int, ids)) if i not in self._silent]
         if self._spaced:
             return _spaced(self.tokens(shown))
-        text = str(self._backend.decode(shown, skip_special_tokens=False))
-        for unknown in (UNKNOWN,) if self._pad is None else UNKNOWNS:
-            text = text.replace(unknown, "�")
-        return text
+        runs: list[list[int]] = [[]]  # a text may spell [UNK] itself: unknown ones are told by their number
+        for i in shown:
+            if i in self._unknown:
+                runs.append([])
+            else:
+                runs[-1].append(i)
+        return "�".join(str(self._backend.decode(run, skip_special_tokens=False)) for run in runs)
 
     def to_json(self) -> str:
         kept = {"spaced": self._spaced, "tokenizer": json.loads(self._backend.to_str())}
@@ -114,6 +119,11 @@ class Tokenizer:
             return {i for i, token in added.items() if token.special and token.content not in UNKNOWNS}
         return {i for i in (self._backend.token_to_id(t) for t in (PAD, BEGIN, END)) if i is not None}
 
+    @cached_property
+    def _unknown(self) -> set[int]:
+        words = (UNKNOWN,) if self._pad is None else UNKNOWNS
+        return {i for i in map(self._backend.token_to_id, words) if i is not None}
+
     def _readable(self, i: int, token: str) -> str:
         if token in (PAD, UNKNOWN, BEGIN, END) or (self._pad is not None and i in self._silent):
             return token
@@ -126,7 +136,8 @@ def trained(
     special: Sequence[str],
     keep_lines: bool = False,
 ) -> Tokenizer:
-    """A tokenizer of `spec` trained on these texts, of at most `spec.vocabulary` entries. special: the first
+    """A tokenizer of `spec` trained on these texts, of at most `spec.vocabulary` entries. texts: read once or
+    twice, so no mere iterator. special: the first
     ids, PAD and UNKNOWN first. keep_lines: whether the end of a line is a token, where words are.
 
     Check: texts that were not seen cannot change it; the same texts give the same tokenizer.
@@ -134,6 +145,9 @@ def trained(
     common: dict[str, Any] = {"vocab_size": spec.vocabulary, "min_frequency": spec.min_frequency}
     common |= {"show_progress": False, "special_tokens": list(special)}
     letters = spec.vocabulary - len(special)
+    normalizer = normalizers.Sequence(
+        [normalizers.NFC(), *([normalizers.Lowercase()] if spec.lowercase else [])]
+    )
     words = pre_tokenizers.Split(Regex(f"\\n|{WORD}" if keep_lines else WORD), "removed", invert=True)
     trainer: Any
     if spec.tokenizer == "character":
@@ -151,17 +165,54 @@ def trained(
         backend.decoder = decoders.ByteLevel()
         if letters >= 2 * BYTES:  # else bytes that the texts lack would leave no room for parts of words
             common["initial_alphabet"] = sorted(pre_tokenizers.ByteLevel.alphabet())
+        else:
+            common["initial_alphabet"] = _commonest(texts, letters, lambda text: _as_bytes(normalizer, text))
         trainer = trainers.BpeTrainer(limit_alphabet=letters, **common)
     else:
         backend = Backend(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100))
         backend.pre_tokenizer = words
         backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-        trainer = trainers.WordPieceTrainer(limit_alphabet=max(1, letters // 2), **common)
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), *([normalizers.Lowercase()] if spec.lowercase else [])]
-    )
+        blank = re.compile(r"[^\S\n]" if keep_lines else r"\s")
+        found = _commonest(
+            texts, max(1, letters // 2), lambda text: blank.sub("", normalizer.normalize_str(text))
+        )
+        common |= {"initial_alphabet": found, "special_tokens": [*special, *(f"##{c}" for c in found)]}
+        trainer = trainers.WordPieceTrainer(limit_alphabet=len(found), **common)
+    backend.normalizer = normalizer
     backend.train_from_iterator(texts, trainer)
+    if spec.tokenizer == "wordpiece":
+        backend = _without_extra(backend, special)
     return Tokenizer(backend, spaced=spec.tokenizer in ("word", "wordpiece"))
+
+
+def _without_extra(trained: Backend, special: Sequence[str]) -> Backend:
+    """The same tokenizer, in which the letters inside of words are no special tokens. They were for the
+    training alone: the library numbers them as they come out of a hash table, and ties between parts of words
+    go by number, so that two trainings on the same texts would differ."""
+    vocabulary = trained.get_vocab()
+    backend = Backend(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100))
+    backend.normalizer, backend.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    backend.decoder = trained.decoder
+    backend.add_special_tokens(list(special))
+    return backend
+
+
+def _commonest(
+    texts: Iterable[str] | Iterable[list[str]], most: int, letters: Callable[[str], str]
+) -> list[str]:
+    """The letters that occur most, among equals the lower one first; the library leaves that to chance."""
+    counts: Counter[str] = Counter()
+    for part in texts:
+        for text in [part] if isinstance(part, str) else part:
+            counts.update(letters(text))
+    return sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most])
+
+
+def _as_bytes(normalizer: Any, text: str) -> str:
+    return "".join(piece for piece, _ in _BYTES.pre_tokenize_str(normalizer.normalize_str(text)))
+
+
+_BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
 
 
 # A word with its apostrophes, a character of a script that is written without blanks, or one other sign.
