@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
 from workbench.specs.pretrained import PretrainedText
@@ -200,7 +200,7 @@ def walked(tape: Tape, spec: RunSpec, shape: AnyShape, frozen: Collection[int] =
     return scores, source.store.size + target.store.size
 
 
-def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: AnyShape) -> None:
+def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: Shape) -> None:
     """Where the embedding and the last linear layer share their weights, the tape is told so."""
     kinds = [getattr(layer, "kind", "") for layer in layers]
     if not spec.model.tie_embeddings or "embedding" not in kinds or "linear" not in kinds:
@@ -367,8 +367,10 @@ def _learning(spec: RunSpec, shape: AnyShape) -> int:
 
 def _resting(spec: RunSpec, shape: AnyShape) -> int:
     """Weights of a pretrained model that never learn: they have no gradient, and no average."""
-    frozen = spec.training.freeze
-    layers = enumerate(spec.model.layers)
-    return sum(
-        layer.n_frozen(shape) for i, layer in layers if isinstance(layer, PretrainedText) and i not in frozen
-    )
+    if isinstance(shape, Pair):  # it is a classifier
+        return 0
+    found = 0
+    for i, layer in enumerate(spec.model.layers):
+        if isinstance(layer, PretrainedText) and i not in spec.training.freeze:
+            found += layer.n_frozen(shape)
+    return found
