@@ -67,7 +67,7 @@ def test_random_stacks_run_as_code_with_equal_outputs():
     assert len(compared["kinds"]) >= len(LAYERS) - 5, compared
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("kind", sorted(set(LAYERS) - {"pretrained_text"}))  # test_pretrained_code.py
 def test_every_layer_runs_as_code_with_equal_outputs(kind: str):
     first = [{"kind": "flatten"}] if kind == "linear" else []
     model = ModelSpec.model_validate({"layers": [*first, {"kind": kind}]})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from workbench.data.hub import hub_address, reach
 from workbench.data.report import shown
@@ -30,14 +31,14 @@ def fetch(name: str, *, progress: Callable[[str], None] = lambda words: None, ti
             "Copy it from the model's page on huggingface.co.",
         )  # fmt: skip
     reach(where, name, timeout_s, "models", "model", OFFLINE)
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - half a second to import
-    from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415
+    import huggingface_hub.utils  # noqa: PLC0415 - half a second to import
 
-    disable_progress_bars()
+    library: Any = huggingface_hub
+    library.utils.disable_progress_bars()
     progress(f"Fetching {name}")
     try:
         folder = Path(
-            snapshot_download(
+            library.snapshot_download(
                 name, allow_patterns=list(FILES), ignore_patterns=["*/*"], cache_dir=hub_cache(),
                 endpoint=hub_address(),
             )

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
+from workbench.export.pretrained import pretrained_code
 from workbench.specs import activation, convolution, dense, normalisation, pooling
 from workbench.specs import layers as spec
-from workbench.specs.base import Shape
+from workbench.specs.base import Shape, Tokens
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
+from workbench.specs.pretrained import PretrainedText
 
 HEAD = '''"""{title}
 
@@ -59,21 +61,27 @@ def pytorch_code(model: ModelSpec, shape: Shape, n_classes: int, title: str = "A
     Raises: SpecError at the first layer that cannot work.
     """
     model.out_shape(shape)
+    if isinstance(shape, Tokens) and any(isinstance(layer, PretrainedText) for layer in model.layers):
+        return pretrained_code(model, shape, _safe(title))
     rows = [
         (f"        {text}", f"# {comment}" if comment else "")
         for text, comment in _lines(model.layers, shape)
     ]
     width = min(80, max((len(text) for text, _ in rows), default=0))
     lines = [f"{text.ljust(width)}  {comment}".rstrip() + "\n" for text, comment in rows]
-    plain = "".join(c if c.isprintable() else " " for c in title)
-    safe = plain.replace("\\", "/").replace('"', "'").strip() or "A network."
     body = "".join(lines)
     sources = "".join(f"\n{text}\n\n" for name, text in block_sources().items() if f" {name}(" in body)
     head = HEAD.format(
-        title=safe, shape=_numbers(shape), n_classes=n_classes, parameters=model.n_params(shape),
+        title=_safe(title), shape=_numbers(shape), n_classes=n_classes, parameters=model.n_params(shape),
         blocks=sources,
     )  # fmt: skip
     return head + body + TAIL.replace("{inputs}", _numbers(shape))
+
+
+def _safe(title: str) -> str:
+    """A title that ends neither the docstring nor its line."""
+    plain = "".join(c if c.isprintable() else " " for c in title)
+    return plain.replace("\\", "/").replace('"', "'").strip() or "A network."
 
 
 @cache
