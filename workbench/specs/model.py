@@ -112,14 +112,15 @@ class ModelSpec(Spec):
             return None
         empty = "model.decoder" if self.layers else "model.layers"
         what = "the stack is empty" if not isinstance(shape, Pair) else (
-            "the decoder is empty" if self.layers else "both stacks are empty"
+            "the decoder is empty" if self.layers else
+            "the encoder is empty" if self.decoder else "both stacks are empty"
         )  # fmt: skip
         return Problem(
             where=empty,
             rule="a model needs at least one layer" + (" in each stack" if isinstance(shape, Pair) else ""),
             fact=what,
             repair="Add a layer or start from a preset.",
-            fix=start(shape, n_classes, per_token, has_encoder=bool(self.layers)),
+            fix=start(shape, n_classes, per_token, bool(self.layers), bool(self.decoder)),
         )
 
     def least_length(self, shape: Shape) -> int:

@@ -12,10 +12,12 @@ Raw = dict[str, Any]
 WIDTH = 128
 
 
-def start(shape: Shape, n_classes: int, per_token: bool, has_encoder: bool = False) -> Fix:
+def start(
+    shape: Shape, n_classes: int, per_token: bool, has_encoder: bool = False, has_decoder: bool = False
+) -> Fix:
     """What learns this data: a small CNN, a text classifier, a small GPT, or an encoder and a decoder."""
     if isinstance(shape, Pair):
-        edits = _inserted(decoder(n_classes), ("decoder",))
+        edits = [] if has_decoder else _inserted(decoder(n_classes), ("decoder",))
         if not has_encoder:
             edits = [*_inserted(encoder(), ()), *edits]
         return Fix(label="Start with a small Transformer", edits=tuple(edits))

@@ -37,13 +37,15 @@ def joined(layers: Sequence[Layer], encoder: Sequence[Row] | None, shape: Shape)
     if encoder is not None and first_problem(encoder):
         return trace(layers, None, prefix)
     rows = trace(layers, shape.target if isinstance(shape, Pair) else shape, prefix)
+    served = False  # whether the encoder's width is that of an earlier layer: then it stays
     for place, row in enumerate(rows):
         for inner in walk([row]):
             layer = layer_at(layers, inner.path[len(prefix) :])
-            problem = _unseen(layer, inner, encoder, memory)
+            problem = _unseen(layer, inner, encoder, memory, served)
             if problem is not None:
                 blank = trace(layers, None, prefix)[place:]
                 return [*rows[:place], _marked(blank[0], inner.path, problem), *blank[1:]]
+            served = served or layer.needs_memory
     return rows
 
 
@@ -54,7 +56,9 @@ def _marked(row: Row, path: Path, problem: Problem) -> Row:
     return replace(row, children=tuple(_marked(child, path, problem) for child in row.children))
 
 
-def _unseen(layer: Any, inner: Row, encoder: Sequence[Row] | None, memory: Shape | None) -> Problem | None:
+def _unseen(
+    layer: Any, inner: Row, encoder: Sequence[Row] | None, memory: Shape | None, served: bool
+) -> Problem | None:
     """Why a layer cannot look at the encoder; None where it can or need not."""
     if layer.needs_memory and not inner.problem and inner.out_shape is not None:
         place = where(inner.path, inner.kind)
@@ -87,12 +91,22 @@ def _unseen(layer: Any, inner: Row, encoder: Sequence[Row] | None, memory: Shape
                     label=f"Set out_features of the encoder's last layer to {wanted}",
                     edits=(Edit(action="set", path=encoder[-1].path, fields={"out_features": wanted}),),
                 )
+            if served:
+                fix = _following(layer, inner.path, memory[1])
             return Problem(
                 where=place, rule="encoder and decoder must have the same width",
                 fact=f"the encoder gives {memory[1]} features a step, and {inner.kind} needs {wanted}",
                 repair=f"{fix.label}.", fix=fix,
             )  # fmt: skip
     return None
+
+
+def _following(layer: Any, path: Path, width: int) -> Fix:
+    """What a layer becomes that cannot have the encoder's width for itself."""
+    if layer.kind != "lstm_decoder":
+        return _alone(layer, path)
+    edits = (Edit(action="set", path=path, fields={"hidden_size": width}),)
+    return Fix(label=f"Set hidden_size to {width}", edits=edits)
 
 
 def _alone(layer: Any, path: Path) -> Fix:
@@ -129,10 +143,14 @@ def tied_problem(model: TwoStacks, shape: Shape) -> Problem | None:
     prefix: Path = ("decoder",) if isinstance(shape, Pair) else ()
     kinds = [getattr(layer, "kind", "") for layer in stack]
     rule = "tie_embeddings shares an embedding's weights with the last linear layer"
-    repair = "Turn tie_embeddings off."
+    off = Fix(
+        label="Turn tie_embeddings off",
+        edits=(Edit(action="set", path=(), fields={"tie_embeddings": False}),),
+    )
+    repair = f"{off.label}."
     if "embedding" not in kinds or "linear" not in kinds or not isinstance(tokens, Tokens):
         fact = "there is no " + ("linear layer" if "embedding" in kinds else "embedding")
-        return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair)
+        return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair, fix=off)
     width = stack[kinds.index("embedding")].embedding_dim
     last = len(kinds) - 1 - kinds[::-1].index("linear")
     before = tokens if last == 0 else trace(stack[:last], tokens, prefix)[-1].out_shape
@@ -148,7 +166,7 @@ def tied_problem(model: TwoStacks, shape: Shape) -> Problem | None:
             fix=Fix(label=f"Set out_features to {tokens.vocabulary}", edits=edits),
         )  # fmt: skip
     fact = f"the embedding is {width} wide and what comes into the linear layer {before[-1]}"
-    return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair)
+    return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair, fix=off)
 
 
 def fixes_length(layers: Sequence[Layer], shape: Shape | None) -> bool:
