@@ -6,53 +6,64 @@ import streamlit as st
 
 from workbench import catalog
 from workbench.specs.data import DataSpec
-from workbench.ui import datasets, hardest, nav, preview, quality
+from workbench.store.datasets import DatasetRow
+from workbench.ui import adding, datasets, fitting, hardest, nav, preview, quality, texts, tokens
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.state import draft, save, store
 
+
+def split(row: DatasetRow) -> None:
+    """Held-out shares, kept for the next run."""
+    now = draft()
+    spec = now.section("data", DataSpec)
+    mine = spec if spec.name == row.name else DataSpec(name=row.name, text=spec.text)
+    changed = datasets.split_form(row, mine, key=f"split.{now.id}.{now.rev}.{row.name}")
+    if changed == mine:
+        return
+    fits = fitting.of_draft(now) in (None, fitting.of_set(row.schema))
+    if spec.name == row.name or fits:
+        save(now.with_(data=changed))
+        st.caption(f"Kept for the next run, which will use {row.name}.")
+    else:
+        st.caption("To keep it, use the set for a new run first.")
+
+
 with guard():
     heading(
         "Data",
-        "Labelled pictures to learn from. Two small sets come with the workbench; add your own beside them.",
+        "Pictures and texts to learn from. Some small sets come with the workbench; add your own to them.",
     )
-    datasets.imports_panel()
+    adding.imports_panel()
     rows = catalog.list(store())
     datasets.missing(rows)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         row = datasets.choose(rows)
         if st.button("Add data", icon=":material/add:", key="add"):
-            datasets.add_dialog()
+            adding.add_dialog()
         st.space("stretch")
         if st.button("Use for a new run", type="primary", icon=":material/arrow_forward:", key="use"):
-            now = draft()
-            same = now.tree.get("data", {}).get("name") == row.name
-            chosen = now if same else datasets.taken_up(now, row)
-            nav.go("model", draft=chosen.id)
+            with st.spinner("Learning the vocabulary" if row.schema.kind == "text" else "Taking it up"):
+                now = fitting.taken_up(store(), draft(), row.name, row.schema, tokens.tried(row.name))
+            nav.go("model", draft=now.id)
     datasets.facts(row)
+    is_text, has_classes = row.schema.kind == "text", bool(row.schema.classes)
     views = {
-        "Samples": datasets.samples,
-        "Class balance": datasets.balance,
-        "Statistics": quality.statistics,
-        "Copies": quality.copies,
-        hardest.VIEW: hardest.hard_and_odd,
-        "Split": None,
-        "Augmentation": preview.augmentation,
+        "Samples": texts.samples if is_text else datasets.samples,
+        "Class balance": datasets.balance if has_classes else None,
+        "Tokens": tokens.tokens if is_text else None,
+        "Statistics": None if is_text else quality.statistics,
+        "Copies": texts.copies if is_text else quality.copies,
+        hardest.VIEW: None if is_text else hardest.hard_and_odd,
+        "Split": split,
+        "Augmentation": None if is_text else preview.augmentation,
         "Import report": datasets.report_table,
         "About": datasets.about,
     }
+    views = {name: show for name, show in views.items() if show is not None}
     tabs = st.tabs(list(views), on_change="rerun", key="view", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
         if not tab.open:
             continue
         with tab, guard():
-            if show is not None:
-                show(row)
-                continue
-            now = draft()
-            spec = now.section("data", DataSpec)
-            mine = spec if spec.name == row.name else DataSpec(name=row.name)
-            changed = datasets.split_form(row, mine, key=f"split.{now.id}.{now.rev}.{row.name}")
-            if changed != mine:
-                save(now.with_(data=changed))
-                st.caption(f"Kept for the next run, which will use {row.name}.")
+            show(row)

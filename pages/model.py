@@ -6,18 +6,18 @@ import streamlit as st
 
 from workbench.figures.layers import layers_figure, layers_info
 from workbench.figures.theme import PLAIN
-from workbench.specs.base import Shape
-from workbench.ui import kept, model, nav, stack
+from workbench.ui import kept, model, nav
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
+from workbench.ui.mismatch import mismatch
 from workbench.ui.state import draft
 
 
 @st.fragment
-def bench(shape: Shape, n_classes: int) -> None:
+def bench(given: model.Input) -> None:
     """Everything that answers to an edit, rerun alone while typing."""
     with guard():
-        report = model.editor(shape, n_classes)
+        report = model.editor(given)
         with st.container(horizontal=True, horizontal_alignment="right"):
             why = None if report["ok"] else "Mend the marked layer first"
             if st.button("Continue to training", type="primary", icon=":material/arrow_forward:", key="next",
@@ -30,21 +30,21 @@ def bench(shape: Shape, n_classes: int) -> None:
                 continue
             with tab, guard():
                 if view == "Parameters by layer":
-                    info = layers_info(model.rows_of(stack.build(draft().layers), shape))
+                    info = layers_info(model.rows_of(given.shape))
                     if info.names:
                         st.plotly_chart(layers_figure(info), key="layers", config=PLAIN)
                     else:
                         st.caption("No layer has parameters yet.")
                 elif view == "Drawing":
-                    model.drawn(shape, n_classes)
+                    model.drawn(given)
                 elif view == "Link":
                     model.link_view()
                 elif view == "PyTorch code":
-                    model.code_view(shape, n_classes)
+                    model.code_view(given)
                 elif view == "YAML":
                     model.yaml_view()
                 elif view == "Cross-check":
-                    model.cross_check(shape, n_classes)
+                    model.cross_check(given)
                 else:
                     model.yaml_import()
 
@@ -54,7 +54,8 @@ with guard():
     heading("Model", "Each row is a layer. Its output shape and its parameters follow while you type.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         now = model.data_choice(draft())
-        model.preset_choice()
+        model.preset_choice(now)
+        now = model.tokens_choice(now)
         kept.save_button()
-    shape, n_classes = model.input_of(now)
-    bench(shape, n_classes)
+    mismatch(now)
+    bench(model.input_of(now))

@@ -7,6 +7,7 @@ import streamlit as st
 from workbench.ui import nav, train
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
+from workbench.ui.mismatch import mismatch
 from workbench.ui.preflight import measured, preflight_card
 from workbench.ui.state import draft
 
@@ -18,6 +19,7 @@ with guard():
     with st.container(key="wrap-train"):
         left, right = st.columns([1.6, 1], gap="medium")
     with left, guard():
+        mismatch(now)
         now, form_problems = train.forms(now)
         nav.link("model", "Back to the layers", icon=":material/arrow_back:", draft=now.id)
     with right, guard():

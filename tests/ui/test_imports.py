@@ -12,7 +12,7 @@ import pytest
 from tests.data.made import idx, png, two_classes, zipped
 from workbench.data import Limits
 from workbench.store import Store, open_store
-from workbench.ui import datasets, imports
+from workbench.ui import adding, imports
 
 
 class Sent(io.BytesIO):
@@ -100,15 +100,17 @@ def test_one_archive_and_a_pair_of_idx_files_come_in_as_before(store: Store, tmp
 
 
 def test_the_uploader_states_the_limits_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert datasets.limit_words(Limits()) == (
+    assert adding.limit_words(Limits()) == (
         "At most 4.0 GiB unpacked, 200,000 files, 2,000 classes; an image 64.0 MiB and 64,000,000 pixels."
     )
-    assert datasets.uploadable(Limits()) == 4096
+    assert adding.uploadable(Limits()) == 4096
     monkeypatch.setenv("WORKBENCH_LIMIT_BYTES", "100MiB")
-    assert datasets.uploadable(Limits.from_environment()) == 100
-    assert "100.0 MiB unpacked" in datasets.limit_words(Limits.from_environment())
+    assert adding.uploadable(Limits.from_environment()) == 100
+    assert "100.0 MiB unpacked" in adding.limit_words(Limits.from_environment())
 
 
 def test_a_set_is_named_after_what_tells_most() -> None:
     assert imports.suggested_from(["labels.csv", "1.png"]) == "pictures"
     assert imports.suggested_from(["labels.csv", "flowers.zip"]) == "flowers.zip"
+    assert imports.suggested_from(["reviews.csv"]) == "reviews.csv"
+    assert imports.suggested_from(["train.de", "train.en.txt"]) == "train.de"

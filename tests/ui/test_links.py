@@ -15,10 +15,24 @@ from workbench.ui import links, stack
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_design_travels_in_a_link(name: str) -> None:
-    layers = stack.dump(PRESETS[name].spec.model)
-    text = links.packed(layers)
-    assert links.unpacked(text) == layers
+    model = stack.read(stack.dump(PRESETS[name].spec.model))
+    text = links.packed(model)
+    assert links.unpacked(text) == model
     assert len(text) < 1000  # short enough for any mail
+
+
+def test_two_stacks_and_shared_weights_travel_too() -> None:
+    model = stack.model(
+        stack.clean([{"kind": "embedding", "embedding_dim": 32}]),
+        stack.clean([{"kind": "embedding"}, {"kind": "transformer_decoder_layer", "nhead": 8}]),
+        tie_embeddings=True,
+    )
+    assert links.unpacked(links.packed(model)) == model
+
+
+def test_a_link_of_an_older_version_still_opens() -> None:
+    old = base64.urlsafe_b64encode(zlib.compress(b'[{"kind":"flatten"},{"kind":"linear"}]')).decode()
+    assert [layer["kind"] for layer in links.unpacked(old)["layers"]] == ["flatten", "linear"]
 
 
 def code(blob: bytes) -> str:

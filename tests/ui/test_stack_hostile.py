@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from workbench.specs.edits import apply
+from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.edits import apply_to
 from workbench.specs.errors import Edit
 from workbench.ui import stack
 
@@ -111,9 +112,17 @@ def test_there_are_more_than_sixty() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_stack_is_answered_in_words_and_mended_by_its_buttons(name: str) -> None:
-    raw = stack.clean(HOSTILE[name])
+    raw, report = mended(stack.read({"layers": HOSTILE[name]}), SHAPE, K)
+    assert report["totals"]["output"] == str(K)
+    assert stack.build(raw) is not None
+
+
+def mended(
+    raw: stack.Model, shape: AnyShape, n: int, *, per_token: bool = False
+) -> tuple[stack.Model, dict[str, Any]]:
+    """The model after its buttons, each of which must say what is wrong, and the last report."""
     for _ in range(400):
-        report = stack.report(raw, SHAPE, K)
+        report = stack.report(raw, shape, n, per_token=per_token)
         assert len(report["rows"]) == report["totals"]["layers"]
         json.dumps(report)
         problems = [p for row in report["rows"] for p in row["problems"]] + report["problems"]
@@ -124,7 +133,63 @@ def test_a_hostile_stack_is_answered_in_words_and_mended_by_its_buttons(name: st
         assert worst["fact"]
         assert len(worst["rule"] + worst["fact"]) < 300
         assert worst["fix"], worst
-        raw = stack.clean(apply(raw, [Edit.model_validate(edit) for edit in worst["fix"]["edits"]]))
+        raw = stack.read(apply_to(raw, [Edit.model_validate(edit) for edit in worst["fix"]["edits"]]))
     assert report["ok"], worst
-    assert report["totals"]["output"] == str(K)
+    return raw, report
+
+
+# ---------------------------------------------------------------- texts
+
+TEXT, PAIR = Tokens(32, 500), Pair(Tokens(24, 500), Tokens(24, 700))
+EMBEDDED = {"kind": "embedding", "embedding_dim": 64}
+ATTENDING = {"kind": "transformer_encoder_layer"}
+FIVE = {"kind": "conv1d", "kernel_size": 5}
+CROSS = {"kind": "transformer_decoder_layer"}
+TEXTS: dict[str, tuple[Any, Any]] = {  # name -> the stack, and the decoder
+    "no embedding": ([{"kind": "lstm"}], []),
+    "two embeddings": ([EMBEDDED, EMBEDDED, {"kind": "sequence_pool"}], []),
+    "numbers before the tokens are any": ([{"kind": "linear"}, {"kind": "relu"}, EMBEDDED], []),
+    "an image network": ([CONV, {"kind": "max_pool2d"}, {"kind": "flatten"}, {"kind": "linear"}], []),
+    "heads that do not divide the width": ([EMBEDDED, ATTENDING | {"nhead": 7}], []),
+    "more heads than features": ([{"kind": "embedding", "embedding_dim": 3}, ATTENDING | {"nhead": 256}], []),
+    "a pool before what it should follow": ([EMBEDDED, {"kind": "sequence_pool"}, {"kind": "lstm"}], []),
+    "a pool twice": ([EMBEDDED, {"kind": "sequence_pool"}, {"kind": "sequence_pool"}], []),
+    "a window wider than the text": ([EMBEDDED, {"kind": "conv1d", "kernel_size": 99}], []),
+    "strides until nothing is left": ([EMBEDDED, *[{"kind": "conv1d", "stride": 4}] * 6], []),
+    "groups that do not divide": ([EMBEDDED, {"kind": "conv1d", "groups": 7}], []),
+    "waves of an odd width": (
+        [{"kind": "embedding", "embedding_dim": 7}, {"kind": "positions", "encoding": "sinusoidal"}], []
+    ),
+    "a decoder's layer without an encoder": ([EMBEDDED, CROSS, {"kind": "lstm_decoder"}], []),
+    "later tokens seen": ([EMBEDDED, ATTENDING, {"kind": "lstm", "bidirectional": True}], []),
+    "later tokens seen in a group": ([EMBEDDED, {"kind": "repeat", "times": 3, "layers": [ATTENDING]}], []),
+    "a class token": ([EMBEDDED, {"kind": "class_token"}, ATTENDING], []),
+    "branches of different lengths": (
+        [EMBEDDED, {"kind": "parallel", "branches": [[{"kind": "conv1d"}], [FIVE]]}],
+        [],
+    ),
+    "a residual of another width": ([EMBEDDED, {"kind": "residual", "layers": [{"kind": "lstm"}]}], []),
+    "rows of an image": ([{"kind": "image_rows"}, {"kind": "gru"}], []),
+    "a decoder of nothing": ([EMBEDDED], [EMBEDDED]),
+    "an encoder of nothing": ([], [EMBEDDED, CROSS]),
+    "an encoder of another width": ([EMBEDDED], [{"kind": "embedding", "embedding_dim": 32}, CROSS]),
+    "an encoder that gives one vector": ([EMBEDDED, {"kind": "sequence_pool"}], [EMBEDDED, CROSS]),
+    "a decoder's layer in the encoder": ([EMBEDDED, CROSS], [EMBEDDED, CROSS]),
+    "a decoder that gives one vector": ([EMBEDDED], [EMBEDDED, CROSS, {"kind": "sequence_pool"}]),
+    "a decoder that sees ahead": ([EMBEDDED], [EMBEDDED, ATTENDING, CROSS]),
+    "sizes that are none": ([{"kind": "embedding", "embedding_dim": 0}], [{"kind": "embedding", "std": -1}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "per_token"), [(TEXT, 5, False), (TEXT, 500, True), (PAIR, 700, False), (SHAPE, K, False)],
+    ids=["classes", "language model", "translation", "images"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_hostile_model_of_texts_is_answered_in_words_and_mended_by_its_buttons(
+    name: str, shape: AnyShape, n: int, per_token: bool
+) -> None:
+    layers, decoder = TEXTS[name]
+    raw, report = mended(stack.read({"layers": layers, "decoder": decoder}), shape, n, per_token=per_token)
+    assert report["goal"]["met"]
     assert stack.build(raw) is not None

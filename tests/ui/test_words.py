@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from workbench.records import RunState
-from workbench.specs.presets import PRESETS
+from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.presets import PRESETS, READY
 from workbench.store import RunRow, open_store
-from workbench.ui import board, imports, runs
+from workbench.ui import board, fitting, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain
-from workbench.ui.model import fitted
-from workbench.ui.stack import dump, report
+from workbench.ui.stack import dump, fitted, report
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,21 @@ def test_the_table_survives_a_run_without_any_finite_value(run: RunRow) -> None:
 # ---------------------------------------------------------------- presets on other data
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_fitted_to_the_number_of_classes(name: str) -> None:
-    layers = fitted(dump(PRESETS[name].spec.model), (3, 32, 32), 37)
-    found = report(layers, (3, 32, 32), 37)
-    assert found["ok"]
-    assert found["totals"]["output"] == "37"
-    assert len(layers) == len(PRESETS[name].spec.model.layers)
+OTHER: dict[fitting.Purpose, tuple[AnyShape, int]] = {
+    fitting.Purpose("images", "classification"): ((3, 32, 32), 37),
+    fitting.Purpose("text", "classification"): (Tokens(48, 3_000), 37),
+    fitting.Purpose("text", "language_model"): (Tokens(48, 97), 97),
+    fitting.Purpose("text", "translation"): (Pair(Tokens(40, 800), Tokens(40, 900)), 900),
+}
+
+
+@pytest.mark.parametrize("name", READY)
+def test_a_preset_is_fitted_to_other_data_of_its_kind(name: str) -> None:
+    spec = PRESETS[name].spec
+    purpose = fitting.of_run(spec)
+    shape, n = OTHER[purpose]
+    model = fitted(dump(spec.model), shape, n, per_token=purpose.per_token)
+    found = report(model, shape, n, per_token=purpose.per_token)
+    assert found["ok"], found["problems"]
+    assert found["goal"]["met"]
+    assert len(model["layers"]) == len(spec.model.layers)

@@ -1,4 +1,4 @@
-"""How many images each class has in each split."""
+"""How many images or texts each class has in each split."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def balance_info(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) ->
     return BalanceInfo(tuple(classes), kept, ratio)
 
 
-def balance_figure(info: BalanceInfo) -> go.Figure:
-    """Images per class, stacked by split."""
+def balance_figure(info: BalanceInfo, what: str = "images") -> go.Figure:
+    """Images, texts or `what` they are, per class, stacked by split."""
     names = [n if len(n) <= MAX_NAME else n[: MAX_NAME - 1] + "…" for n in info.classes]
     places = np.arange(len(names))
     bars = [
@@ -51,7 +51,7 @@ def balance_figure(info: BalanceInfo) -> go.Figure:
         showlegend=len(bars) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
-    figure.update_xaxes(title="images")
+    figure.update_xaxes(title=what)
     # Names are shown as text: Plotly would read <b> or a link in a class name as markup.
     figure.update_yaxes(
         tickvals=places,

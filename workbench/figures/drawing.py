@@ -1,7 +1,8 @@
-"""A network as a drawing for a slide: blocks sized by their maps, shapes and parameters, groups framed.
+"""A network as a drawing for a slide: blocks sized by what comes out, shapes, parameters, groups framed.
 
-In two steps like every figure: `drawing_info` (which blocks, which of them folded) and `drawing_svg` (the
-picture, white behind it, so that it looks the same wherever it is pasted). Sizes in pixels.
+A translator is drawn as its two stacks, and what the one hands to the other. In two steps like every
+figure: `drawing_info` (which blocks, which of them folded) and `drawing_svg` (the picture, white behind it,
+so that it looks the same wherever it is pasted). Sizes in pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from html import escape
 from typing import NamedTuple
 
 from workbench.figures.theme import GROUPS
-from workbench.specs.base import Shape
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.layer import show
 from workbench.specs.layers import LAYERS
 from workbench.specs.rows import Row, label, walk
@@ -41,11 +42,12 @@ class Block(NamedTuple):
 
 
 class DrawingInfo(NamedTuple):
-    """The input, the blocks first to last, and the totals."""
+    """The input, the blocks first to last, and the totals; of a translator also its decoder's blocks."""
 
-    input: Shape
+    input: AnyShape
     blocks: tuple[Block, ...]
     parameters: int
+    decoder: tuple[Block, ...] = ()
 
 
 def foldable(rows: Sequence[Row]) -> list[str]:
@@ -60,10 +62,16 @@ def first_folds(rows: Sequence[Row]) -> list[str]:
     return [row.label for row in rows if row.children]
 
 
-def drawing_info(rows: Sequence[Row], shape: Shape, folded: Collection[str] = ()) -> DrawingInfo:
+def drawing_info(rows: Sequence[Row], shape: AnyShape, folded: Collection[str] = ()) -> DrawingInfo:
     """Check: the parameters of the blocks sum to those of the model. Rows of a model that works."""
     total = sum(row.parameters for row in rows)
-    return DrawingInfo(shape, tuple(_block(row, total, set(folded)) for row in rows), total)
+    second = [row.path[0] == "decoder" for row in rows]
+    blocks, decoder = (
+        tuple(_block(row, total, set(folded)) for row, is_second in zip(rows, second, strict=True)
+              if is_second == wanted)
+        for wanted in (False, True)
+    )  # fmt: skip
+    return DrawingInfo(shape, blocks, total, decoder)
 
 
 def _block(row: Row, total: int, folded: set[str]) -> Block:
@@ -90,22 +98,11 @@ class Piece(NamedTuple):
 
 def drawing_svg(info: DrawingInfo, title: str = "") -> str:
     """The SVG as text. Groups carry data-fold with their label, for whoever wants to fold them by a click."""
-    pieces = [_chip("Input", show(info.input)), *[_piece(block) for block in info.blocks]]
-    if info.blocks:
-        pieces.append(_chip("Output", show(info.blocks[-1].shape)))
-    lines: list[list[Piece]] = [[]]
-    for piece in pieces:
-        used = sum(p.width + GAP for p in lines[-1])
-        if lines[-1] and used + piece.width > WIDTH:
-            lines.append([])
-        lines[-1].append(piece)
-    y = 58.0
-    body, width = [], 0.0
-    for line in lines:
-        row = _in_line(line)
-        body.append(_at(28, y, row.svg))
-        width = max(width, row.width)
-        y += row.height + 30
+    body = _two_stacks(info, info.input) if isinstance(info.input, Pair) else _lines(
+        _whole(info.blocks, "Input", info.input)
+    )  # fmt: skip
+    y = 58.0 + body.height + 30
+    width = body.width
     total_width = max(width + 56, 420)
     head = (
         f'<text x="28" y="34" font-size="17" font-weight="650" fill="{INK}">'
@@ -117,8 +114,64 @@ def drawing_svg(info: DrawingInfo, title: str = "") -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {y:.0f}" '
         f'width="{total_width:.0f}" height="{y:.0f}" font-family="Inter, Source Sans Pro, Arial, sans-serif" '
         f'role="img" aria-label="{escape(title or "Network", quote=True)}">'
-        f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/>{head}{"".join(body)}</svg>'
+        f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/>{head}{_at(28, 58, body.svg)}</svg>'
     )
+
+
+def _whole(blocks: Sequence[Block], title: str, shape: Shape, end: str = "Output") -> list[Piece]:
+    """A stack from what comes in to what comes out."""
+    pieces = [_chip(title, show(shape)), *[_piece(block) for block in blocks]]
+    return [*pieces, _chip(end, show(blocks[-1].shape))] if blocks else pieces
+
+
+def _lines(pieces: Sequence[Piece]) -> Piece:
+    """Pieces in as many lines as they need."""
+    lines: list[list[Piece]] = [[]]
+    for piece in pieces:
+        used = sum(p.width + GAP for p in lines[-1])
+        if lines[-1] and used + piece.width > WIDTH:
+            lines.append([])
+        lines[-1].append(piece)
+    y, width, parts = 0.0, 0.0, []
+    for line in lines:
+        row = _in_line(line)
+        parts.append(_at(0, y, row.svg))
+        width = max(width, row.width)
+        y += row.height + 30
+    return Piece(width, y - 30, 0, "".join(parts))
+
+
+def _two_stacks(info: DrawingInfo, shape: Pair) -> Piece:
+    """The encoder above the decoder, and what the decoder looks at."""
+    handed = show(info.blocks[-1].shape) if info.blocks else "nothing"
+    first = _sheet_of(
+        "Encoder", "reads the text", _lines(_whole(info.blocks, "Text", shape.source, "Hands on"))
+    )
+    second = _sheet_of(
+        "Decoder", "writes the translation, token by token",
+        _lines(_whole(info.decoder, "Translation so far", shape.target)),
+    )  # fmt: skip
+    width, gap = max(first.width, second.width), 44.0
+    x, top = 60.0, first.height
+    wire = (
+        f'<path d="M{x} {top:.1f}V{top + gap - 2:.1f}M{x - 4} {top + gap - 8:.1f}l4 5.5l4 -5.5" fill="none" '
+        f'stroke="{INK}" stroke-width="1.6" stroke-dasharray="5 3"/>'
+        f'<text x="{x + 14}" y="{top + gap / 2 + 4:.1f}" font-size="11.5" fill="{SOFT}">'
+        f"looked at while each token is written: {escape(handed)}</text>"
+    )
+    return Piece(width, top + gap + second.height, 0, first.svg + wire + _at(0, top + gap, second.svg))
+
+
+def _sheet_of(title: str, about: str, inner: Piece) -> Piece:
+    """A stack on a sheet of its own, with its name."""
+    pad, top = 16.0, 34.0
+    width, height = max(inner.width, 330) + 2 * pad, inner.height + top + pad
+    svg = (
+        f'<rect width="{width:.1f}" height="{height:.1f}" rx="10" fill="#fafbfc" stroke="#d5dae3"/>'
+        f'<text x="{pad}" y="22" font-size="13" font-weight="650" fill="{INK}">{title}'
+        f'<tspan font-weight="400" fill="{SOFT}" dx="8">{about}</tspan></text>'
+    )
+    return Piece(width, height, 0, svg + _at(pad, top, inner.svg))
 
 
 def _at(x: float, y: float, svg: str) -> str:
@@ -171,7 +224,9 @@ def _piece(block: Block) -> Piece:
 
 
 def _side(shape: Shape) -> float:
-    """Height of a block: the larger the map, the taller, by doublings."""
+    """Height of a block: the larger the map or the longer the text, the taller, by doublings."""
+    if len(shape) == 2 and not isinstance(shape, Tokens):
+        return min(150.0, 58 + 9 * math.log2(max(1, shape[0])))
     side = max(shape[1:]) if len(shape) == 3 else 1
     return min(150.0, 58 + 13 * math.log2(max(1, side)))
 
@@ -179,8 +234,8 @@ def _side(shape: Shape) -> float:
 def _leaf(block: Block) -> Piece:
     colour = GROUPS[block.group]
     texts = [block.kind, show(block.shape)]
-    channels = math.log2(1 + block.shape[0]) if block.shape else 1
-    width = max(64 + 2 * channels, 6.9 * max(len(text) for text in texts) + 16)
+    features = block.shape[1] if len(block.shape) == 2 else block.shape[0] if block.shape else 1
+    width = max(64 + 2 * math.log2(1 + features), 6.9 * max(len(text) for text in texts) + 16)
     height = _side(block.shape)
     svg = (
         f'<rect width="{width:.1f}" height="{height:.1f}" rx="7" fill="{colour}" fill-opacity=".13" '
@@ -188,7 +243,18 @@ def _leaf(block: Block) -> Piece:
         + _text(width / 2, height / 2 - 3, block.kind, 12, INK, bold=True)
         + _text(width / 2, height / 2 + 13, show(block.shape), 11.5, SOFT)
     )
+    if block.group == "recurrent":
+        svg += _loop(width, colour)
     return Piece(width, height + 26, height / 2, svg + _weight(block, width, height))
+
+
+def _loop(width: float, colour: str) -> str:
+    """The arrow of a layer that hands its state from step to step."""
+    x = width / 2
+    return (
+        f'<path d="M{x + 16:.1f} 16V9a5 5 0 0 0 -5 -5H{x - 11:.1f}a5 5 0 0 0 -5 5V15'
+        f'M{x - 20:.1f} 11l4 5l4 -5" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    )
 
 
 def _weight(block: Block, width: float, height: float) -> str:

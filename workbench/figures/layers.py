@@ -13,7 +13,8 @@ from workbench.specs.model import Row
 
 
 class LayersInfo(NamedTuple):
-    """Layers with parameters, first to last: "3 conv2d", their counts, shares of the whole, groups."""
+    """Layers with parameters, first to last: "3 conv2d", of a decoder "decoder 3 linear"; their counts,
+    shares of the whole, groups."""
 
     names: tuple[str, ...]
     parameters: tuple[int, ...]
@@ -26,7 +27,7 @@ def layers_info(rows: Sequence[Row]) -> LayersInfo:
     kept = [row for row in rows if row.parameters]
     total = sum(row.parameters for row in kept)
     return LayersInfo(
-        names=tuple(f"{row.index} {row.kind}" for row in kept),
+        names=tuple(f"{row.label.replace('.', ' ')} {row.kind}" for row in kept),
         parameters=tuple(row.parameters for row in kept),
         shares=tuple(row.parameters / total for row in kept),
         groups=tuple(LAYERS[row.kind].group for row in kept),

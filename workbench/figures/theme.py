@@ -39,6 +39,9 @@ GROUPS: dict[str, str] = {
     "activation": "#b87d02",
     "regularisation": "#d9641e",
     "dense": "#1a9c5b",
+    "text": "#0d8f86",
+    "recurrent": "#7d8a15",
+    "attention": "#d6336c",
     "group": "#64748b",
     "other": "#8089a0",
 }

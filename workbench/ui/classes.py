@@ -120,7 +120,7 @@ def versions(row: DatasetRow) -> None:
             said = str(notes[-1]) if notes and former.version > 1 else "as it was imported"
             st.markdown(f"**{former.version}**", width=24)
             st.caption(
-                f"{plain(said, 160)} · {count(former.rows)} images, {len(former.schema.classes)} classes · "
+                f"{plain(said, 160)} · {count(former.rows)} samples, {len(former.schema.classes)} classes · "
                 f"{ago(former.added)} · {former.fingerprint[:12]}"
             )
             if former.version != row.version and st.button(

@@ -1,27 +1,24 @@
-"""Pieces of the data page: the form that adds a set, imports under way, and what a set holds."""
+"""Pieces of the data page: which set, and what it holds. Texts have views of their own (ui/texts.py)."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import streamlit as st
 
 from workbench import catalog
-from workbench.catalog.sets import free_name
 from workbench.data import SHIPPED
 from workbench.data.dataset import rows_of
-from workbench.data.limits import MIB, Limits, human
 from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
-from workbench.specs.data import DataSpec
+from workbench.specs.data import DataSchema, DataSpec
 from workbench.store.datasets import DatasetRow
-from workbench.ui import classes, imports, nav, stack
-from workbench.ui.errors import guard, problem_boxes
+from workbench.ui import classes, fitting, imports, nav
+from workbench.ui.errors import guard
 from workbench.ui.forms import fill
 from workbench.ui.marks import ago, count, megabytes, message, plain
-from workbench.ui.state import Draft, draft, overwrite, store
+from workbench.ui.state import draft, store
 from workbench.ui.tiles import TILE_PX
 from workbench.ui.tiles import enlarged as enlarged  # of the predict page too
 
@@ -33,7 +30,7 @@ WORDS = {
 }
 
 
-# ---------------------------------------------------------------- choosing and adding
+# ---------------------------------------------------------------- choosing
 
 
 def names() -> list[str]:
@@ -66,148 +63,37 @@ def choose(rows: list[DatasetRow]) -> DatasetRow:
     return by_name[name]
 
 
-@st.dialog("Add a data set", width="medium")
-def add_dialog() -> None:
-    """Upload, server path or hub name; the import then runs beside the page."""
-    with guard():
-        way = st.segmented_control(
-            "From",
-            ["Upload", "Folder on this server", "Hugging Face"],
-            default="Upload",
-            required=True,
-            key="add.way",
-        )
-        files: list[Any] = []
-        source = ""
-        if way == "Upload":
-            limits = Limits.from_environment()
-            files = st.file_uploader(
-                "One zip or tar of images, one .npz, or files that belong together",
-                type=list(imports.TYPES),
-                accept_multiple_files=True,
-                max_upload_size=uploadable(limits),
-                key="add.files",
-                help="In a zip or tar: one folder per class, directly or inside train, val and test. "
-                "Together: images and the CSV of their names and labels; idx, the format of MNIST, plain or "
-                "gzipped; or NumPy: x_train, y_train, x_test, y_test or images and labels.",
-            )
-            st.caption(limit_words(limits))
-        elif way == "Hugging Face":
-            source = "hf:" + st.text_input(
-                "Name on the hub",
-                placeholder="ylecun/mnist",
-                key="add.hub",
-                help="Needs a connection to huggingface.co",
-            )
-        else:
-            source = st.text_input(
-                "Path", placeholder="/data/pictures", key="add.path", help="A folder, archive or idx file"
-            )
-        left, right = st.columns(2)
-        name = left.text_input(
-            "Name", value=suggested(files, source), key=f"add.name.{suggested(files, source)}", max_chars=120,
-            help="Letters, digits, dots, dashes and underscores",
-        )  # fmt: skip
-        size = right.number_input(
-            "Resize to (pixels)", min_value=4, max_value=512, value=None, placeholder="keep", key="add.size",
-            help="Side to which every picture is resized; needed when the pictures differ in size. "
-            "Empty: the importer chooses one size for all.",
-        )  # fmt: skip
-        ready = bool(files or source.removeprefix("hf:").strip()) and bool(name)
-        if st.button("Import", type="primary", disabled=not ready, key="add.go"):
-            options = {"size": int(size)} if size else {}
-            if files:
-                imports.start_uploads(store(), files, name, **options)
-            else:
-                imports.start_path(store(), source.strip(), name, **options)
-            st.rerun()
-
-
-def uploadable(limits: Limits) -> int:
-    """MB that one file of an upload may have: as many as an import, and no more than the server takes."""
-    return max(1, min(limits.bytes // MIB, int(st.get_option("server.maxUploadSize"))))
-
-
-def limit_words(limits: Limits) -> str:
-    """What an import may hold, as it is set."""
-    whole = f"{human(limits.bytes)} unpacked, {count(limits.files)} files, {count(limits.classes)} classes"
-    return f"At most {whole}; an image {human(limits.file_bytes)} and {count(limits.pixels)} pixels."
-
-
-def suggested(files: list[Any], source: str) -> str:
-    """A free name for the set, made from what is added."""
-    if not files and not source.removeprefix("hf:").strip():
-        return ""
-    name = imports.suggested_from([str(file.name) for file in files]) if files else source
-    for tail in ("-images-idx3-ubyte", "-labels-idx1-ubyte"):
-        name = name.replace(tail, "")
-    return free_name(store(), name)
-
-
-def imports_panel() -> None:
-    """Imports under way with progress and a stop; finished ones until they are dismissed."""
-    under_way = any(not item.over for item in imports.imports(store()))
-    st.fragment(_imports_panel, run_every=0.5 if under_way else None)(under_way)
-
-
-def _imports_panel(under_way: bool) -> None:
-    with guard():
-        items = imports.imports(store())
-        for index, item in enumerate(items):
-            with st.container(border=True, key=f"import-{index}"):
-                _import(item, index)
-        if under_way and all(item.over for item in items):
-            for item in items:
-                if item.name:
-                    st.session_state["set"] = item.name  # the newest wins
-            st.rerun()  # the list of sets has grown, and the timer can rest
-
-
-def _import(item: imports.Import, index: int) -> None:
-    label = plain(item.label)
-    if not item.over:
-        st.progress(item.share, text=f"**{label}** · {plain(item.words, 100)}")
-        if st.button("Stop", key=f"import-stop-{index}", disabled=item.stop.is_set()):
-            item.stop.set()
-        return
-    problem_boxes(item.problems)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if item.name:
-            st.markdown(f":green[:material/check_circle:] **{plain(item.name)}** is ready.", width="stretch")
-        if st.button("Dismiss", key=f"import-over-{index}"):
-            imports.dismiss(item)
-            st.rerun()
-
-
-def taken_up(now: Draft, row: DatasetRow) -> Draft:
-    """The draft with this set, and with as many outputs of its model as the set has classes."""
-    shape, n_classes = row.schema.shape, len(row.schema.classes)
-    model = stack.model_tree(stack.fitted(now.layers, shape, n_classes)) if now.layers else None
-    return overwrite(now, data=DataSpec(name=row.name), **({"model": model} if model else {}))
-
-
 # ---------------------------------------------------------------- showing
 
 
 def split_sizes(row: DatasetRow, spec: DataSpec) -> dict[str, int]:
-    """Images per split as a run under `spec` would cut the set. Reads labels only. Raises DataError."""
+    """Images or texts per split as a run under `spec` would cut the set; of a language model's text, windows.
+    Raises DataError."""
     rows = rows_of(row.path, spec)
     return {"train": len(rows.train), "validation": len(rows.validation), "test": len(rows.test)}
 
 
+def noun(schema: DataSchema) -> str:
+    """What the set has many of."""
+    if schema.kind != "text":
+        return "images"
+    return {"language_model": "passages", "translation": "pairs"}.get(schema.task, "texts")
+
+
 def facts(row: DatasetRow) -> None:
     """The head line of a set in numbers."""
-    channels, height, width = row.schema.shape
     parts = {name: n for name, n in row.splits.items() if n}
     brought = ", ".join(f"{count(n)} {name}" for name, n in parts.items()) if len(parts) > 1 else "none"
-    items = [
-        (count(row.rows), "images"),
-        (count(len(row.schema.classes)), "classes"),
-        (f"{width} × {height}", "pixels, " + ("grey" if channels == 1 else "colour")),
-        (brought, "splits it brought"),
-        (megabytes(row.rows * channels * height * width), "as pixels"),
-        (str(row.version), "version"),
-    ]
+    items = [(count(row.rows), noun(row.schema))]
+    if row.schema.classes:
+        items.append((count(len(row.schema.classes)), "classes"))
+    if row.schema.kind == "text":
+        items.append((fitting.of_set(row.schema).words, "what it is for"))
+    else:
+        channels, height, width = row.schema.shape
+        items.append((f"{width} × {height}", "pixels, " + ("grey" if channels == 1 else "colour")))
+        items.append((megabytes(row.rows * channels * height * width), "as pixels"))
+    items += [(brought, "splits it brought"), (str(row.version), "version")]
     cells = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in items)
     st.html(f'<div class="wb-facts">{cells}</div>')  # numbers and our own words only
 
@@ -273,21 +159,21 @@ def first_pictures() -> None:
 
 
 def balance(row: DatasetRow) -> None:
-    """Images per class and split."""
+    """Images or texts per class and split."""
     info = balance_info(catalog.class_balance(store(), row.name), row.schema.classes)
-    st.plotly_chart(balance_figure(info), key=f"balance.{row.name}", config=PLAIN)
+    st.plotly_chart(balance_figure(info, noun(row.schema)), key=f"balance.{row.name}", config=PLAIN)
     if math.isinf(info.ratio):
-        st.warning("A class has no image at all: the model cannot learn it.")
+        st.warning("A class has no sample at all: the model cannot learn it.")
     elif info.ratio > 3:
         st.warning(
-            f"The largest class has {info.ratio:.1f} times the images of the smallest: accuracy alone will "
+            f"The largest class has {info.ratio:.1f} times the samples of the smallest: accuracy alone will "
             "flatter a model that prefers large classes."
         )
     elif info.ratio < 1.1:
         st.caption("Balanced: every class has about as many images as any other.")
     else:
         st.caption(
-            f"Nearly balanced: the largest class has {info.ratio:.1f} times the images of the smallest."
+            f"Nearly balanced: the largest class has {info.ratio:.1f} times the samples of the smallest."
         )
     classes.editor(row)
 
@@ -295,7 +181,7 @@ def balance(row: DatasetRow) -> None:
 def split_form(row: DatasetRow, spec: DataSpec, key: str) -> DataSpec:
     """Held-out shares of this set, with what they come to."""
     brings = {name for name, n in row.splits.items() if n}
-    skip = {"name", "size", "channels", "normalize", "limit"}
+    skip = {"name", "size", "channels", "normalize", "limit", "text"}
     skip |= {name for name in ("validation", "test") if name in brings}
     told = sorted(brings - {"train"})
     if told:
@@ -332,13 +218,17 @@ def about(row: DatasetRow) -> None:
     items = {
         "Source": schema.source or "–",
         "Licence": schema.licence or "not stated",
+        "Purpose": fitting.of_set(schema).words.capitalize(),
         "Classes": ", ".join(schema.classes),
-        "Shape": "×".join(map(str, schema.shape)) + " (channels × height × width)",
+        "Columns": "; ".join(f"{role}: {name}" for role, name in schema.columns.items()),
+        "Shape": "×".join(map(str, schema.shape)) + " (channels × height × width)" if schema.shape else "",
         "Version": str(row.version),
         "Fingerprint": row.fingerprint,
         "Added": ago(row.added),
     }
     for name, text in items.items():
+        if not text:
+            continue
         left, right = st.columns([1, 4], gap="small")
         left.caption(name)
         right.text(text[:2000])
@@ -350,7 +240,7 @@ def about(row: DatasetRow) -> None:
             if st.button("Rename", icon=":material/edit:", key="set.rename"):
                 rename_dialog(row.name)
             if st.button("Remove", icon=":material/delete:", key="set.remove"):
-                remove_dialog(row.name, row.rows)
+                remove_dialog(row.name, f"{count(row.rows)} {noun(row.schema)}")
 
 
 @st.dialog("Rename the data set")
@@ -366,11 +256,11 @@ def rename_dialog(name: str) -> None:
 
 
 @st.dialog("Remove the data set?")
-def remove_dialog(name: str, n_images: int) -> None:
+def remove_dialog(name: str, holds: str) -> None:
     """Asks first; the files a person brought stay theirs, only our copy goes."""
     with guard():
         st.text(name)
-        st.caption(f"Our copy of its {count(n_images)} images goes. Finished runs keep their models.")
+        st.caption(f"Our copy of its {holds} goes. Finished runs keep their models.")
         with st.container(horizontal=True, gap="small"):
             if st.button("Remove", type="primary", key="set.remove.go"):
                 catalog.delete(store(), name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from workbench.figures.drawing import drawing_info, drawing_svg, first_folds, foldable
-from workbench.specs.base import Shape
+from workbench.specs.base import AnyShape
 from workbench.specs.rows import Row
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -20,7 +20,7 @@ _component = st.components.v2.component(
 )
 
 
-def drawing(rows: Sequence[Row], shape: Shape, title: str, *, key: str = "drawing") -> None:
+def drawing(rows: Sequence[Row], shape: AnyShape, title: str, *, key: str = "drawing") -> None:
     """Draw a model that works. Which groups are folded is kept until their number changes."""
     groups = foldable(rows)
     kept = st.session_state.get(f"{key}.folded")

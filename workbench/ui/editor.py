@@ -13,7 +13,9 @@ from typing import Any
 import streamlit as st
 
 from workbench.specs.base import Shape
+from workbench.specs.model import ModelSpec
 from workbench.ui import stack
+from workbench.ui.menu import menu
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("parts", "tree", "editor", "rows", "answers", "keys", "menu")  # joined: a component is one script
@@ -26,18 +28,19 @@ _component = st.components.v2.component(
 
 
 def layer_editor(
-    layers: list[stack.Raw],
+    model: stack.Model,
     shape: Shape,
-    n_classes: int,
+    n_scores: int,
     *,
     rev: str,
-    on_edit: Callable[[list[stack.Raw]], None],
+    on_edit: Callable[[stack.Model], None],
+    per_token: bool = False,
     key: str = "editor",
 ) -> dict[str, Any]:
-    """Draw the editor and return the report on the stack (`stack.report`).
+    """Draw the editor and return the report on the model (`stack.report`).
 
-    layers: the stack as kept; rev: changes when it was put there by anything but this editor;
-    on_edit: called with the new stack before the page or fragment reruns.
+    model: its stacks as kept; rev: changes when they were put there by anything but this editor;
+    on_edit: called with the new model before the page or fragment reruns; the others: see `stack.report`.
     """
 
     def edited() -> None:
@@ -45,15 +48,20 @@ def layer_editor(
         if not isinstance(sent, dict) or sent.get("rev") != rev:
             return  # typed into a stack that has been replaced meanwhile
         st.session_state[f"{key}_echo"] = {"nonce": sent.get("nonce"), "seq": sent.get("seq")}
-        on_edit(stack.clean(sent.get("layers")))
+        on_edit(stack.read(sent.get("model")))
 
-    report = stack.report(layers, shape, n_classes)
+    report = stack.report(model, shape, n_scores, per_token=per_token)
     data = {
         "rev": rev,
         "echo": st.session_state.get(f"{key}_echo"),
-        "layers": layers,
+        "model": model,
         "report": report,
-        "menu": stack.menu(),
+        "menu": menu(report["reads"]),
+        "tie": TIE_HELP if report["paired"] or per_token else "",
+        "causal": per_token,
     }
     _component(key=key, data=data, on_edit_change=edited)
     return report
+
+
+TIE_HELP = str(ModelSpec.model_fields["tie_embeddings"].description)

@@ -45,15 +45,28 @@ LABELS = {
     "name": "Name",
     "budget": "Watching budget (share of time)",
     "interval": "Shortest interval",
-    "samples": "Sample predictions",
+    "samples": "Samples shown",
+    "probe_images": "Probe samples",
     "validate_every": "Validate every",
     "accumulation_steps": "Batch in parts",
     "ema": "Average of weights, decay",
     "tensorboard": "TensorBoard files",
     "mlflow": "MLflow address",
+    "vocabulary": "Vocabulary at most",
+    "min_frequency": "Seen at least",
+    "lowercase": "Small letters only",
+    "sample_tokens": "Written at a validation",
+    "top_k": "Top k",
+    "top_p": "Top p",
+    "beam": "Beam search",
+    "scored": "Translated at a validation",
 }
 # The same for a field that means something else in some specs: by the class that has it first.
-CLASS_LABELS = {("Augmentation", "p"): "Share of images"}
+CLASS_LABELS = {
+    ("Augmentation", "p"): "Share of images",
+    ("TextSpec", "length"): "Longest text",
+    ("TextSpec", "source"): "Tokenizer of the model",
+}
 OPTION_WORDS = {
     "sgd": "SGD",
     "adam": "Adam",
@@ -65,6 +78,12 @@ OPTION_WORDS = {
     "fp16": "16-bit",
     "val/loss": "Validation loss",
     "val/accuracy": "Validation accuracy",
+    "val/f1": "Validation F1",
+    "val/auroc": "Validation AUROC",
+    "val/bleu": "Validation BLEU",
+    "val/exact_match": "Validation exact match",
+    "bpe": "BPE",
+    "wordpiece": "WordPiece",
     1: "Grey",
     3: "Colour",
 }

@@ -8,7 +8,8 @@ Widgets are keyed by the path of the field; change the form's `key` to make it s
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -20,6 +21,7 @@ from workbench.ui.fields import Knob, fault, kind_of, knobs, option_word, summar
 from workbench.ui.marks import plain
 
 S = TypeVar("S", bound=Spec)
+NOTHING: Mapping[str, Sequence[Any]] = {}
 COLUMN_PX = 190  # narrowest a field may get before the row wraps
 
 
@@ -33,16 +35,19 @@ def fill(
     folded: bool = True,
     where: str = "",
     more: str = "More settings",
+    only: Mapping[str, Sequence[Any]] = NOTHING,
 ) -> tuple[S, list[Problem]]:
     """Draw the form of `spec`; return what the widgets say now, and what is wrong with it.
 
-    skip: fields left as they are; order: fields drawn first; advanced: offer the seldom-used
-    settings; folded: behind a fold, else among the others;
+    skip: fields left as they are; only: the options that a choice offers ({"early_stopping.metric": [...]}),
+    where not all make sense; the one in force is always among them; order: fields drawn first; advanced:
+    offer the seldom-used settings; folded: behind a fold, else among the others;
     where: the spec's place in the run (`training`), for the problems; more: the fold's title.
     Check: without a touch, the spec returned equals the spec given.
     """
     cls = type(spec)
     shown = [k for k in knobs(cls) if k.name not in skip and k.kind != "other"]
+    shown = [_narrowed(k, only.get(k.name), getattr(spec, k.name)) for k in shown]
     shown.sort(key=lambda k: order.index(k.name) if k.name in order else len(order))
     simple = [k for k in shown if k.kind not in ("spec", "union")]
     blocks = [k for k in shown if k.kind in ("spec", "union")]
@@ -50,7 +55,7 @@ def fill(
     problems: list[Problem] = []
     _grid(spec, [k for k in simple if not (folded and k.advanced)], values, problems, key, where)
     for knob in blocks:
-        _block(spec, knob, values, problems, key, where)
+        _block(spec, knob, values, problems, key, where, _below(only, knob.name))
     rare = [k for k in simple if folded and k.advanced]
     if rare and advanced:
         changed = [k.label for k in rare if getattr(spec, k.name) != k.default]
@@ -103,9 +108,23 @@ def _cells(
                 )
 
 
+def _narrowed(knob: Knob, options: Sequence[Any] | None, now: Any) -> Knob:
+    """The choice with these options and the one in force."""
+    if options is None or knob.kind != "choice":
+        return knob
+    return replace(knob, options=tuple(o for o in knob.options if o in options or o == now))
+
+
+def _below(only: Mapping[str, Sequence[Any]], name: str) -> Mapping[str, Sequence[Any]]:
+    """What of `only` is about fields of that nested spec."""
+    start = f"{name}."
+    return {path.removeprefix(start): options for path, options in only.items() if path.startswith(start)}
+
+
 def _block(
-    spec: Spec, knob: Knob, values: dict[str, Any], problems: list[Problem], key: str, where: str
-) -> None:
+    spec: Spec, knob: Knob, values: dict[str, Any], problems: list[Problem], key: str, where: str,
+    only: Mapping[str, Sequence[Any]] = NOTHING,
+) -> None:  # fmt: skip
     """A nested spec: always there, switched on and off, or chosen among kinds."""
     path, place = f"{key}.{knob.name}", f"{where}.{knob.name}".strip(".")
     now = getattr(spec, knob.name)
@@ -134,7 +153,7 @@ def _block(
         more = f"More settings of {option_word(chosen)}"
     else:
         more = f"More settings of {knob.label.lower()}"
-    values[knob.name], found = fill(now, key=path, where=place, more=more)
+    values[knob.name], found = fill(now, key=path, where=place, more=more, only=only)
     problems += found
 
 
@@ -202,7 +221,10 @@ def _first_value(knob: Knob) -> Any:
         return ""
     if knob.kind == "bool":
         return False
-    usual = {"size": 28, "limit": 1000, "steps": 1000, "clip_norm": 1.0, "stop_at_loss": 0.1, "threads": 1}
+    usual = {
+        "size": 28, "limit": 1000, "steps": 1000, "clip_norm": 1.0, "stop_at_loss": 0.1, "threads": 1,
+        "top_k": 40, "top_p": 0.9, "ema": 0.999, "lora_rank": 8,
+    }  # fmt: skip
     low = knob.lo if knob.lo is not None else 0
     return usual.get(knob.name, max(low, 1) if knob.kind == "int" else max(low, 1.0))
 

@@ -7,7 +7,9 @@ in one step at the end.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -25,9 +27,14 @@ from workbench.specs.errors import DataError, Problem, WorkbenchError
 from workbench.store import Store
 
 log = logging.getLogger("workbench.pages")
-LOOSE = (*(suffix[1:] for suffix in SUFFIXES), *(suffix[1:] for suffix in sorted(TABLES)))
-TYPES = ("zip", "tar", "gz", "tgz", "bz2", "xz", "idx", "ubyte", "npz", "npy", *LOOSE)
+IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
+TEXTS = ("txt", "text", "csv", "tsv", "tab", "json", "jsonl", "ndjson", "parquet")
+LOOSE = tuple(dict.fromkeys((*IMAGES, *(suffix[1:] for suffix in sorted(TABLES)), *TEXTS)))
+PACKED = ("zip", "tar", "gz", "tgz", "bz2", "xz")
+TYPES = (*PACKED, "idx", "ubyte", "npz", "npy", *LOOSE)
 CHUNK = 1 << 20
+STALE_S = 3600.0  # an upload that was looked at and not imported
+PREFIX = "workbench-upload-"
 
 
 @dataclass
@@ -36,6 +43,7 @@ class Import:
 
     label: str
     home: Path
+    source: Path = Path()
     words: str = "Waiting"
     share: float = 0.0  # 0 to 1
     started: float = field(default_factory=time.time)
@@ -71,27 +79,63 @@ def forget(store: Store, name: str) -> None:
             dismiss(item)
 
 
-def start_uploads(store: Store, files: Sequence[Any], name: str, **options: Any) -> Import:
-    """Import what the browser sent: one archive or .npz, or files that belong together, as one source.
+def staged(files: Sequence[Any]) -> Path:
+    """What the browser sent, as one source on the disk: a file, or a zip of files that belong together.
 
     files: Streamlit's uploaded files. Their names are the sender's and never become paths: a single file
     gets a name of ours, several become members of a zip, whose names are looked through as those of any.
     """
-    outer = Path(tempfile.mkdtemp(prefix="workbench-upload-"))
-    if len(files) == 1 and not is_loose(files[0].name):
+    outer = place()
+    if len(files) == 1 and extension(files[0].name) not in IMAGES:
         source = outer / safe_name(files[0].name)
         with source.open("wb") as out:
             shutil.copyfileobj(files[0], out, CHUNK)
-    else:
-        source = outer / ("1 uploaded file" if len(files) == 1 else f"{len(files)} uploaded files")
-        with zipfile.ZipFile(source, "w") as packed:  # not deflated: it is read once
-            for index, file in enumerate(files):
-                own = last_name(file.name) or f"upload-{index}"
-                again = own in packed.NameToInfo  # from two folders: which one is meant nobody can tell
-                member = zipfile.ZipInfo(f"{index}/{own}" if again else own)
-                with packed.open(member, "w", force_zip64=True) as inside:
-                    shutil.copyfileobj(file, inside, CHUNK)
-    return _start(store, name, source, options, lambda: shutil.rmtree(outer, ignore_errors=True))
+        return source
+    source = outer / ("1 uploaded file" if len(files) == 1 else f"{len(files)} uploaded files")
+    with zipfile.ZipFile(source, "w") as packed:  # not deflated: it is read once
+        for index, file in enumerate(files):
+            own = last_name(file.name) or f"upload-{index}"
+            again = own in packed.NameToInfo  # from two folders: which one is meant nobody can tell
+            member = zipfile.ZipInfo(f"{index}/{own}" if again else own)
+            with packed.open(member, "w", force_zip64=True) as inside:
+                shutil.copyfileobj(file, inside, CHUNK)
+    return source
+
+
+def pasted(text: str) -> Path:
+    """Text that was typed or pasted, as a source."""
+    source = place() / "pasted.txt"
+    source.write_text(text, encoding="utf-8")
+    return source
+
+
+def place() -> Path:
+    """A folder of its own for one upload. Takes away those that were looked at and left."""
+    now = time.time()
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if (
+                left.stat().st_uid == os.getuid()
+                and now - left.stat().st_mtime > STALE_S
+                and not in_use(left)
+            ):
+                shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=PREFIX))
+
+
+def in_use(folder: Path) -> bool:
+    with _lock:
+        return any(item.source.parent == folder and not item.over for item in _imports)
+
+
+def start_uploads(store: Store, files: Sequence[Any], name: str, **options: Any) -> Import:
+    """Import what the browser sent."""
+    return start_staged(store, staged(files), name, **options)
+
+
+def start_staged(store: Store, source: Path, name: str, **options: Any) -> Import:
+    """Import what `staged` or `pasted` laid down; it goes afterwards."""
+    return _start(store, name, source, options, lambda: shutil.rmtree(source.parent, ignore_errors=True))
 
 
 def start_path(store: Store, source: str, name: str, **options: Any) -> Import:
@@ -101,15 +145,30 @@ def start_path(store: Store, source: str, name: str, **options: Any) -> Import:
     )
 
 
+def extension(name: str) -> str:
+    """`csv` of `a.csv` and of `a.csv.gz`, in small letters; empty where there is none."""
+    parts = last_name(name).lower().split(".")[1:]
+    while parts and parts[-1] in ("gz", "bz2", "xz"):
+        parts.pop()
+    return parts[-1] if parts else ""
+
+
+def is_text(name: str) -> bool:
+    """Whether a file is one of texts, as far as its name tells."""
+    return extension(name) in TEXTS
+
+
 def is_loose(name: str) -> bool:
-    """Whether a file is an image or a table, which make a set only together with others."""
+    """Whether a file is an image, a table or a text: one of several that make a set."""
     return name.lower().rpartition(".")[2] in LOOSE
 
 
 def suggested_from(names: Sequence[str]) -> str:
-    """What a set may be called after: its archive or array; images are numbered as they like."""
+    """What a set may be called after: its archive, array or texts; images are numbered as they like."""
     telling = [name for name in names if not is_loose(name)]
-    return telling[0] if telling else "pictures" if names else ""
+    if telling or not names:
+        return telling[0] if telling else ""
+    return names[0] if all(is_text(name) for name in names) else "pictures"
 
 
 def last_name(name: str) -> str:
@@ -128,7 +187,7 @@ def safe_name(name: str) -> str:
 def _start(
     store: Store, name: str, source: str | Path, options: dict[str, Any], clean_up: Callable[[], None] | None
 ) -> Import:
-    item = Import(label=name, home=store.home)
+    item = Import(label=name, home=store.home, source=Path(source))
     with _lock:
         _imports.append(item)
     arguments = (store, item, source, name, options, clean_up)
@@ -153,7 +212,7 @@ def _work(
         log.exception("an import failed")
         item.problems = DataError.of(
             name,
-            "the files must be readable as images in classes",
+            "the files must be readable as images or texts",
             "reading them failed in a way we did not foresee",
             "The app's log has the details.",
         ).problems

@@ -2,115 +2,179 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from workbench import catalog
 from workbench.export.code import pytorch_code
 from workbench.jobs import answers
-from workbench.specs.base import Shape
+from workbench.specs.base import AnyShape
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, WorkbenchError
 from workbench.specs.likeness import like
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS
+from workbench.specs.rows import Row
 from workbench.specs.run import RunSpec, parse
-from workbench.ui import datasets, links, stack
+from workbench.ui import datasets, fitting, links, stack
 from workbench.ui.drawing import drawing
 from workbench.ui.editor import layer_editor
 from workbench.ui.errors import problem_boxes
+from workbench.ui.fields import option_word
 from workbench.ui.marks import plain
-from workbench.ui.stack import fitted
+from workbench.ui.mismatch import known_schema
 from workbench.ui.state import Draft, begin, draft, overwrite, save, store
+from workbench.ui.tokens import text_form
 
-FALLBACK: tuple[Shape, int] = ((1, 28, 28), 10)  # what the editor assumes while the data set is missing
 MAX_YAML = 1_000_000  # characters of an imported spec
 MINE = "own:"  # before the names of presets of one's own, which so never meet a built-in one
 
 
-def input_of(now: Draft) -> tuple[Shape, int]:
-    """(C, H, W) that the model sees, and its classes. Tells why when the data set cannot say."""
+class Input(NamedTuple):
+    """What the model sees, how many scores it gives, and whether every token has some."""
+
+    shape: AnyShape
+    n_scores: int
+    per_token: bool
+
+
+FALLBACK = Input((1, 28, 28), 10, False)  # what the editor assumes while the data set is missing
+
+
+def input_of(now: Draft) -> Input:
+    """What the model of the draft sees. Tells why when the data set cannot say."""
+    data = now.section("data", DataSpec)
     try:
-        return catalog.shape_and_classes(store(), now.section("data", DataSpec))
+        is_text = catalog.schema(store(), data.name).kind == "text"
+        with st.spinner("Learning the vocabulary") if is_text else nullcontext():
+            return Input(*fitting.input_of(store(), data), now.per_token)
     except WorkbenchError as error:
         problem_boxes(error.problems)
         return FALLBACK
 
 
 def data_choice(now: Draft) -> Draft:
-    """The data set of the draft; another one keeps the layers."""
+    """The data set of the draft; another one keeps the layers, and takes its own task."""
     known = datasets.names()
     spec = now.section("data", DataSpec)
     options = known if spec.name in known else [spec.name, *known]
     key = f"data.{now.id}.{now.rev}"
     st.session_state.setdefault(key, spec.name)
     name = st.selectbox(
-        "Data set", options, key=key, width=300, help="Decides the input's size and the number of classes"
+        "Data set",
+        options,
+        key=key,
+        width=300,
+        help="Decides what comes in and how many scores must come out",
     )
-    return now if name == spec.name else save(now.with_(data=DataSpec(name=name)))
+    if name == spec.name:
+        return now
+    task = catalog.schema(store(), name).task
+    same = isinstance(now.tree.get("task"), dict) and now.tree["task"].get("kind") == task
+    changes = {} if same else {"task": fitting.TASKS[task]()}
+    return save(now.with_(data=DataSpec(name=name, text=spec.text), **changes))
 
 
-def preset_choice() -> None:
+def tokens_choice(now: Draft) -> Draft:
+    """How the texts of the set become tokens: it decides the shapes. Nothing for images."""
+    spec = now.section("data", DataSpec)
+    schema = known_schema(spec.name)
+    if schema is None or schema.kind != "text":
+        return now
+    told = f"{option_word(spec.text.tokenizer)} tokens, {spec.text.length:,} a text"
+    with st.popover(told, icon=":material/abc:", key=f"tokens.{now.id}.{now.rev}", width=420):
+        text = text_form(spec.text, schema.task, key=f"text.{now.id}.{now.rev}")
+    return now if text == spec.text else save(now.with_(data=spec.model_copy(update={"text": text})))
+
+
+def preset_choice(now: Draft) -> None:
     """Replace the layers by a preset's; undo in the editor brings the old ones back."""
-    mine = {MINE + kept.name: kept.spec for kept in store().presets.list() if kept.spec is not None}
+    schema = known_schema(now.section("data", DataSpec).name)
+    wanted = fitting.of_set(schema) if schema else fitting.Purpose("images", "classification")
+    own = {MINE + kept.name: kept.spec for kept in store().presets.list() if kept.spec is not None}
+    specs = {**own, **{name: preset.spec for name, preset in PRESETS.items()}}
+    fits = [name for name, spec in specs.items() if fitting.of_run(spec) == wanted]
+    others = [name for name in specs if name not in fits]
 
     def chosen() -> None:
         name = st.session_state["preset"]
         st.session_state["preset"] = None
         if name == "":
-            overwrite(draft(), model=stack.model_tree([]))
+            overwrite(draft(), model=stack.model([]))
         elif name is not None:
-            now = draft()
-            spec = mine[name] if name in mine else PRESETS[name].spec
-            overwrite(now, model=stack.model_tree(fitted(stack.dump(spec.model), *_input(now))))
+            take_preset(specs[name], fits=name in fits)
 
     def title(name: str) -> str:
-        if name in PRESETS:
-            return PRESETS[name].title
-        return f"{name.removeprefix(MINE)} (your own)" if name else "An empty stack"
+        if not name:
+            return "An empty stack"
+        words = PRESETS[name].title if name in PRESETS else f"{name.removeprefix(MINE)} (your own)"
+        return words if name in fits else f"{words} · with {specs[name].data.name}"
 
     st.selectbox(
         "Start from",
-        ["", *mine, *PRESETS],
+        ["", *fits, *others],
         index=None,
         key="preset",
         on_change=chosen,
         width=340,
         placeholder="Choose a preset",
         format_func=title,
-        help="Replaces the layers below by those of a preset; its last layer is fitted to the data set.",
+        help="Replaces the layers below by those of a preset; its last layer is fitted to the data set. "
+        "Presets for another kind of data bring a set of their own.",
     )
 
 
-def _input(now: Draft) -> tuple[Shape, int]:
+def take_preset(spec: RunSpec, *, fits: bool) -> None:
+    """The layers of a preset on the draft's set, or all of it where the set is of another kind."""
+    now = draft()
+    if not fits:
+        overwrite(now, data=spec.data, model=spec.model, task=spec.task, training=spec.training)
+        return
+    data = now.section("data", DataSpec)
+    if fitting.of_run(spec).kind == "text":  # its layers are made for its tokens
+        data = data.model_copy(update={"text": spec.data.text})
     try:
-        return catalog.shape_and_classes(store(), now.section("data", DataSpec))
+        shape, n_scores = fitting.input_of(store(), data)
     except WorkbenchError:
-        return FALLBACK
+        shape, n_scores = FALLBACK.shape, FALLBACK.n_scores
+    tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=now.per_token)
+    overwrite(now, data=data, model=tree)
 
 
-def editor(shape: Shape, n_classes: int) -> dict[str, Any]:
+def editor(given: Input) -> dict[str, Any]:
     """The layer editor on the current draft; its report."""
 
-    def keep(layers: list[stack.Raw]) -> None:
-        save(draft().with_(model=stack.model_tree(layers)))
+    def keep(model: stack.Model) -> None:
+        save(draft().with_(model=model))
 
     now = draft()
-    return layer_editor(now.layers, shape, n_classes, rev=f"{now.id}.{now.rev}", on_edit=keep)
+    return layer_editor(
+        now.model, given.shape, given.n_scores, per_token=given.per_token, rev=f"{now.id}.{now.rev}",
+        on_edit=keep,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the model in other forms
 
 
-def drawn(shape: Shape, n_classes: int) -> None:
+def sound(given: Input, what: str) -> ModelSpec | None:
+    """The model of the draft where it works; else says that `what` waits for it."""
+    model = stack.build(draft().model)
+    problems = model.problems(given.shape, given.n_scores, per_token=given.per_token) if model else []
+    if model is None or any(p.severity == "error" for p in problems):
+        st.info(f"Mend the marked layer first; then the {what} stands here.")
+        return None
+    return model
+
+
+def drawn(given: Input) -> None:
     """The network as a picture for a slide."""
-    model = stack.build(draft().layers)
-    if model is None or any(p.severity == "error" for p in model.problems(shape, n_classes)):
-        st.info("Mend the marked layer first; then the drawing stands here.")
-        return
-    known = PRESETS.get(like(model))
-    drawing(model.rows(shape), shape, known.title if known else "Network")
+    model = sound(given, "drawing")
+    if model is not None:
+        known = PRESETS.get(like(model))
+        drawing(model.rows(given.shape), given.shape, known.title if known else "Network")
 
 
 def link_view() -> None:
@@ -119,7 +183,7 @@ def link_view() -> None:
     st.caption(
         "Whoever opens this link gets these layers as a design of their own. No run or data goes with it."
     )
-    st.code(f"{address}?design={links.packed(draft().layers)}", language=None, wrap_lines=True)
+    st.code(f"{address}?design={links.packed(draft().model)}", language=None, wrap_lines=True)
 
 
 def design_from_link() -> None:
@@ -128,19 +192,29 @@ def design_from_link() -> None:
     if not text:
         return
     del st.query_params["design"]
-    layers = links.unpacked(text)  # refuses what is no design
-    fresh = overwrite(begin(RunSpec()), model=stack.model_tree(layers))
+    model = links.unpacked(text)  # refuses what is no design
+    fresh = overwrite(begin(start_of(model)), model=model)
     st.query_params["draft"] = fresh.id
-    st.toast(f"Took over {len(layers)} layers from the link.")
+    n = len(model["layers"]) + len(model["decoder"])
+    st.toast(f"Took over {n} layers from the link.")
 
 
-def code_view(shape: Shape, n_classes: int) -> None:
+def start_of(model: stack.Model) -> RunSpec:
+    """A run to begin with for a design that came without data: the preset of its family, or the usual one."""
+    family = {"rnn": "rnn", "encoder": "encoder", "gpt": "gpt", "seq2seq": "seq2seq"}.get(model["family"])
+    kinds = {raw.get("kind") for _, raw in stack.places(model)}
+    if family is None or (family == "rnn" and "embedding" not in kinds):
+        return RunSpec()
+    fit = (preset.spec for preset in PRESETS.values() if preset.spec.model.family == family)
+    return next((spec for spec in fit if fitting.of_run(spec).kind == "text"), RunSpec())
+
+
+def code_view(given: Input) -> None:
     """The model as plain PyTorch, to run without this workbench."""
-    model = stack.build(draft().layers)
-    if model is None or any(p.severity == "error" for p in model.problems(shape, n_classes)):
-        st.info("Mend the marked layer first; then the code stands here.")
+    model = sound(given, "code")
+    if model is None:
         return
-    code = pytorch_code(model, shape, n_classes)
+    code = pytorch_code(model, given.shape, given.n_scores)
     st.caption("Needs torch alone. Same layers, same shapes, same number of parameters.")
     st.code(code, language="python")
     st.download_button("Download", code, "model.py", "text/x-python", key="code.save", on_click="ignore")
@@ -158,7 +232,7 @@ def yaml_view() -> None:
     st.download_button("Download", text, "run.yaml", "application/yaml", key="yaml.save", on_click="ignore")
 
 
-def cross_check(shape: Shape, n_classes: int) -> None:
+def cross_check(given: Input) -> None:
     """Ask torch itself: the model is built and counted by torchinfo."""
     st.caption("Builds the model in PyTorch and counts its parameters with torchinfo, beside our own count.")
     if not st.button("Count with torchinfo", key="check.go"):
@@ -166,7 +240,7 @@ def cross_check(shape: Shape, n_classes: int) -> None:
     now = draft()
     with st.spinner("Building the model in PyTorch"):
         answer = answers.ask(store(), "summary", {"spec": now.spec().model_dump(mode="json")}, timeout_s=60)
-    ours = stack.report(now.layers, shape, n_classes)["totals"]
+    ours = stack.report(now.model, given.shape, given.n_scores, per_token=given.per_token)["totals"]
     theirs = int(answer.get("parameters", -1))
     if theirs == ours["parameters"]:
         st.success(f"Both count {theirs:,} parameters.", icon=":material/check:")
@@ -196,7 +270,7 @@ def yaml_import() -> None:
         if not mentions_data(text):
             blocks.pop("data")
         overwrite(draft(), **blocks)
-        st.toast(f"Took over {plain(spec.name)}: {len(spec.model.layers)} layers.")
+        st.toast(f"Took over {plain(spec.name)}: {len(spec.model.layers) + len(spec.model.decoder)} layers.")
         st.rerun()
 
 
@@ -205,5 +279,7 @@ def mentions_data(text: str) -> bool:
     return any(line.startswith(("data:", '"data"', "{")) for line in text.splitlines())
 
 
-def rows_of(model: ModelSpec | None, shape: Shape) -> list[Any]:
+def rows_of(shape: AnyShape) -> list[Row]:
+    """The layer table of the draft's model; nothing while a field is at fault."""
+    model = stack.build(draft().model)
     return model.rows(shape) if model else []

@@ -1,93 +1,53 @@
 """The logic of the layer editor, in pure functions: reading what the browser sent, and the report on it.
 
-A stack travels between browser and Python as a list of plain dicts, one per layer, groups holding
-lists of their own, and may be wrong: a field out of bounds, shapes that do not meet. `report` says for
-each row what comes out of it and what is the matter, without torch, in a few milliseconds. Knows no
-Streamlit.
+A model travels between browser and Python as plain data: a list of layers, one dict each, groups holding
+lists of their own; a translator has a second list, its decoder. It may be wrong: a field out of bounds,
+shapes that do not meet. `report` says for each row what comes out of it and what is the matter, without
+torch, in a few milliseconds. Knows no Streamlit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.specs.base import Shape, did_you_mean, problems_of
-from workbench.specs.edits import apply
+from workbench.specs.base import Pair, Shape, did_you_mean, problems_of
+from workbench.specs.edits import apply_to
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
 from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS, Parallel
 from workbench.specs.model import MAX_DEPTH, ModelSpec
 from workbench.specs.rows import Row, label, walk
-from workbench.ui.fields import Knob, fault, knobs, summary
+from workbench.ui.fields import Knob, fault, knobs
+from workbench.ui.menu import SLOTS, reads
 
 Raw = dict[str, Any]  # one layer as plain data: {"kind": "conv2d", "out_channels": 32, ...}
+Model = dict[str, Any]  # {"family": ..., "layers": [Raw, ...], "decoder": [Raw, ...], "tie_embeddings": bool}
 FLOAT_BYTES = 4
-GROUP_TITLES = {
-    "group": "Groups",
-    "convolution": "Convolution",
-    "pooling": "Pooling",
-    "normalisation": "Normalisation",
-    "activation": "Activation",
-    "regularisation": "Regularisation",
-    "dense": "Dense",
-    "other": "Other",
-}
-SLOTS: dict[str, tuple[str, ...]] = {
-    "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",),
-}  # fmt: skip
 
-# ---------------------------------------------------------------- the menu
+# ---------------------------------------------------------------- plain data
 
 
-@cache
-def menu() -> dict[str, Any]:
-    """Every kind of layer with its group, help and fields, as the browser needs it.
-
-    Groups have `slots` too: the names of their lists of layers, and what a new one starts with.
-    """
-    kinds: dict[str, Any] = {}
-    for kind, cls in LAYERS.items():
-        fields = [_field(knob) for knob in knobs(cls) if knob.kind != "other"]
-        kinds[kind] = {"group": cls.group, "help": summary(cls), "fields": fields}
-        if kind in GROUPS:
-            start = cls().model_dump(mode="json")
-            kinds[kind]["slots"] = {name: start[name] for name in SLOTS[kind]}
-    used = {entry["group"] for entry in kinds.values()}
-    groups = [{"name": name, "title": title} for name, title in GROUP_TITLES.items() if name in used]
-    return {"groups": groups, "kinds": kinds, "deepest": MAX_DEPTH, "most": MAX_LAYERS}
-
-
-def _field(knob: Knob) -> dict[str, Any]:
-    """A field as the browser needs it; what is empty is left out, since the menu goes with every answer."""
-    entry: dict[str, Any] = {
-        "name": knob.name,
-        "type": knob.kind,
-        "optional": knob.optional,
-        "default": knob.default,
-        "help": knob.help,
-        "unit": knob.unit,
-        "advanced": knob.advanced,
-        "lo": knob.lo,
-        "hi": knob.hi,
-        "range": knob.range_text,
-        "options": list(knob.options),
-    }
+def model(layers: list[Raw], decoder: list[Raw] | None = None, tie_embeddings: bool = False) -> Model:
+    """The `model` block of a RunSpec for these stacks."""
+    second = decoder or []
     return {
-        name: value
-        for name, value in entry.items()
-        if value not in (None, "", False, []) or name == "default"
-    }
+        "family": family(layers, second), "layers": layers, "decoder": second,
+        "tie_embeddings": tie_embeddings,
+    }  # fmt: skip
 
 
-# ---------------------------------------------------------------- raw layers
+def read(raw: Any) -> Model:
+    """What the browser sent, or what a draft or a link holds, reduced to what a model may have."""
+    tree = raw if isinstance(raw, dict) else {}
+    return model(clean(tree.get("layers")), clean(tree.get("decoder")), tree.get("tie_embeddings") is True)
 
 
-def dump(model: ModelSpec) -> list[Raw]:
-    """The stack of a model as plain data, every field given."""
-    return [layer.model_dump(mode="json") for layer in model.layers]
+def dump(spec: ModelSpec) -> Model:
+    """A model as plain data, every field given. Check: `build` gives it back."""
+    return spec.model_dump(mode="json")
 
 
 def brief(layers: Sequence[Raw]) -> list[Raw]:
@@ -157,22 +117,33 @@ def every(layers: Sequence[Raw], path: Path = ()) -> Iterator[tuple[Path, Raw]]:
             yield from every(inner, (*path, index, *slot))
 
 
-def family(layers: Sequence[Raw]) -> str:
-    """`cnn` as soon as a convolution or a pooling stands in the stack, else `mlp`."""
-    images = {"convolution", "pooling"}
-    kinds = (raw.get("kind") for _, raw in every(layers))
-    return "cnn" if any(LAYERS[kind].group in images for kind in kinds if kind in LAYERS) else "mlp"
+def places(tree: Model) -> list[tuple[Path, Raw]]:
+    """Every layer of both stacks in the order of the editor's rows; a decoder's paths begin with its name."""
+    return [*every(tree["layers"]), *every(tree["decoder"], ("decoder",))]
 
 
-def model_tree(layers: list[Raw]) -> dict[str, Any]:
-    """The `model` block of a RunSpec for this stack."""
-    return {"family": family(layers), "layers": layers}
+def family(layers: Sequence[Raw], decoder: Sequence[Raw] = ()) -> str:
+    """What kind of network it is, told by its layers: the first that applies."""
+    found = [raw for _, raw in every([*layers, *decoder])]
+    kinds = {raw.get("kind") for raw in found}
+    groups = {LAYERS[kind].group for kind in kinds if kind in LAYERS}
+    if "pretrained_text" in kinds:
+        return "pretrained"
+    if decoder:
+        return "seq2seq"
+    if "attention" in groups:
+        if "embedding" not in kinds:
+            return "vit"
+        return "gpt" if any(raw.get("causal") for raw in found) else "encoder"
+    if "recurrent" in groups:
+        return "rnn"
+    return "cnn" if groups & {"convolution", "pooling"} or "conv1d" in kinds else "mlp"
 
 
-def faults(layers: Sequence[Raw]) -> dict[int, list[Problem]]:
+def faults(tree: Model) -> dict[int, list[Problem]]:
     """Fields that are out of bounds or of the wrong type, by the row of the editor that they stand in."""
     found: dict[int, list[Problem]] = {}
-    for row, (path, raw) in enumerate(every(layers)):
+    for row, (path, raw) in enumerate(places(tree)):
         problems = list(_faults_of(raw, path))
         if problems:
             found[row] = problems
@@ -216,10 +187,10 @@ def _within(knob: Knob, value: Any, path: Path) -> Fix:
     return Fix(label=f"Set {knob.name} to {fit}", edits=(edit,))
 
 
-def build(layers: list[Raw]) -> ModelSpec | None:
-    """The model of a stack whose fields are all within bounds; None otherwise."""
+def build(tree: Model) -> ModelSpec | None:
+    """The model whose fields are all within bounds; None otherwise."""
     try:
-        return ModelSpec.model_validate(model_tree(layers))
+        return ModelSpec.model_validate(tree)
     except ValidationError:
         return None
 
@@ -227,63 +198,89 @@ def build(layers: list[Raw]) -> ModelSpec | None:
 # ---------------------------------------------------------------- the report
 
 
-def report(layers: list[Raw], shape: Shape, n_classes: int) -> dict[str, Any]:
-    """What the editor shows for a stack on images of `shape` (C, H, W) in `n_classes` classes.
+def report(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> dict[str, Any]:
+    """What the editor shows for a model on inputs of `shape` with `n_scores` columns of scores.
 
-    rows: per layer, those in groups behind their group: {shape: "32×26×26" or None, parameters, mult_adds,
-    bytes, sees, times, share, problems: [...]}; problem: {severity, rule, fact, repair, field, fix: {label,
-    edits} or None}; totals: {parameters, mult_adds, bytes, layers, output}; ok: whether it can be trained.
+    per_token: every token has scores, as in a language model; those of a pair always have.
+    rows: per layer, those in groups behind their group, the decoder's last: {shape: "32×26×26" or None,
+    parameters, mult_adds, bytes, sees, times, share, problems: [...]}; problem: {severity, rule, fact,
+    repair, field, fix: {label, edits} or None}; reads: "images" or "text"; inputs: of each stack; memory:
+    what the encoder hands on; goal: {text, met}; totals: {parameters, mult_adds, bytes, layers, output,
+    complete}; ok: whether it can be trained.
     """
-    places = list(every(layers))
-    wrong = faults(layers)
-    sound = _sound(layers, wrong, places)
+    table_of = places(tree)
+    wrong = faults(tree)
+    sound = _sound(tree, wrong, table_of)
     tops = sound.rows(shape)
-    rows = list(walk(tops))
+    rows = {row.path: row for row in walk(tops)}
     total = sum(row.parameters for row in tops)
-    table = [_entry(rows[i] if i < len(rows) else None, total) for i in range(len(places))]
+    table = [_entry(rows.get(path), total) for path, _ in table_of]
     for i, problems in wrong.items():
         table[i]["problems"] = [_as_dict(p, field=p.where.rpartition(".")[2]) for p in problems]
     loose: list[dict[str, Any]] = []
-    rooms = {f"layer {row.label} ({row.kind})": i for i, row in enumerate(rows)}
-    for problem in _told(layers, wrong, sound, shape, n_classes, rows):
+    rooms = {f"layer {label(path)} ({raw.get('kind')})": i for i, (path, raw) in enumerate(table_of)}
+    for problem in _told(tree, wrong, sound, shape, n_scores, per_token, list(rows.values())):
         at = rooms.get(problem.where)
         (table[at]["problems"] if at is not None else loose).insert(0 if wrong else 999, _as_dict(problem))
     flat = [p for row in table for p in row["problems"]] + loose
-    last = tops[-1].out_shape if tops else shape
-    complete = not wrong and all(row.out_shape for row in tops) and build(layers) is not None
+    paired = isinstance(shape, Pair)
+    out = _end(tops, shape)
+    complete = not wrong and all(row.out_shape for row in tops) and build(tree) is not None
+    complete = complete and not (paired and not (tree["layers"] and tree["decoder"]))
+    per_token = per_token or paired
+    met = complete and (len(out) == 2 and out[-1] == n_scores if per_token else out == (n_scores,))
+    what = f"a score for each of {n_scores:,} tokens, at every step" if per_token else (
+        f"one score for each of {n_scores:,} classes"
+    )  # fmt: skip
+    memory = [row.out_shape for row in tops if row.path[0] != "decoder"]
     return {
         "rows": table,
         "problems": loose,
         "ok": not any(p["severity"] == "error" for p in flat),
-        "input": show(shape),
-        "classes": n_classes,
+        "reads": reads(shape),
+        "paired": paired or bool(tree["decoder"]),
+        "inputs": [show(part) for part in (shape if isinstance(shape, Pair) else (shape,))],
+        "memory": show(memory[-1]) if paired and memory and memory[-1] else None,
+        "goal": {"text": what, "met": bool(met)},
         "totals": {
-            "layers": len(places),
+            "layers": len(table_of),
             "parameters": total,
             "mult_adds": sum(row.mult_adds for row in tops),
             "bytes": FLOAT_BYTES * sum(row.activations for row in tops),
-            "output": show(last) if last and complete else None,
+            "output": show(out) if out and complete else None,
             "complete": complete,
         },
     }
 
 
-def _sound(layers: list[Raw], wrong: dict[int, list[Problem]], places: list[tuple[Path, Raw]]) -> ModelSpec:
-    """The stack up to the first top-level layer in which a field is at fault."""
-    first = min((places[i][0][0] for i in wrong), default=len(layers))
-    assert isinstance(first, int)
-    return build(layers[:first]) or ModelSpec(family="mlp", layers=())
+def _end(tops: Sequence[Row], shape: Shape) -> Shape:
+    """What comes out last: of the decoder, where there are two stacks."""
+    if tops:
+        return tops[-1].out_shape or ()
+    return shape.target if isinstance(shape, Pair) else shape
+
+
+def _sound(tree: Model, wrong: dict[int, list[Problem]], table_of: list[tuple[Path, Raw]]) -> ModelSpec:
+    """The model up to the first top-level layer in which a field is at fault."""
+    cut = dict(tree)
+    for i in sorted(wrong, reverse=True):  # the first one is cut last
+        path = table_of[i][0]
+        name, place = ("decoder", path[1]) if path[0] == "decoder" else ("layers", path[0])
+        cut[name] = cut[name][:place]
+        if name == "layers":  # what the decoder would look at is not known
+            cut["decoder"] = []
+    return build(cut) or ModelSpec(family="mlp", layers=())
 
 
 def _told(
-    layers: list[Raw], wrong: dict[int, list[Problem]], sound: ModelSpec, shape: Shape, n_classes: int,
-    rows: list[Row],
+    tree: Model, wrong: dict[int, list[Problem]], sound: ModelSpec, shape: Shape, n_scores: int,
+    per_token: bool, rows: list[Row],
 ) -> list[Problem]:  # fmt: skip
     if wrong:  # a shape fault before the first field fault still counts
         return [row.problem for row in rows if row.problem]
-    return all_problems(layers, shape, n_classes) if len(sound.layers) < len(layers) else sound.problems(
-        shape, n_classes
-    )  # fmt: skip
+    if len(sound.layers) + len(sound.decoder) < len(tree["layers"]) + len(tree["decoder"]):
+        return all_problems(tree, shape, n_scores, per_token=per_token)
+    return _found(sound, shape, n_scores, per_token)
 
 
 def _entry(row: Row | None, total: int) -> dict[str, Any]:
@@ -300,17 +297,32 @@ def _entry(row: Row | None, total: int) -> dict[str, Any]:
     }
 
 
-def all_problems(layers: list[Raw], shape: Shape, n_classes: int) -> list[Problem]:
-    """Every problem of the stack, for lists outside the editor."""
-    wrong = faults(layers)
+def all_problems(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> list[Problem]:
+    """Every problem of the model, for lists outside the editor."""
+    wrong = faults(tree)
     if wrong:
         return [problem for row in sorted(wrong) for problem in wrong[row]]
     try:
-        return ModelSpec.model_validate(model_tree(layers)).problems(shape, n_classes)
+        return _found(ModelSpec.model_validate(tree), shape, n_scores, per_token)
     except ValidationError as error:
-        found = problems_of(error, model_tree(layers))
-        last = Fix(label="Remove the last layer", edits=(Edit(action="remove", path=(len(layers) - 1,)),))
+        found = problems_of(error, tree)
+        stack: Path = ("decoder", len(tree["decoder"]) - 1) if tree["decoder"] else (len(tree["layers"]) - 1,)
+        last = Fix(label="Remove the last layer", edits=(Edit(action="remove", path=stack),))
         return [p.model_copy(update={"where": "model.layers", "fix": p.fix or last}) for p in found]
+
+
+def _found(spec: ModelSpec, shape: Shape, n_scores: int, per_token: bool) -> list[Problem]:
+    """The model's own problems; a decoder that nothing is translated by can be taken away."""
+    found = spec.problems(shape, n_scores, per_token=per_token)
+    if not spec.decoder or isinstance(shape, Pair):
+        return found
+    gone = Fix(
+        label="Remove the decoder",
+        edits=tuple(Edit(action="remove", path=("decoder", 0)) for _ in spec.decoder),
+    )  # fmt: skip
+    return [
+        p.model_copy(update={"fix": gone}) if p.where == "model.decoder" and not p.fix else p for p in found
+    ]
 
 
 def _as_dict(problem: Problem, field: str | None = None) -> dict[str, Any]:
@@ -326,8 +338,13 @@ def _as_dict(problem: Problem, field: str | None = None) -> dict[str, Any]:
     }
 
 
-def fitted(layers: list[Raw], shape: Shape, n_classes: int) -> list[Raw]:
-    """The stack with as many outputs as there are classes, where that is the one thing amiss."""
-    found = all_problems(layers, shape, n_classes)
-    output = next((p for p in found if p.rule.startswith("the last layer must give")), None)
-    return clean(apply(layers, output.fix)) if output and output.fix else layers
+def fitted(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> Model:
+    """The model with as many outputs as are wanted, where that is the one thing amiss."""
+    found = all_problems(tree, shape, n_scores, per_token=per_token)
+    output = next((p for p in found if p.severity == "error"), None)
+    if output is None or output.fix is None or not output.rule.startswith(OUTPUTS):
+        return tree
+    return read(apply_to(tree, output.fix))
+
+
+OUTPUTS = ("the last layer must give", "tie_embeddings shares")  # how problems with the scores begin

@@ -21,6 +21,7 @@ from workbench.specs.base import Spec, problems_of
 from workbench.specs.errors import Problem
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec, from_dict
+from workbench.specs.training import TOKEN_TASKS
 from workbench.store import Store, open_store
 from workbench.ui import stack
 
@@ -65,8 +66,15 @@ class Draft:
     checkpoint: str = ""
 
     @property
-    def layers(self) -> list[stack.Raw]:
-        return stack.clean(self.tree.get("model", {}).get("layers"))
+    def model(self) -> stack.Model:
+        """Both stacks as plain data, as far as they can be read."""
+        return stack.read(self.tree.get("model"))
+
+    @property
+    def per_token(self) -> bool:
+        """Whether every token has scores, as in a language model."""
+        task = self.tree.get("task")
+        return isinstance(task, dict) and task.get("kind") in TOKEN_TASKS
 
     def section(self, name: str, cls: type[S]) -> S:
         """One block of the spec (`data`, `training`), or its defaults where it cannot be read."""
@@ -86,7 +94,7 @@ class Draft:
 
     def problems(self) -> list[Problem]:
         """Why `spec` would refuse, located at layer and field."""
-        faults = stack.faults(self.layers)
+        faults = stack.faults(self.model)
         if faults:
             return [problem for row in sorted(faults) for problem in faults[row]]
         try:

@@ -13,20 +13,24 @@ from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.figures.theme import BAD, GOOD, PLAIN, WARN
 from workbench.jobs.check import CheckReport, check, split_sizes
 from workbench.jobs.outlook import Plan, outlook, plan
+from workbench.jobs.texts import MEASURED
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem, RunError, SpecError, WorkbenchError
+from workbench.specs.inside import attends
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
-from workbench.ui import datasets, nav
+from workbench.ui import datasets, fitting, nav, stack
 from workbench.ui.augment import augment_form
 from workbench.ui.errors import problem_boxes
 from workbench.ui.forms import fill
 from workbench.ui.lineage import fork
 from workbench.ui.marks import message, plain, section
+from workbench.ui.mismatch import known_schema
 from workbench.ui.presets import launch
 from workbench.ui.state import Draft, save, store
 from workbench.ui.steer import freeze_choice
+from workbench.ui.tokens import text_fields
 
 FIRST = ("batch_size", "epochs")
 DEFAULT_NAMES = {"run", *PRESETS}
@@ -36,39 +40,84 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
     """All forms of the page; the draft with what they say now, and what is wrong in them."""
     key = f"{now.id}.{now.rev}"
     problems: list[Problem] = []
+    spec = now.section("data", DataSpec)
+    # The data set decides which settings there are, and is drawn below some of them.
+    name = str(st.session_state.get(f"data.name.{key}", spec.name))
+    schema = known_schema(name)
+    purpose = fitting.of_set(schema) if schema else fitting.of_draft(now) or IMAGES
+    task_class = fitting.TASKS[purpose.task]
     with st.container(border=True, key="box-training"):
         section("Training")
         training, found = fill(
-            now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training"
-        )
+            now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training",
+            only={"early_stopping.metric": MEASURED[purpose.task]},
+        )  # fmt: skip
         problems += found
         training = training.model_copy(update={"freeze": freeze(now, training, f"freeze.{key}")})
     with st.container(border=True, key="box-data"):
         section("Data")
-        spec = now.section("data", DataSpec)
-        names = datasets.names()
-        options = names if spec.name in names else [spec.name, *names]
-        st.session_state.setdefault(f"data.name.{key}", spec.name)
-        name = st.selectbox("Data set", options, key=f"data.name.{key}", width=300)
-        data, found = fill(
-            spec.model_copy(update={"name": name}), key=f"data.{key}", skip={"name"}, where="data"
-        )
-        problems += found
-        augment, found = augment_form(spec.augment, key=f"augment.{key}")
-        data = data.model_copy(update={"augment": augment})
+        data, found = data_form(spec, purpose, key)
         problems += found
     with st.container(border=True, key="box-task"):
-        section("Targets", help="What the model's scores are compared with")
-        task, found = fill(now.section("task", TaskSpec), key=f"task.{key}", where="task")
+        section("Targets", help=TARGETS[purpose.task])
+        task, found = fill(section_of(now, task_class), key=f"task.{key}.{purpose.task}", where="task")
         problems += found
     with st.container(border=True, key="box-watch"):
         section("Watching", help="What is looked at inside the model while it learns, and what that may cost")
-        watch, found = fill(now.section("watch", WatchSpec), key=f"watch.{key}", where="watch")
+        watch, found = fill(
+            now.section("watch", WatchSpec), key=f"watch.{key}", where="watch", skip=unseen(now, purpose)
+        )
         problems += found
     changed = now.with_(training=training, data=data, task=task, watch=watch)
     if changed != now:
         save(changed)
     return changed, problems
+
+
+IMAGES = fitting.Purpose("images", "classification")
+TARGETS = {
+    "classification": "What the model's scores are compared with",
+    "language_model": "The next token of the text is what the model's scores are compared with. At each "
+    "validation it writes a text, so that one reads how far it is",
+    "translation": "The translation, token by token, is what the model's scores are compared with",
+}
+OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
+
+
+def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataSpec, list[Problem]]:
+    """The set, how it is cut, and what is done to its images or texts."""
+    names = datasets.names()
+    options = names if spec.name in names else [spec.name, *names]
+    st.session_state.setdefault(f"data.name.{key}", spec.name)
+    name = st.selectbox("Data set", options, key=f"data.name.{key}", width=300)
+    is_text = purpose.kind == "text"
+    problems: list[Problem] = []
+    text = spec.text
+    if is_text:
+        text, problems = text_fields(spec.text, purpose.task, key=f"text.{key}")
+    data, found = fill(
+        spec.model_copy(update={"name": name, "text": text}), key=f"data.{key}", where="data",
+        skip={"name", "text", *(OF_IMAGES if is_text else ())},
+    )  # fmt: skip
+    problems += found
+    if is_text:
+        return data.model_copy(update={"augment": ()}), problems
+    augment, found = augment_form(spec.augment, key=f"augment.{key}")
+    return data.model_copy(update={"augment": augment}), problems + found
+
+
+def section_of(now: Draft, cls: type[TaskSpec]) -> TaskSpec:
+    """The draft's task, or the usual one where its kind is another."""
+    task = now.tree.get("task")
+    kind = task.get("kind", "classification") if isinstance(task, dict) else ""
+    return now.section("task", cls) if kind == cls.model_fields["kind"].default else cls()
+
+
+def unseen(now: Draft, purpose: fitting.Purpose) -> set[str]:
+    """What cannot be looked at, since the model has no such layers."""
+    model = stack.build(now.model)
+    skip = {"filters", "feature_maps"} if purpose.kind == "text" else set()
+    return skip if model is not None and attends(model) else skip | {"attention"}
 
 
 def freeze(now: Draft, training: TrainingSpec, key: str) -> tuple[int, ...]:
@@ -87,7 +136,8 @@ def identity(now: Draft) -> Draft:
     kept = str(now.tree.get("name", "run"))
     st.session_state.setdefault(name_key, "" if kept in DEFAULT_NAMES else kept)
     st.session_state.setdefault(seed_key, int(now.tree.get("seed", 0)))
-    suggestion = f"{now.section('data', DataSpec).name}, {len(now.layers)} layers"
+    n_layers = len(now.model["layers"]) + len(now.model["decoder"])
+    suggestion = f"{now.section('data', DataSpec).name}, {n_layers} layers"
     left, right = st.columns([2, 1], gap="small")
     name = left.text_input(
         "Name", key=name_key, max_chars=200, placeholder=suggestion, help="Shown in lists; any text"

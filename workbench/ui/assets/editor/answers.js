@@ -38,14 +38,14 @@ Object.assign(Editor.prototype, {
     sees.title = !row.shape ? "" : row.sees === null ? "A value depends on the whole image" : `A value depends on ${row.sees} × ${row.sees} pixels of the image`;
     const memory = node.querySelector(".bytes");
     memory.textContent = row.shape ? bytes(row.bytes) : "—";
-    memory.title = row.shape ? "For each image of a batch, while training" : "";
+    memory.title = row.shape ? `For each ${this.sample()} of a batch, while training` : "";
     const times = row.times > 1 ? ` in all ${row.times} repetitions` : "";
     const box = node.querySelector(".params");
     box.firstChild.textContent = !row.shape ? "—" : row.parameters ? number(row.parameters) : "0";
     box.classList.toggle("zero", !row.parameters);
     box.lastChild.style.setProperty("--w", `${(100 * row.share).toFixed(1)}%`);
     box.title = row.parameters
-      ? `${number(row.parameters)} parameters${times}, ${(100 * row.share).toFixed(1)} % of the model · ${number(row.mult_adds)} multiply-adds per image`
+      ? `${number(row.parameters)} parameters${times}, ${(100 * row.share).toFixed(1)} % of the model · ${number(row.mult_adds)} multiply-adds per ${this.sample()}`
       : "Nothing to learn in this layer";
     for (const [name, input] of node.inputs) {
       const wrong = row.problems.some((p) => p.field === name);
@@ -66,13 +66,22 @@ Object.assign(Editor.prototype, {
     }));
   },
 
+  /** What one sample is called. */
+  sample() { return this.report.reads === "text" ? "text" : "image"; },
+
   edges(report) {
     const { complete, output } = report.totals;
-    this.entry.replaceChildren(make("span", { text: "Input" }), make("b", { text: report.input, title: words(report.input) }));
-    const fits = complete && output === String(report.classes);
-    const wanted = `one score for each of ${report.classes} classes`;
-    this.exit.replaceChildren(make("span", { text: "Output" }), make("b", { text: complete ? output : "—" }),
-      make("span", { class: fits ? "good" : "soft", text: fits ? `✓ ${wanted}` : `needs ${wanted}` }));
+    const [first, second] = report.inputs;
+    const input = (text) => [make("span", { text: "Input" }), make("b", { text, title: words(text) })];
+    if (this.paired) {
+      const reading = make("button", { class: "into", text: "+ add", "aria-label": "Add a layer to the encoder", onclick: (e) => this.open(e.currentTarget, { list: this.layers, index: this.layers.length, depth: 0 }) });
+      const handed = report.memory ? [make("span", { text: "· hands on" }), make("b", { text: report.memory, title: words(report.memory) })] : [];
+      this.entry.replaceChildren(make("strong", { text: "Encoder" }), make("span", { text: "reads" }), ...input(first), ...handed, reading);
+      this.between.replaceChildren(make("strong", { text: "Decoder" }), make("span", { text: "writes" }), ...(second ? input(second) : [make("span", { text: "· the data set has no second text" })]));
+    } else this.entry.replaceChildren(...input(first));
+    const { text, met } = report.goal;
+    this.exit.replaceChildren(make("span", { text: "Output" }), make("b", { text: complete ? output : "—", title: complete ? words(output) : null }),
+      make("span", { class: met ? "good" : "soft", text: met ? `✓ ${text}` : `needs ${text}` }));
   },
 
   sums(t) {
@@ -81,8 +90,8 @@ Object.assign(Editor.prototype, {
     this.totals.replaceChildren(
       fact(number(t.layers), t.layers === 1 ? "layer" : "layers", "Rows of the table, those in groups included"),
       fact(`${least}${number(t.parameters)}`, "parameters", "Numbers that training adjusts"),
-      fact(`${least}${compact(t.mult_adds)}`, "mult-adds", "Multiplications and additions to judge one image"),
+      fact(`${least}${compact(t.mult_adds)}`, "mult-adds", `Multiplications and additions for one ${this.sample()}`),
       fact(`${least}${bytes(4 * t.parameters)}`, "weights", "Size of the weights as 32-bit numbers"),
-      fact(`${least}${bytes(t.bytes)}`, "per image", "What one image of a batch leaves behind in all layers while training"));
+      fact(`${least}${bytes(t.bytes)}`, `per ${this.sample()}`, `What one ${this.sample()} of a batch leaves behind in all layers while training`));
   },
 });

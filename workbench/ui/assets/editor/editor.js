@@ -21,7 +21,11 @@ class Editor {
     this.build();
   }
   get layers() { return this.tree.layers; }
-  set layers(layers) { this.tree.layers = layers; }
+  get decoder() { return this.tree.decoder; }
+  /** Whether there are two stacks: of a translator, or of a model that was one. */
+  get paired() { return Boolean(this.data.report.paired || this.decoder.length); }
+  /** The stack whose last layer gives the scores. */
+  get scoring() { return this.paired ? this.decoder : this.layers; }
 
   // ------------------------------------------------------------ from Python
 
@@ -33,8 +37,8 @@ class Editor {
       if (!first) this.remember();
       clearTimeout(this.timer);
       this.rev = data.rev;
-      this.layers = this.tree.grown(data.layers);
-      const all = this.tree.order();
+      this.tree.take(data.model);
+      const all = this.tree.all();
       this.folded = new Set(all.length > MANY_ROWS ? all.filter((p) => !p.depth && this.tree.isGroup(p.layer)).map((p) => p.layer.uid) : []);
       this.marked.clear();
       this.seq += 1;
@@ -47,8 +51,8 @@ class Editor {
       this.annotate();
       this.mendWanted();
     } else if (this.acked === this.seq) {
-      this.report = data.report; // same stack, but the data set or the classes changed
-      this.annotate();
+      this.report = data.report; // same stacks, but the data set or the classes changed
+      this.render();
     }
   }
 
@@ -66,7 +70,7 @@ class Editor {
     const now = performance.now();
     // Typing in one field is one step of history, however many keys it takes.
     if (!(tag && tag === this.tag && now - this.tagged < 1500)) {
-      this.past.push(JSON.stringify(this.layers));
+      this.past.push(this.tree.snapshot());
       if (this.past.length > 200) this.past.shift();
     }
     this.tag = tag;
@@ -95,13 +99,13 @@ class Editor {
   flush() {
     clearTimeout(this.timer);
     this.timer = null;
-    this.send({ nonce: this.nonce, seq: this.seq, rev: this.rev, layers: this.tree.plain() });
+    this.send({ nonce: this.nonce, seq: this.seq, rev: this.rev, model: this.tree.whole() });
   }
 
   travel(from, to, say) {
     if (!from.length) return;
-    to.push(JSON.stringify(this.layers));
-    this.layers = JSON.parse(from.pop());
+    to.push(this.tree.snapshot());
+    this.tree.restore(from.pop());
     this.tag = undefined;
     this.changed(0, true, say);
   }
@@ -128,17 +132,25 @@ class Editor {
 
   add(kind, list, index, depth) {
     const layer = this.tree.fresh(kind);
-    const channels = Number(this.shapeBefore(list, index)?.split("×")[0]);
-    if (kind === "residual" && channels) // a new block begins as wide as what it gets: no projection needed
-      for (const inner of layer.layers) if ("out_channels" in inner) inner.out_channels = channels;
+    const parts = this.shapeBefore(list, index)?.split("×") ?? [];
+    const width = Number(parts.length === 3 ? parts[0] : parts.at(-1));
+    if (kind === "residual" && width) // a new block begins as wide as what it gets: no projection needed
+      for (const inner of layer.layers)
+        for (const name of ["out_channels", "out_features"]) if (name in inner) inner[name] = width;
+    if (this.looksBack(list)) for (const one of [layer, ...(layer.layers ?? [])]) if ("causal" in one) one.causal = true;
     if (!this.fits([layer], depth)) return;
     this.edit(() => list.splice(index, 0, layer), { say: `${kind} added` });
     this.select(layer.uid, true);
   }
+  /** Whether layers in that list may see earlier tokens only: those of a language model, and of a decoder. */
+  looksBack(list) {
+    const within = (layers) => layers === list || layers.some((layer) => this.tree.lists(layer).some((slot) => within(slot.list)));
+    return this.paired ? within(this.decoder) : this.data.causal;
+  }
   /** What the last answer said comes out above that place: "32×26×26". */
   shapeBefore(list, index) {
     const above = this.places.findIndex((place) => place.layer === list[index - 1]);
-    const shape = above < 0 ? this.report?.input : this.report?.rows[above]?.shape;
+    const shape = above < 0 ? this.report?.inputs[list === this.decoder ? 1 : 0] : this.report?.rows[above]?.shape;
     return shape?.includes("×") ? shape : undefined;
   }
   swap(uid, kind) {
@@ -247,7 +259,7 @@ class Editor {
     try { layers = JSON.parse(text ?? "[]").filter((layer) => layer?.kind in this.data.menu.kinds); } catch { return; }
     if (!layers.length) return;
     layers = layers.map((layer) => this.tree.fresh(layer.kind, layer));
-    const { list, index, depth } = this.place(uid) ?? { list: this.layers, index: this.layers.length - 1, depth: 0 };
+    const { list, index, depth } = this.place(uid) ?? { list: this.scoring, index: this.scoring.length - 1, depth: 0 };
     if (!this.fits(layers, depth)) return;
     this.edit(() => list.splice(index + 1, 0, ...layers), { say: "Pasted" });
     this.select(layers[0].uid, true);

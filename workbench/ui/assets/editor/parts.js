@@ -42,5 +42,7 @@ const sentence = (text) => (/^\w*_/.test(text) ? text : text.charAt(0).toUpperCa
 
 function words(shape) {
   const n = shape.split("×");
+  if (shape.includes("tokens")) return `Up to ${shape.replace(" of ", ", each one of ")} in the vocabulary`;
+  if (n.length === 2) return `${n[0]} steps of ${n[1]} features`;
   return n.length === 3 ? `${n[0]} channel${n[0] === "1" ? "" : "s"} of ${n[1]} × ${n[2]} pixels` : `${shape} numbers`;
 }

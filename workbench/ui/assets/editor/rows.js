@@ -14,7 +14,11 @@ Object.assign(Editor.prototype, {
     this.list = make("div", { class: "list", role: "list", tabindex: "-1", "aria-label": "Layers, first to last" });
     this.entry = make("div", { class: "edge entry" });
     this.exit = make("div", { class: "edge exit" });
-    this.addButton = make("button", { class: "add", onclick: (e) => this.open(e.currentTarget, { list: this.layers, index: this.layers.length, depth: 0 }) }, icon("plus"), "Add layer");
+    this.addButton = make("button", { class: "add", onclick: (e) => this.open(e.currentTarget, { list: this.scoring, index: this.scoring.length, depth: 0 }) }, icon("plus"), make("span", { text: "Add layer" }));
+    this.between = make("div", { class: "edge between" });
+    this.tie = make("input", { type: "checkbox", "data-name": "tie_embeddings" });
+    this.tie.addEventListener("change", () => this.edit(() => { this.tree.tied = this.tie.checked; }, { redraw: false }));
+    this.tieBox = make("label", { class: "tie" }, this.tie, make("span", { text: "Tie embeddings" }));
     this.bulk = make("div", { class: "bulk", hidden: true });
     this.hint = make("div", { class: "hint", role: "note" });
     this.live = make("div", { class: "unseen", "aria-live": "polite" });
@@ -22,15 +26,15 @@ Object.assign(Editor.prototype, {
     const title = (text, told) => make("span", { class: "r", text, title: told });
     const head = make("div", { class: "head", "aria-hidden": "true" },
       make("span"), make("span", { text: "#" }), make("span", { text: "Layer" }), make("span", { text: "Settings" }),
-      title("Output", "Channels × height × width, or the length of a vector"),
+      title("Output", "Of images: channels × height × width. Of texts: steps × features. One number: the length of a vector"),
       title("Sees", "Receptive field: side of the patch of the input image that one value depends on, in pixels"),
-      title("Memory", "What one image leaves behind in this layer while training, as 32-bit numbers"),
+      title("Memory", "What one image or text leaves behind in this layer while training, as 32-bit numbers"),
       title("Parameters", "Numbers that training adjusts; the bar is the share of the model"), make("span"));
     head.children[5].classList.add("sees");
     head.children[6].classList.add("bytes");
     this.menu = this.buildMenu();
     this.host.replaceChildren(
-      make("div", { class: "bar" }, this.totals, make("div", { class: "tools" }, this.undoButton, this.redoButton, help)),
+      make("div", { class: "bar" }, this.totals, make("div", { class: "tools" }, this.tieBox, this.undoButton, this.redoButton, help)),
       make("div", { class: "table" }, head, this.entry, this.list, this.loose, this.exit),
       make("div", { class: "foot" }, this.addButton, this.bulk, this.hint), this.live, this.menu);
     // Streamlit listens for single keys (r, c) on the document; keys typed here must not reach it.
@@ -50,11 +54,11 @@ Object.assign(Editor.prototype, {
   },
 
   render() {
-    this.places = this.tree.order();
+    this.places = this.tree.all();
     const keep = new Set(this.places.map((place) => place.layer.uid));
     for (const [uid, node] of this.nodes) if (!keep.has(uid)) { node.remove(); this.nodes.delete(uid); }
     for (const uid of this.marked) if (!keep.has(uid)) this.marked.delete(uid);
-    if (!keep.has(this.selected)) this.selected = this.layers[0]?.uid;
+    if (!keep.has(this.selected)) this.selected = this.places[0]?.layer.uid;
     const wanted = [];
     const lines = (layers, depth, path) => layers.forEach((layer, index) => {
       wanted.push(this.drawn(layer, depth, [...path, index]));
@@ -67,9 +71,19 @@ Object.assign(Editor.prototype, {
       if (layer.kind === "parallel") wanted.push(this.branchLine(layer, depth + 1));
     });
     lines(this.layers, 0, []);
+    if (this.paired) {
+      this.between.target = { list: this.decoder, index: 0, depth: 0 };
+      wanted.push(this.between);
+      lines(this.decoder, 0, ["decoder"]);
+    }
     wanted.forEach((node, i) => { if (this.list.children[i] !== node) this.list.insertBefore(node, this.list.children[i] ?? null); });
     while (this.list.children.length > wanted.length) this.list.lastChild.remove();
-    this.host.classList.toggle("empty", !this.layers.length);
+    this.host.classList.toggle("empty", !this.places.length);
+    this.host.classList.toggle("text", this.data.report.reads === "text");
+    this.addButton.lastChild.textContent = this.paired ? "Add to the decoder" : "Add layer";
+    this.tieBox.hidden = !this.data.tie && !this.tree.tied;
+    this.tieBox.title = this.data.tie;
+    this.tie.checked = this.tree.tied;
     this.host.dataset.layers = this.places.length;
     this.history();
     this.annotate();
@@ -80,7 +94,7 @@ Object.assign(Editor.prototype, {
     let node = this.nodes.get(layer.uid);
     if (node && node.dataset.kind !== layer.kind) { node.remove(); node = null; }
     if (!node) { node = this.row(layer); this.nodes.set(layer.uid, node); }
-    node.index.textContent = path.filter((part) => part !== "layers" && part !== "branches").map((part) => (part === "shortcut" ? "s" : part)).join(".");
+    node.index.textContent = path.filter((part) => !["layers", "branches", "decoder"].includes(part)).map((part) => (part === "shortcut" ? "s" : part)).join(".");
     node.style.setProperty("--depth", depth);
     node.classList.toggle("nested", depth > 0);
     node.setAttribute("aria-level", depth + 1);
@@ -119,7 +133,7 @@ Object.assign(Editor.prototype, {
     for (const [name, input] of node.inputs) {
       const value = layer[name];
       if (input.type === "checkbox") input.checked = Boolean(value);
-      else if (input !== active || Number(input.value) !== value) {
+      else if (input !== active || (input.type === "text" ? input.value : Number(input.value)) !== value) {
         const text = value === null || value === undefined ? "" : String(value);
         if (input.value !== text && !(input === active && this.tag)) input.value = text;
       }
@@ -199,6 +213,9 @@ Object.assign(Editor.prototype, {
     } else if (field.type === "choice") {
       input = make("select", { "aria-label": label }, ...field.options.map((o) => make("option", { value: o, text: o })));
       input.addEventListener("change", () => this.set(uid, field, input.value, 0));
+    } else if (field.type === "text") {
+      input = make("input", { type: "text", "aria-label": label, spellcheck: "false", autocomplete: "off", placeholder: field.name === "source" ? "a folder or a name" : "" });
+      input.addEventListener("input", () => this.set(uid, field, input.value, TYPING_MS));
     } else {
       input = make("input", { type: "number", step: field.type === "int" ? 1 : "any", min: field.lo, max: field.hi,
         placeholder: field.optional ? "auto" : "", "aria-label": label, inputmode: field.type === "int" ? "numeric" : "decimal" });

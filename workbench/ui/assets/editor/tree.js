@@ -1,4 +1,5 @@
-// The stack as a tree: layers with a uid each, groups with lists of layers. No drawing here.
+// The model as a tree: layers with a uid each, groups with lists of layers; a translator has a second stack,
+// its decoder. No drawing here.
 
 let uids = 0;
 
@@ -6,7 +7,20 @@ class Tree {
   constructor(menu) {
     this.menu = menu;
     this.layers = [];
+    this.decoder = [];
+    this.tied = false; // tie_embeddings
   }
+
+  /** All of it as plain data, on its way to Python and into the history; and back. */
+  whole() { return { layers: this.plain(), decoder: this.plain(this.decoder), tie_embeddings: this.tied }; }
+  take(model) {
+    this.layers = this.grown(model.layers);
+    this.decoder = this.grown(model.decoder);
+    this.tied = model.tie_embeddings;
+  }
+  /** The same with the uids kept, so that rows stay what they are after an undo. */
+  snapshot() { return JSON.stringify({ layers: this.layers, decoder: this.decoder, tied: this.tied }); }
+  restore(text) { Object.assign(this, JSON.parse(text)); }
 
   /** The lists of a group: {name, at: path within the layer, list}. */
   lists(layer) {
@@ -38,6 +52,7 @@ class Tree {
   }
 
   /** Every layer in reading order, as the report's rows have them: {layer, list, index, depth, path, parent}. */
+  all() { return [...this.order(), ...this.order(this.decoder, 0, ["decoder"])]; }
   order(layers = this.layers, depth = 0, path = [], parent = null) {
     const found = [];
     layers.forEach((layer, index) => {
@@ -69,14 +84,17 @@ class Tree {
 
   /** The list that a path ends in, and the place in it. */
   at(path) {
-    let node = this.layers;
+    const [list, ...rest] = path[0] === "decoder" ? [this.decoder, ...path.slice(1)] : [this.layers, ...path];
+    path = rest;
+    let node = list;
     for (const part of path.slice(0, -1)) node = node[part];
     return { list: node, index: path.at(-1) };
   }
 
-  /** Python's repairs: insert, set, remove, move. */
+  /** Python's repairs: insert, set, remove, move; a path to nowhere is the model itself. */
   apply(edits) {
     for (const edit of edits) {
+      if (!edit.path.length) { this.tied = edit.fields?.tie_embeddings ?? this.tied; continue; }
       const { list, index } = this.at(edit.path);
       if (edit.action === "insert") list.splice(index, 0, Array.isArray(edit.layer) ? edit.layer : this.fresh(edit.layer.kind, edit.layer));
       else if (edit.action === "remove") list.splice(index, 1);

@@ -1,0 +1,115 @@
+"""What of a draft fits a data set: images or texts, and what they are for. Presets for it; a set taken up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from workbench import catalog
+from workbench.specs.base import AnyShape
+from workbench.specs.data import DataSchema, DataSpec, TextSpec
+from workbench.specs.inside import reads_text
+from workbench.specs.presets import PRESETS, Preset
+from workbench.specs.run import RunSpec
+from workbench.specs.training import (
+    TOKEN_TASKS,
+    ClassificationTask,
+    LanguageModelTask,
+    TaskSpec,
+    TranslationTask,
+)
+from workbench.store import Store
+from workbench.ui import stack
+from workbench.ui.state import Draft, begin, overwrite
+
+TASKS: dict[str, type[TaskSpec]] = {
+    "classification": ClassificationTask,
+    "language_model": LanguageModelTask,
+    "translation": TranslationTask,
+}
+WORDS = {
+    ("images", "classification"): "images in classes",
+    ("text", "classification"): "texts in classes",
+    ("text", "language_model"): "text to be continued",
+    ("text", "translation"): "pairs of texts to be translated",
+}
+
+
+class Purpose(NamedTuple):
+    """What data is, and what it is for."""
+
+    kind: str  # images, text
+    task: str
+
+    @property
+    def words(self) -> str:
+        return WORDS.get(self, f"{self.kind} for {self.task.replace('_', ' ')}")
+
+    @property
+    def per_token(self) -> bool:
+        return self.task in TOKEN_TASKS
+
+
+def of_set(schema: DataSchema) -> Purpose:
+    """What a registered set is for."""
+    return Purpose(schema.kind, schema.task)
+
+
+def of_run(spec: RunSpec) -> Purpose:
+    """What a run's model and task are for."""
+    is_text = spec.task.kind in TOKEN_TASKS or reads_text(spec.model)
+    return Purpose("text" if is_text else "images", spec.task.kind)
+
+
+def of_draft(now: Draft) -> Purpose | None:
+    """What a draft's layers and task are for; None while it has none that can be read."""
+    tree = now.model
+    kinds = {raw.get("kind") for _, raw in stack.places(tree)}
+    if not kinds:
+        return None
+    task = now.tree.get("task")
+    name = str(task.get("kind", "classification")) if isinstance(task, dict) else "classification"
+    is_text = bool(kinds & {"embedding", "pretrained_text"}) or bool(tree["decoder"])
+    return Purpose("text" if is_text else "images", name)
+
+
+def presets_for(purpose: Purpose) -> list[Preset]:
+    """The presets for that kind of data, in their order; those that need a model's files last."""
+    found = [preset for preset in PRESETS.values() if of_run(preset.spec) == purpose]
+    return sorted(found, key=lambda preset: preset.spec.model.family == "pretrained")
+
+
+def input_of(store: Store, data: DataSpec) -> tuple[AnyShape, int]:
+    """What a model sees and how many scores it gives; tokenizes texts at the first time. Raises DataError."""
+    return catalog.shape_and_classes(store, data)
+
+
+def begun(
+    store: Store, preset: Preset, data: DataSpec, name: str = "run", text: TextSpec | None = None
+) -> RunSpec:
+    """The preset on another set of its kind, its last layer fitted. text: how texts are read, where it is not
+    as in the preset. Raises DataError."""
+    spec = preset.spec
+    mine = spec.data if spec.data.name == data.name else data.model_copy(update={"text": spec.data.text})
+    mine = mine.model_copy(update={"text": text}) if text else mine
+    shape, n_scores = input_of(store, mine)
+    per_token = spec.task.kind in TOKEN_TASKS
+    tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=per_token)
+    model = stack.build(tree) or spec.model
+    return spec.model_copy(update={"name": name, "data": mine, "model": model})
+
+
+def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: TextSpec | None = None) -> Draft:
+    """A draft for this set: the one there is, its outputs fitted, where it is for such data; else a new one
+    from the first preset that is. text: how its texts were looked at. Raises DataError."""
+    wanted = of_set(schema)
+    data = now.section("data", DataSpec)
+    if data.name == name and of_draft(now) == wanted:
+        return now
+    starts = presets_for(wanted)
+    if starts and of_draft(now) not in (wanted, None):
+        return begin(begun(store, starts[0], DataSpec(name=name), text=text))
+    data = DataSpec(name=name, text=text or data.text)
+    task = now.tree.get("task") if of_draft(now) == wanted else TASKS[wanted.task]()
+    shape, n_scores = input_of(store, data)
+    model = stack.fitted(now.model, shape, n_scores, per_token=wanted.per_token)
+    return overwrite(now, data=data, task=task, model=model)

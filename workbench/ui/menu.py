@@ -1,0 +1,108 @@
+"""The editor's menu of layers: every kind with its help and fields, what fits the data first."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Literal
+
+from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS
+from workbench.specs.model import MAX_DEPTH
+from workbench.ui.fields import Knob, knobs, summary
+
+Reads = Literal["images", "text"]
+
+TITLES = {
+    "text": "Text and sequences",
+    "recurrent": "Recurrent",
+    "attention": "Attention",
+    "group": "Groups",
+    "convolution": "Convolution",
+    "pooling": "Pooling",
+    "normalisation": "Normalisation",
+    "activation": "Activation",
+    "regularisation": "Regularisation",
+    "dense": "Dense",
+    "other": "Other",
+}
+ORDER: dict[Reads, tuple[str, ...]] = {
+    "images": (
+        "group", "convolution", "pooling", "normalisation", "activation", "regularisation", "dense", "other",
+        "text", "recurrent", "attention",
+    ),
+    "text": (
+        "text", "recurrent", "attention", "dense", "normalisation", "regularisation", "group", "activation",
+        "other", "convolution", "pooling",
+    ),
+}  # fmt: skip
+FOREIGN: dict[Reads, tuple[str, str]] = {  # headings of what needs another kind of data, and what they add
+    "images": ("text", "also for images, read row by row or in patches"),
+    "text": ("convolution", "for images"),
+}
+SLOTS: dict[str, tuple[str, ...]] = {
+    "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",),
+}  # fmt: skip
+# What a new group starts with where sequences come in; images take the spec's own defaults.
+STARTS: dict[str, dict[str, Any]] = {
+    "residual": {"layers": [{"kind": "layer_norm"}, {"kind": "linear"}], "activation": "none"},
+    "repeat": {"layers": [{"kind": "transformer_encoder_layer", "norm_first": True}]},
+    "parallel": {
+        "branches": [
+            [{"kind": "conv1d", "kernel_size": size, "padding": size // 2}, {"kind": "relu"}]
+            for size in (3, 5)
+        ]
+    },
+}
+
+
+def reads(shape: Shape) -> Reads:
+    """What a model for this input reads."""
+    return "text" if isinstance(shape, Tokens | Pair) else "images"
+
+
+@cache
+def menu(kind: Reads = "images") -> dict[str, Any]:
+    """Every kind of layer with its group, help and fields, as the browser needs it.
+
+    Groups have `slots` too: the names of their lists of layers, and what a new one starts with.
+    """
+    kinds: dict[str, Any] = {}
+    for name, cls in LAYERS.items():
+        fields = [_field(knob) for knob in knobs(cls) if knob.kind != "other"]
+        kinds[name] = {"group": cls.group, "help": summary(cls), "fields": fields}
+        if name in GROUPS:
+            start = cls.model_validate(STARTS[name] if kind == "text" else {}).model_dump(mode="json")
+            kinds[name]["slots"] = {slot: start[slot] for slot in SLOTS[name]}
+            for field in fields:
+                field["default"] = start[field["name"]]
+    used = {entry["group"] for entry in kinds.values()}
+    groups = [{"name": name, "title": _title(name, kind)} for name in ORDER[kind] if name in used]
+    return {"groups": groups, "kinds": kinds, "deepest": MAX_DEPTH, "most": MAX_LAYERS}
+
+
+def _title(group: str, kind: Reads) -> str:
+    first, words = FOREIGN[kind]
+    foreign = ORDER[kind].index(group) >= ORDER[kind].index(first)
+    return f"{TITLES[group]} · {words}" if foreign else TITLES[group]
+
+
+def _field(knob: Knob) -> dict[str, Any]:
+    """A field as the browser needs it; what is empty is left out, since the menu goes with every answer."""
+    entry: dict[str, Any] = {
+        "name": knob.name,
+        "type": knob.kind,
+        "optional": knob.optional,
+        "default": knob.default,
+        "help": knob.help,
+        "unit": knob.unit,
+        "advanced": knob.advanced,
+        "lo": knob.lo,
+        "hi": knob.hi,
+        "range": knob.range_text,
+        "options": list(knob.options),
+    }
+    return {
+        name: value
+        for name, value in entry.items()
+        if value not in (None, "", False, []) or name == "default"
+    }
