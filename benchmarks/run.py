@@ -26,6 +26,7 @@ BENCHMARKS = {
     "launch": ("benchmarks.launch", "From launch to the first logged step"),
     "preflight": ("benchmarks.preflight", "The preflight of every preset"),
     "live_latency": ("benchmarks.live_latency", "From the worker's write to the pixel"),
+    "attention": ("benchmarks.attention", "All attention heads, and a text of one's own"),
     "pages": ("benchmarks.pages", "Page switch, start-up and memory of the view"),
     "scale": ("benchmarks.scale", "Ten thousand runs, a million steps"),
     "chaos": ("benchmarks.chaos", "Three hundred kills"),
