@@ -52,6 +52,7 @@ def figures(verdict: Verdict) -> list[Figure]:
         _none("finished runs taken back", len(seen.taken_back), runs),
         _none("zombies, processes left over, stuck queues, runs stuck at 100 %, waits in vain", left, 1),
         Figure("longest false state seen", worst, "s", "< 5 s", worst < TRUE_WITHIN_S, seen.looks),
+        Figure("time in which the machine let nobody look", seen.halted, "s", note="not counted"),
         Figure("longest wait of a queue for a supervisor to get warm", seen.longest_wait, "s"),
     ]  # fmt: skip
     found += _seconds("worker killed, until the store is true", _of(verdict.store_s, *WORKER), True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +13,14 @@ from typing import TypeVar
 
 import psutil
 
+from workbench.jobs import runs as jobs
 from workbench.jobs.launch import supervisor
+from workbench.records import RunState
 from workbench.store import Store, open_store
 
 T = TypeVar("T")
+# For what comes in a moment and is no promise: a busy machine may stand still for most of a minute.
+PATIENCE_S = 150.0
 
 
 @contextlib.contextmanager
@@ -48,7 +54,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def until(fact: Callable[[], T], what: str, patience_s: float = 60.0) -> T:
+def until(fact: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
     """The first true value of `fact()`. Fails with `what` when patience ends."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -57,6 +63,44 @@ def until(fact: Callable[[], T], what: str, patience_s: float = 60.0) -> T:
             return value
         assert time.monotonic() < deadline, f"not within {patience_s:g} s: {what}"
         time.sleep(0.02)
+
+
+def in_state(store: Store, run_id: str, state: RunState, patience_s: float = PATIENCE_S) -> None:
+    until(lambda: store.runs.get(run_id).state is state, f"{run_id} {state}", patience_s)
+
+
+def at_step(store: Store, run_id: str, step: int) -> None:
+    until(lambda: store.runs.get(run_id).step >= step, f"{run_id} at step {step}")
+
+
+def saved_step(store: Store, run_id: str) -> int:
+    """The step of the run's checkpoint `last`, waiting for the first one. (`best` is written before it.)"""
+
+    def step() -> int | None:
+        return next((info.step for info in store.checkpoints.list(run_id) if info.name == "last"), None)
+
+    return until(lambda: step() or 0, "a checkpoint")
+
+
+def leave_no_run(store: Store) -> None:
+    """End what a failed test left at work or waiting, so that the next one finds the home as it should be."""
+    for row in store.runs.waiting():
+        jobs.stop(store, row.id)
+    for row in store.runs.active():
+        if row.at_work and row.pid:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(row.pid).kill()
+            until(lambda row=row: store.runs.get(row.id).state.is_over, f"the end of {row.id}")  # type: ignore[misc]
+
+
+def cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`workbench …` with this home; a traceback is never an answer."""
+    found = subprocess.run(
+        [sys.executable, "-m", "workbench.cli.main", *arguments], capture_output=True, text=True,
+        timeout=PATIENCE_S, env={**os.environ, "WORKBENCH_HOME": str(home)},
+    )  # fmt: skip
+    assert "Traceback" not in found.stderr
+    return found
 
 
 def supervisor_pid(store: Store) -> int:

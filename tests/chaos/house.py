@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.processes import processes_of, until
+from tests.processes import PATIENCE_S, processes_of, until
 from workbench.jobs.launch import ensure_supervisor, supervisor
 from workbench.store import Store, open_store
 
@@ -61,14 +61,14 @@ class House:
     def start_app(self) -> None:
         """As a person does: `workbench up`, on the port that the browser knows."""
         if self._app is not None:
-            self._app.wait(timeout=10)  # a killed one is our child: nobody else can bury it
+            self._app.wait(timeout=PATIENCE_S)  # a killed one is our child: nobody else can bury it
         self._app = subprocess.Popen(
             [sys.executable, "-m", "workbench.cli.main", "up", "--port", str(self.port)],
             env={**os.environ, "WORKBENCH_HOME": str(self.home), "PYTHONPATH": str(REPO)},
             stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
 
-    def wait_for_app(self, patience_s: float = 60.0) -> None:
+    def wait_for_app(self, patience_s: float = PATIENCE_S) -> None:
         def answers() -> bool:
             with (
                 contextlib.suppress(OSError),
@@ -137,14 +137,14 @@ class House:
         ensure_supervisor(self.store, wait_s)
 
     def leave(self) -> list[str]:
-        """End app and supervisor as a person does; what is still there five seconds later."""
+        """End app and supervisor as a person does; what is still there half a minute later."""
         if self.app_pid:
             os.kill(self.app_pid, signal.SIGINT)
         if self._app is not None:
-            self._app.wait(timeout=15)  # first: it would bring the supervisor back
+            self._app.wait(timeout=PATIENCE_S)  # first: it would bring the supervisor back
         if pid := self.supervisor_pid():
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 30.0
         while (left := processes_of(self.home)) and time.monotonic() < deadline:
             time.sleep(0.05)
         return [f"{p.pid} {_comm(p.pid)}" for p in left]

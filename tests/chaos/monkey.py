@@ -44,7 +44,7 @@ KINDS = {
     "nursery": 1,
     "viewer": 4,
 }
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 WAITING = 2  # runs that are kept in the queue behind the one at work
 WITH_CHECKPOINT = 0.7  # of the kills of workers wait until the run has one and has trained beyond it
 KEYS = ("train/loss", "train/accuracy", "grad_norm", "lr", "val/loss", "val/accuracy")
@@ -167,7 +167,7 @@ class Monkey:
         if kind == "paused worker":
             with contextlib.suppress(WorkbenchError):  # it may just have ended
                 jobs.pause(self.store, run)
-                self._wait(lambda: self._row(run).state is not RunState.RUNNING, "a pause", 10.0)
+                self._wait(lambda: self._row(run).state is not RunState.RUNNING, "a pause")
         elif kind == "worker in a checkpoint":
             run, pid = self._in_a_checkpoint(run, pid)
         elif kind == "worker in a database write":
@@ -330,7 +330,7 @@ class Monkey:
             texts = [event.text for event in self.store.events.since(run)[0] if event.kind == "resumed"]
             verdict.from_checkpoint += sum(" from step " in text for text in texts)
         self._look_at()
-        self._wait(lambda: all(self._shown(rows[run]) for run in self._watched), "the app's last word", 10.0)
+        self._wait(lambda: all(self._shown(rows[run]) for run in self._watched), "the app's last word")
         zombies = self.house.zombies()
         self._expect(not zombies, f"zombies: {zombies}")
         self._expect(not self.store.runs.active(), "the queue is not empty")

@@ -15,7 +15,7 @@ SEED = 20261124
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_forty_four_kills_lose_nothing_and_no_state_is_false_for_five_seconds(tmp_path: Path) -> None:
     with House(tmp_path / "home") as house:
         verdict = Monkey(house, victims(), SEED, print).play(KILLS)

@@ -35,8 +35,8 @@ def test_a_run_outlasts_a_locked_database_and_loses_no_step(tmp_path: Path) -> N
             time.sleep(0.2)
         other.execute("ROLLBACK")
         other.close()
-        until(lambda: store.runs.get(run_id).step > step, "it goes on", 20.0)
-        until(lambda: store.runs.get(run_id).state is RunState.FINISHED, "its end", 120.0)
+        until(lambda: store.runs.get(run_id).step > step, "it goes on")
+        until(lambda: store.runs.get(run_id).state is RunState.FINISHED, "its end")
         assert store.runs.get(run_id).pid == worker, "by the same process"
         assert supervisor_pid(store) == supervisor
         steps = store.scalars.read(run_id, ["train/loss"])["train/loss"].steps

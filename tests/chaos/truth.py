@@ -13,6 +13,7 @@ from workbench.records import RunState
 
 EVERY_S = 0.1
 TRUE_WITHIN_S = 5.0  # the promise
+HALT_S = 1.0  # between two looks at most so much counts: while nobody can look the machine stands still
 STUCK_S = 30.0  # a cold supervisor takes 3 to 8 s, on a busy machine more
 WORKING = {RunState.STARTING, RunState.RUNNING, RunState.PAUSED, RunState.STOPPING}
 
@@ -34,6 +35,7 @@ class Seen:
     false: list[str] = field(default_factory=list)  # for longer than TRUE_WITHIN_S
     longest_false: dict[str, float] = field(default_factory=dict)  # by source
     stuck: list[str] = field(default_factory=list)
+    halted: float = 0.0  # seconds in which the machine let nobody look
     longest_wait: float = 0.0  # a run waits, a supervisor lives, and nothing works
     finished: set[str] = field(default_factory=set)  # ever seen as finished
     taken_back: list[str] = field(default_factory=list)  # finished, and then not
@@ -45,7 +47,8 @@ class Checker:
     def __init__(self, house: House, viewer: Viewer, runs: Callable[[], list[str]]) -> None:
         self.house, self.viewer, self.runs = house, viewer, runs
         self.seen = Seen()
-        self._since: dict[tuple[str, str], float] = {}  # (what, run) → since when, time.monotonic()
+        self._since: dict[tuple[str, str], float] = {}  # (what, run) → since when, by the clock below
+        self._clock, self._looked = 0.0, time.monotonic()
         self._told: set[tuple[str, str]] = set()
         self._over = threading.Event()
         self._errors: list[str] = []
@@ -67,7 +70,7 @@ class Checker:
 
     def look(self) -> None:
         """Compare once."""
-        seen, now = self.seen, time.monotonic()
+        seen, now = self.seen, self._now()
         seen.looks += 1
         rows = {row.id: row for row in self.house.store.runs.many(self.runs())}
         shown = dict(self.viewer.shown)
@@ -102,6 +105,15 @@ class Checker:
             dead = self.house.zombies()
             if self._lasts(("zombies", ""), bool(dead), now) > TRUE_WITHIN_S:
                 self._tell(seen.stuck, ("zombies", ""), f"zombies stay: {dead}")
+
+    def _now(self) -> float:
+        """Seconds in which somebody could look. A machine that halts for half a minute, its disk or its
+        processor taken by others, makes no state false for that long."""
+        wall = time.monotonic()
+        self._clock += min(wall - self._looked, HALT_S)
+        self.seen.halted += max(0.0, wall - self._looked - HALT_S)
+        self._looked = wall
+        return self._clock
 
     def _lasts(self, what: tuple[str, str], holds: bool, now: float) -> float:
         """How long something has been so; what is over may be told again when it comes back."""

@@ -52,11 +52,11 @@ class Viewer:
 
     def follow(self, runs: Iterable[str]) -> None:
         """Look at these runs and no others."""
-        asyncio.run_coroutine_threadsafe(self._follow(set(runs)), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._follow(set(runs)), self._loop).result(90)
 
     def die(self) -> None:
         """As after `kill -9`: every connection is reset; what was shown is gone. Then it comes back."""
-        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(90)
 
     def close(self) -> None:
         self.follow(())

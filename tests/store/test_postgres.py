@@ -70,7 +70,7 @@ def server() -> Iterator[str]:
         return False
 
     try:
-        until(answers, f"a PostgreSQL server; it says: {(folder / 'log').read_text()[-500:]}", 30.0)
+        until(answers, f"a PostgreSQL server; it says: {(folder / 'log').read_text()[-500:]}")
         yield address
     finally:
         engine.dispose()

@@ -41,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def run_id(store: Store) -> str:
     """A run that has learnt something."""
     run_id = jobs.submit(store, SPEC)
-    until(lambda: store.runs.get(run_id).state.is_over, "the run over", 120.0)
+    until(lambda: store.runs.get(run_id).state.is_over, "the run over")
     assert store.runs.get(run_id).state == "finished"
     return run_id
 
@@ -152,7 +152,7 @@ def test_nobody_else_may_use_the_socket(store: Store) -> None:
 def test_a_killed_answering_process_is_started_again(store: Store) -> None:
     first = ask(store, "ping", {})["pid"]
     os.kill(first, signal.SIGKILL)
-    assert until(lambda: ask(store, "ping", {}, 20.0)["pid"] != first, "another process")
+    assert until(lambda: ask(store, "ping", {}, 60.0)["pid"] != first, "another process")
 
 
 def test_silence_is_an_error_in_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.processes import living_home, until
+from tests.processes import PATIENCE_S, at_step, cli, in_state, leave_no_run, living_home, saved_step, until
 from workbench import catalog
 from workbench.jobs import runs as jobs
 from workbench.jobs.launch import LEASE
@@ -40,21 +40,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    found = subprocess.run(
-        [sys.executable, "-m", "workbench.cli.main", *arguments], capture_output=True, text=True, timeout=60,
-        env={**os.environ, "WORKBENCH_HOME": str(home)},
-    )  # fmt: skip
-    assert "Traceback" not in found.stderr
-    return found
-
-
-def in_state(store: Store, run_id: str, state: RunState, patience_s: float = 60.0) -> None:
-    until(lambda: store.runs.get(run_id).state is state, f"{run_id} {state}", patience_s)
-
-
-def at_step(store: Store, run_id: str, step: int) -> None:
-    until(lambda: store.runs.get(run_id).step >= step, f"{run_id} at step {step}")
+@pytest.fixture(autouse=True)
+def _nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "shared" in request.fixturenames:
+        leave_no_run(request.getfixturevalue("shared"))
 
 
 @contextlib.contextmanager
@@ -82,7 +72,7 @@ def test_a_process_that_hangs_keeps_its_state_and_its_silence_is_told(shared: St
     assert row.silent_s < 5
     os.kill(row.pid or 0, signal.SIGSTOP)
     try:
-        until(lambda: (shared.runs.get(run_id).silent_s or 0) > 10.5, "ten seconds of silence", 30.0)
+        until(lambda: (shared.runs.get(run_id).silent_s or 0) > 10.5, "ten seconds of silence")
         assert shared.runs.get(run_id).state is RunState.RUNNING, "it may come back"
         shown = cli(shared.home, "show", run_id).stdout
         assert "No sign of life for 1" in shown
@@ -115,7 +105,7 @@ def test_an_app_that_is_told_to_end_ends_and_names_what_goes_on(
         assert process.stdout is not None
         assert process.stdout.readline().startswith("The workbench is at")
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()
@@ -163,7 +153,7 @@ def test_a_data_set_deleted_under_a_run_ends_none_that_has_it_and_is_named_by_th
         error = shared.runs.get(run_id).error
         assert error is not None
         assert "shades" in error["where"]
-    saved = next(info.step for info in shared.checkpoints.list(parked) if info.name == "last")
+    saved = saved_step(shared, parked)
     catalog.add(shared, tmp_path / "shades", "shades")  # the same pictures again
     jobs.resume(shared, parked)
     at_step(shared, parked, saved + 10)
@@ -178,7 +168,7 @@ def test_a_data_set_deleted_under_a_run_ends_none_that_has_it_and_is_named_by_th
 def test_a_full_disk_ends_a_run_clearly_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=24m"), living_home(tmp_path / "disk" / "home") as store:
         run_id = jobs.submit(store, LONG)
-        until(lambda: store.checkpoints.list(run_id), "a checkpoint")
+        saved_step(store, run_id)
         block = tmp_path / "disk" / "block"
         with contextlib.suppress(OSError), block.open("wb") as file:
             while True:
@@ -227,8 +217,8 @@ def test_a_home_of_a_newer_version_is_refused_by_command_line_and_supervisor(tmp
     assert "a newer workbench wrote it" in found.stderr
     assert len(found.stderr.splitlines()) == 1
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.worker.supervisor"], capture_output=True, text=True, timeout=60,
-        env={**os.environ, "WORKBENCH_HOME": str(home)},
+        [sys.executable, "-m", "workbench.worker.supervisor"], capture_output=True, text=True,
+        env={**os.environ, "WORKBENCH_HOME": str(home)}, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert "a newer workbench wrote it" in done.stderr

@@ -195,7 +195,7 @@ def test_tensorboard_s_own_server_shows_a_resumed_run_without_doubles(store: Sto
     try:
         until(steps, "the first session")
         session(store, run_id)
-        until(lambda: steps() == list(range(1, 3 * 46 + 1)), "every step, once", 20.0)
+        until(lambda: steps() == list(range(1, 3 * 46 + 1)), "every step, once")
     finally:
         server._stdin_handle.close()  # it leaves with its input
 
@@ -438,7 +438,7 @@ def test_a_run_process_killed_twice_has_every_scalar_in_both_sinks(tmp_path: Pat
             os.kill(store.runs.get(run_id).pid or 0, signal.SIGKILL)
             until(lambda: store.runs.get(run_id).error, "the exit record")
             jobs.resume(store, run_id)
-        until(lambda: store.runs.get(run_id).state is RunState.FINISHED, "its end", 120.0)
+        until(lambda: store.runs.get(run_id).state is RunState.FINISHED, "its end")
         events = store.events.since(run_id)[0]
         assert [event.text for event in events if event.kind == "warning"] == []
         assert [event.kind for event in events].count("lost") == 2

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from tests.processes import living_home, supervisor_pid, until
+from tests.processes import PATIENCE_S, at_step, in_state, living_home, saved_step, supervisor_pid, until
 from workbench.jobs import queue as queueing
 from workbench.jobs import runs as jobs
 from workbench.records import RunState
@@ -33,14 +33,6 @@ LONG = SHORT.with_changes("training.epochs=5000", "name=long")
 def own(tmp_path: Path) -> Iterator[Store]:
     with living_home(tmp_path / "home") as store:
         yield store
-
-
-def in_state(store: Store, run_id: str, state: RunState, patience_s: float = 60.0) -> None:
-    until(lambda: store.runs.get(run_id).state is state, f"{run_id} {state}", patience_s)
-
-
-def at_step(store: Store, run_id: str, step: int) -> None:
-    until(lambda: store.runs.get(run_id).step >= step, f"{run_id} at step {step}")
 
 
 @pytest.mark.slow
@@ -78,7 +70,7 @@ def test_a_run_whose_memory_does_not_fit_waits_and_says_by_how_much(
     large = preset("cnn-mnist").spec.with_changes("data.name=fashion-mnist-sample", "training.batch_size=512")
     second = jobs.submit(own, large)
     small = jobs.submit(own, SHORT)
-    until(lambda: "fit" in (jobs.why_waiting(own, own.runs.get(second)) or ""), "the reason", 10.0)
+    until(lambda: "fit" in (jobs.why_waiting(own, own.runs.get(second)) or ""), "the reason")
     why = jobs.why_waiting(own, own.runs.get(second))
     assert why is not None
     assert why.startswith("Its memory does not fit beside long: it needs ")
@@ -103,7 +95,7 @@ def test_the_queue_goes_on_after_failures_and_with_the_next_supervisor(own: Stor
     assert "reads specs of version 1" in own.runs.get(odd).error["rule"]  # type: ignore[index]
     supervisor = psutil.Process(supervisor_pid(own))
     supervisor.kill()
-    psutil.wait_procs([supervisor], timeout=10)
+    psutil.wait_procs([supervisor], timeout=PATIENCE_S)
     after = jobs.submit(own, SHORT)
     in_state(own, after, RunState.FINISHED)
     assert own.runs.get(held).state is RunState.QUEUED, "held through it all"
@@ -125,7 +117,7 @@ def test_out_of_memory_names_the_checkpoint_and_its_offer_brings_the_run_to_its_
     own.commands.post(run_id, "step", {"steps": 1})
     jobs.release(own, [run_id])
     in_state(own, run_id, RunState.PAUSED)
-    until(lambda: own.checkpoints.list(run_id), "its checkpoint")
+    saved_step(own, run_id)
     row = own.runs.get(run_id)
     process = psutil.Process(row.pid)
     idle = process.memory_full_info()
@@ -210,7 +202,7 @@ del block
 print(before, grown, own_bytes())
 """
     fresh = subprocess.run(  # a process with no former peak
-        [sys.executable, "-c", measured], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", measured], capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     before, grown, after = map(int, fresh.stdout.split())
     assert 75e6 < grown - before < 120e6

