@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.live import trainer
 from workbench.store import Store, open_store
@@ -23,6 +23,7 @@ from workbench.store import Store, open_store
 REPO = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 60
+expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh visitor. Errors that our scripts throw fail the test."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     fresh = context.new_page()
-    fresh.set_default_timeout(20_000)
+    fresh.set_default_timeout(60_000)
     errors: list[str] = []
     fresh.on("pageerror", lambda error: errors.append(str(error)))
     yield fresh
@@ -144,7 +145,7 @@ def trained(app: App, store: Store) -> Iterator[str]:
         "tests.live.trainer",
         run,
         "--seconds",
-        "90",
+        "280",
         "--rate",
         "60",
         "--pictures",

@@ -89,9 +89,9 @@ def visit(browser: Browser, address: str, width: int = 1400, scheme: str = "ligh
     size = {"width": width, "height": 900}
     page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(address)
-    page.locator("h1, .wbl[data-kind=status][data-state]").first.wait_for(timeout=30_000)
+    page.locator("h1, .wbl[data-kind=status][data-state]").first.wait_for(timeout=60_000)
     page.wait_for_timeout(400)
-    page.locator(READY).wait_for(timeout=30_000)
+    page.locator(READY).wait_for(timeout=60_000)
     page.wait_for_timeout(900)
     return page
 

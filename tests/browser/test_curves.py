@@ -51,7 +51,7 @@ def test_zoom_survives_ticks_and_a_reload_and_a_second_browser(app, trained, pag
     expect(page.locator(".wbl-where")).to_have_text(shown)
     other = browser.new_context().new_page()
     other.goto(url)
-    expect(other.locator(".wbl-where")).to_have_text(shown, timeout=20_000)
+    expect(other.locator(".wbl-where")).to_have_text(shown, timeout=60_000)
     other.context.close()
     plot(page, "loss").dblclick(position={"x": 200, "y": 100})
     expect(page).not_to_have_url(zoomed)

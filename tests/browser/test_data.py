@@ -49,7 +49,7 @@ def test_the_hardest_sample_of_a_run_is_the_wrong_label_and_is_mended(
     expect(dialog.get_by_text("At most 4.0 GiB unpacked")).to_be_visible()
     expect(dialog.get_by_text(re.compile("4 ?GB per file"))).to_be_visible()
     dialog.locator("input[type=file]").set_input_files(sent())
-    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("pictures", timeout=20_000)
+    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("pictures", timeout=60_000)
     dialog.get_by_role("button", name="Import").click()
     expect(page.get_by_text(re.compile("pictures is ready"))).to_be_visible(timeout=60_000)
     row = store.datasets.get("pictures")
@@ -66,7 +66,7 @@ def test_the_hardest_sample_of_a_run_is_the_wrong_label_and_is_mended(
     expect(grid.get_by_role("img").first).to_have_attribute("alt", "dark, called bright", timeout=60_000)
     grid.get_by_role("checkbox", name="Choose").first.locator("xpath=ancestor::label").click()
     page.get_by_role("button", name="Relabel · 1 chosen").click()
-    expect(grid.get_by_text("now bright")).to_be_visible(timeout=20_000)
+    expect(grid.get_by_text("now bright")).to_be_visible(timeout=60_000)
     newest = store.datasets.get("pictures")
     assert newest.version == 2
     was, now = (open_arrays(store.datasets.get("pictures", n).path).labels for n in (1, 2))

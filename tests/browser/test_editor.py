@@ -20,7 +20,7 @@ def editor(app, page: Page) -> Locator:  # type: ignore[no-untyped-def]
     """The editor on a fresh draft: the preset cnn-mnist on 28×28 grey images."""
     page.goto(f"{app.url}/model")
     found = page.locator(".wb-editor")
-    expect(found).to_have_attribute("data-parameters", "225034", timeout=30_000)
+    expect(found).to_have_attribute("data-parameters", "225034", timeout=60_000)
     return found
 
 
@@ -134,7 +134,7 @@ def test_every_edit_survives_a_reload(editor: Locator, page: Page) -> None:
     address = page.url
     assert "draft=" in address
     page.reload()
-    expect(field(editor, 0, "out_channels")).to_have_value("24", timeout=15_000)
+    expect(field(editor, 0, "out_channels")).to_have_value("24", timeout=60_000)
     assert page.url == address
 
 
@@ -234,7 +234,7 @@ def test_several_rows_are_chosen_wrapped_copied_and_pasted_into_another_design(
     note.get_by_role("button").click()
     expect(editor).to_have_attribute("data-ok", "true")
     page.goto(f"{app.url}/model?draft=another-design")
-    expect(editor).to_have_attribute("data-parameters", "225034", timeout=30_000)
+    expect(editor).to_have_attribute("data-parameters", "225034", timeout=60_000)
     row(editor, 0).locator(".ix").click()
     page.keyboard.press("Control+v")
     expect_kinds(editor, ["conv2d", "conv2d", "relu", *CNN[1:]])
@@ -268,7 +268,7 @@ def test_a_network_is_built_from_nothing_with_marks_and_repairs_alone(editor: Lo
     for name in ("linear", "residual", "conv_transpose2d", "squeeze"):
         add(editor, page, name)
     for _ in range(20):
-        expect(editor).to_have_attribute("data-acked", editor.get_attribute("data-seq") or "", timeout=10_000)
+        expect(editor).to_have_attribute("data-acked", editor.get_attribute("data-seq") or "", timeout=60_000)
         if editor.get_attribute("data-ok") == "true":
             break
         editor.locator(".note.error .fix").first.click()
@@ -304,7 +304,7 @@ def test_a_link_carries_the_design(app, editor: Locator, page: Page) -> None:  #
     code = page.locator("[data-testid=stCode] code")
     expect(code).to_contain_text("design=")
     page.goto(f"{app.url}/model?design={code.inner_text().partition('design=')[2].strip()}")
-    expect(field(editor, 0, "out_channels")).to_have_value("24", timeout=15_000)
+    expect(field(editor, 0, "out_channels")).to_have_value("24", timeout=60_000)
     assert "design=" not in page.url
     assert "draft=" in page.url
     assert page.url.partition("draft=")[2][:8] not in before

@@ -39,7 +39,7 @@ def test_runs_are_moved_up_to_the_head_and_down(
 ) -> None:
     page.goto(f"{app.url}/runs")
     panel = page.locator(".wb-queue")
-    expect(panel).to_have_attribute("data-waiting", "20", timeout=20_000)
+    expect(panel).to_have_attribute("data-waiting", "20", timeout=60_000)
     expect(panel).to_have_attribute("data-order", " ".join(waiting))
     row(page, waiting[5]).locator("[data-act=first]").click()
     wanted = [waiting[5], *waiting[:5], *waiting[6:]]
@@ -53,7 +53,7 @@ def test_runs_are_moved_up_to_the_head_and_down(
     expect(panel).to_have_attribute("data-order", " ".join(wanted))
     assert order(store) == wanted
     page.reload()
-    expect(panel).to_have_attribute("data-order", " ".join(wanted), timeout=20_000)
+    expect(panel).to_have_attribute("data-order", " ".join(wanted), timeout=60_000)
 
 
 def test_one_and_many_are_held_and_released(app: App, store: Store, page: Page, waiting: list[str]) -> None:
@@ -63,7 +63,7 @@ def test_one_and_many_are_held_and_released(app: App, store: Store, page: Page, 
     expect(first).to_have_attribute("data-held", "true")
     expect(first).to_contain_text("Held until it is released")
     assert store.runs.get(waiting[0]).held
-    expect(page.locator(".wb-runs .row .pill", has_text="held")).to_have_count(1, timeout=10_000)
+    expect(page.locator(".wb-runs .row .pill", has_text="held")).to_have_count(1, timeout=60_000)
     page.locator(".wb-queue .bar button", has_text="Hold all").click()
     until(lambda: all(run.held for run in store.runs.waiting()), "all are held", 10)
     assert store.runs.next_queued() is None

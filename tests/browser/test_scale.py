@@ -56,7 +56,7 @@ def test_from_the_table_to_the_comparison(app: App, store: Store, page: Page) ->
 
     page.get_by_role("button", name="Compare").click()
     chart = page.locator(".wbc")
-    expect(chart).to_have_attribute("data-runs", "3", timeout=20_000)
+    expect(chart).to_have_attribute("data-runs", "3", timeout=60_000)
     assert all(i in page.url.replace("%2C", ",") for i in (ids[0], ids[1], ids[59]))
     canvas = chart.locator("canvas")
     until(lambda: canvas.evaluate(INK)["ink"] > 0.001, 5, "ink on the canvas")

@@ -47,8 +47,8 @@ def press(page: Page, verb: str) -> None:
 
 
 def expect_state(page: Page, state: str, parked: bool = False) -> None:
-    expect(strip(page)).to_have_attribute("data-state", state, timeout=30_000)
-    expect(strip(page)).to_have_attribute("data-parked", "true" if parked else "false", timeout=30_000)
+    expect(strip(page)).to_have_attribute("data-state", state, timeout=60_000)
+    expect(strip(page)).to_have_attribute("data-parked", "true" if parked else "false", timeout=60_000)
 
 
 def test_a_new_rate_is_in_force_marked_on_the_curves_and_a_line_of_the_ledger(
@@ -62,7 +62,7 @@ def test_a_new_rate_is_in_force_marked_on_the_curves_and_a_line_of_the_ledger(
     expect(page.get_by_text(re.compile("Learning rate .* → 7e-05"))).to_be_visible()
     page.get_by_role("button", name="Apply", exact=True).click()
     line = page.locator(".wb-ledger li")
-    expect(line).to_have_count(1, timeout=20_000)
+    expect(line).to_have_count(1, timeout=60_000)
     expect(line).to_contain_text(re.compile("Learning rate .* → 7e-05"))
     (change,) = store.ledger.list(at_work)
     assert change.changes == {RATE: 7e-05}
@@ -152,7 +152,7 @@ def test_a_change_of_a_parked_run_waits_for_it_and_a_fork_is_linked_both_ways(
     page.get_by_text(re.compile("^last · step")).click()
     page.get_by_role("button", name="Launch as it is").click()
     page.wait_for_url(re.compile(rf"run=(?!{at_work})"))
-    expect(page.get_by_text("Forked from last of")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Forked from last of")).to_be_visible(timeout=60_000)
     child = next(row for row in store.runs.list() if row.parent == at_work)
     assert child.parent_checkpoint == "last"
     runs.stop(store, child.id)

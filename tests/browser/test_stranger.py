@@ -83,26 +83,26 @@ def bring(app: App, page: Page, packed: Path, name: str, classes: int) -> None:
     page.get_by_role("button", name="Add data").click()
     dialog = page.get_by_role("dialog")
     dialog.locator("input[type=file]").set_input_files(packed)
-    expect(dialog.get_by_label("Name", exact=True)).to_have_value(name, timeout=20_000)
+    expect(dialog.get_by_label("Name", exact=True)).to_have_value(name, timeout=60_000)
     size = dialog.get_by_role("spinbutton", name=re.compile("^Resize to"))
     size.fill(str(SIDE))
     size.press("Tab")
     dialog.get_by_role("button", name="Import").click()
     expect(page.get_by_text(re.compile(f"{name} is ready"))).to_be_visible(timeout=60_000)
-    expect(page.locator(".wb-facts").first).to_contain_text(f"images{classes}classes", timeout=15_000)
+    expect(page.locator(".wb-facts").first).to_contain_text(f"images{classes}classes", timeout=60_000)
     page.get_by_role("tab", name="Import report").click()
-    expect(page.get_by_text(re.compile(r"\b1 refused"))).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(re.compile(r"\b1 refused"))).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Use for a new run").click()
-    expect(page.get_by_role("heading", name="Model").first).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("heading", name="Model").first).to_be_visible(timeout=60_000)
 
 
 def build_by_repairs(page: Page, *chosen: str) -> None:
     """From an empty stack: layers of the menu perhaps, then the first repair until nothing is marked."""
     editor = page.locator(".wb-editor")
-    expect(editor).to_have_attribute("data-ok", "true", timeout=30_000)  # fitted to the new classes
+    expect(editor).to_have_attribute("data-ok", "true", timeout=60_000)  # fitted to the new classes
     page.get_by_role("combobox", name="Start from").click()
     page.get_by_role("option", name="An empty stack").click()
-    expect(editor).to_have_attribute("data-layers", "0", timeout=15_000)
+    expect(editor).to_have_attribute("data-layers", "0", timeout=60_000)
     for count, name in enumerate(chosen, 1):
         editor.get_by_role("button", name="Add layer", exact=True).click()
         page.keyboard.type(name)
@@ -116,7 +116,7 @@ def build_by_repairs(page: Page, *chosen: str) -> None:
         repairs.first.click()
     expect(editor).to_have_attribute("data-ok", "true")
     page.get_by_role("button", name="Continue to training").click()
-    expect(page.get_by_role("heading", name="Train").first).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("heading", name="Train").first).to_be_visible(timeout=60_000)
 
 
 def settled(page: Page, editor: Locator) -> None:
@@ -140,7 +140,7 @@ def train(page: Page, epochs: int) -> str:
     page.get_by_role("button", name="Try a few steps").click()
     expect(page.locator("[data-preflight=done]")).to_contain_text("for the whole run", timeout=60_000)
     page.get_by_role("button", name="Launch").click()
-    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=20_000)
+    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     until(lambda: strip(page).get_attribute("data-state") in ("running", "finished"), 40, "it starts")
     expect_state(page, "finished", 120)
     found = re.search(r"run=([\w-]+)", page.url)
@@ -151,7 +151,7 @@ def train(page: Page, epochs: int) -> str:
 def predict_one(app: App, page: Page, run: str) -> None:
     open_page(page, "Predict", "Predict")
     page.goto(f"{app.url}/predict?run={run}")
-    expect(page.get_by_text("As the model sees it").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("As the model sees it").first).to_be_visible(timeout=60_000)
     expect(page.get_by_test_id("stMain").get_by_text(re.compile("Right|Wrong")).first).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
 

@@ -30,7 +30,7 @@ def first_visit(app: App, store: Store) -> None:
 
 
 def stands_at(page: Page, title: str) -> None:
-    expect(page.locator(".st-key-tour .wb-tour b")).to_have_text(title, timeout=20_000)
+    expect(page.locator(".st-key-tour .wb-tour b")).to_have_text(title, timeout=60_000)
 
 
 def test_a_first_visitor_is_led_through_every_page_and_back(app: App, store: Store, page: Page) -> None:
@@ -60,11 +60,11 @@ def test_skipped_it_stays_away_until_someone_asks(app: App, store: Store, page: 
     page.goto(f"{app.url}/model")
     stands_at(page, "Model")
     page.locator(".st-key-tour").get_by_role("button", name="Skip").click()
-    expect(page.locator(".st-key-tour")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".st-key-tour")).to_have_count(0, timeout=60_000)
     page.wait_for_function(f"(s) => ({RINGED})(s) === 0", arg=".st-key-editor")
     page.reload()
     again = page.locator(".st-key-tour-start").get_by_role("button", name="Tour")
-    expect(again).to_be_visible(timeout=20_000)
+    expect(again).to_be_visible(timeout=60_000)
     expect(page.locator(".st-key-tour")).to_have_count(0)
     again.click()
     stands_at(page, "Welcome")
@@ -79,7 +79,7 @@ def test_the_keyboard_alone_walks_it_and_ends_it(app: App, store: Store, page: P
         stands_at(page, title)
     tab_to(page, "Done")
     page.keyboard.press("Space")
-    expect(page.locator(".st-key-tour")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".st-key-tour")).to_have_count(0, timeout=60_000)
     assert store.drafts.get(tour.KEPT) == tour.OVER
 
 

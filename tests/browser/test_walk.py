@@ -37,7 +37,7 @@ def strip(page: Page) -> Locator:
     return page.locator(".wbl[data-kind=status]")
 
 
-def expect_state(page: Page, state: str, seconds: float = 20) -> None:
+def expect_state(page: Page, state: str, seconds: float = 60) -> None:
     expect(strip(page)).to_have_attribute("data-state", state, timeout=seconds * 1000)
 
 
@@ -47,7 +47,7 @@ def step(page: Page) -> int:
 
 def open_page(page: Page, name: str, heading: str) -> None:
     page.get_by_test_id("stSidebarNavLink").filter(has_text=name).click()
-    expect(page.get_by_role("heading", name=heading).first).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name=heading).first).to_be_visible(timeout=60_000)
 
 
 def painted(page: Page) -> dict[str, float]:
@@ -74,7 +74,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     # One click starts a training, and its inside is seen to change.
     page.goto(app.url)
     page.get_by_role("button", name="Train a CNN on Fashion-MNIST").click()
-    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=15_000)
+    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
     until(lambda: step(page) > 3, 30, "the first steps")
     live_tab(page, "Curves")
@@ -89,23 +89,23 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     # The layers are edited; parameters follow; a faulty stack is marked and cannot be launched.
     open_page(page, "Model", "Model")
     editor = page.locator("[data-parameters]")
-    expect(editor).to_have_attribute("data-ok", "true", timeout=10_000)
+    expect(editor).to_have_attribute("data-ok", "true", timeout=60_000)
     before = int(editor.get_attribute("data-parameters") or 0)
     kernels = editor.locator("input[data-name=out_channels]").first
     kernels.fill("8")
     until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, 10, "fewer parameters")
     last = editor.locator("input[data-name=out_features]").last
     last.fill("7")
-    expect(editor).to_have_attribute("data-ok", "false", timeout=10_000)
+    expect(editor).to_have_attribute("data-ok", "false", timeout=60_000)
     expect(editor.get_by_text("one score per class").first).to_be_visible()
     last.fill("10")
-    expect(editor).to_have_attribute("data-ok", "true", timeout=10_000)
+    expect(editor).to_have_attribute("data-ok", "true", timeout=60_000)
     page.reload()
-    expect(editor.locator("input[data-name=out_channels]").first).to_have_value("8", timeout=15_000)
+    expect(editor.locator("input[data-name=out_channels]").first).to_have_value("8", timeout=60_000)
     page.get_by_role("button", name="Continue to training").click()
 
     # It is launched, paused, found paused after a reload, resumed and stopped.
-    expect(page.get_by_role("heading", name="Train").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name="Train").first).to_be_visible(timeout=60_000)
     name = page.get_by_label("Name", exact=True)
     name.fill("edited by hand")
     name.press("Enter")
@@ -114,7 +114,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     epochs.press("Enter")
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Launch").click()
-    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=15_000)
+    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
     until(lambda: step(page) > 3, 30, "steps of the second run")
     strip(page).get_by_role("button", name="Pause").click()
@@ -134,10 +134,10 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
 
     # The runs page lists both; the stopped model predicts.
     open_page(page, "Runs", "Runs")
-    expect(page.get_by_text("edited by hand").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("edited by hand").first).to_be_visible(timeout=60_000)
     page.goto(f"{app.url}/predict?run={run.group(1)}")
-    expect(page.get_by_role("heading", name="Predict").first).to_be_visible(timeout=15_000)
-    expect(page.get_by_text("As the model sees it").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Predict").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("As the model sees it").first).to_be_visible(timeout=60_000)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

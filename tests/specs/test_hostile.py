@@ -37,10 +37,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ids=range(13),
 )
 def test_a_hostile_spec_is_refused_in_a_few_short_lines(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(SpecError) as refusal:
         parse(text)
-    assert time.monotonic() - began < 10.0
+    assert time.process_time() - began < 10.0
     assert all(len(line) < 400 for line in str(refusal.value).splitlines())
 
 

@@ -342,7 +342,7 @@ def test_a_link_carries_a_stack_without_its_usual_values(name: str) -> None:
 
 def test_a_report_on_a_deep_network_comes_while_typing() -> None:
     raw = stack.dump(PRESETS["resnet-18"].spec.model)
-    began = time.perf_counter()
+    began = time.process_time()  # others may be using the cores meanwhile
     for _ in range(10):
         stack.report(raw, (3, 224, 224), 10)
-    assert (time.perf_counter() - began) / 10 < 0.1  # 4 ms on an idle core
+    assert (time.process_time() - began) / 10 < 0.1  # 4 ms on an idle core
