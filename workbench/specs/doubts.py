@@ -183,7 +183,8 @@ def _on_weight(layers: Sequence[Layer], rows: Sequence[Row], shape: Shape) -> It
     if total <= HEAVY_FROM:
         return
     for row in walk(rows):
-        if not row.children and row.parameters > HEAVY * total:
+        reads_steps = row.out_shape is not None and len(row.out_shape) == 2  # a recurrent layer may be all
+        if not row.children and row.parameters > HEAVY * total and not reads_steps:
             yield _doubt(
                 row.path, row.kind, "parameters are best spread over the layers",
                 f"it holds {row.parameters / total:.1%} of all {total:,}",

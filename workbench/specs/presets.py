@@ -8,6 +8,7 @@ from typing import Any
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec, from_dict
+from workbench.specs.text_presets import TEXT_PRESETS
 
 
 @dataclass(frozen=True)
@@ -392,6 +393,8 @@ _ALL = [
         needs=MINILM,
     ),
 ]
+
+_ALL += [Preset(*row) for row in TEXT_PRESETS]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}
