@@ -30,7 +30,7 @@ from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError
 
 VERSION = 3  # of what is kept; another one is made anew
-BATCH = 1_000  # texts tokenized at once
+BATCH, PIECE = 1_000, 100_000  # texts and characters tokenized at once; a token takes 100 bytes meanwhile
 LEARNED = 64 << 20  # characters that a tokenizer is trained on at most, drawn evenly from the training split
 KEPT = 12  # ways of one set that are kept
 CUT = ("validation", "test", "split_seed", "groups", "folds", "fold")
@@ -113,8 +113,18 @@ def most_of(task: str, length: int) -> int | None:
 
 def tokens(stored: Stored, rows: np.ndarray, column: str, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """Ids of each text, uncut."""
-    for start in range(0, len(rows), BATCH):
-        yield from tokenizer.encode_many(stored.texts(rows[start : start + BATCH], column))
+    for part in _batches(stored, rows, column):
+        yield from tokenizer.encode_many(stored.texts(part, column))
+
+
+def _batches(stored: Stored, rows: np.ndarray, column: str) -> list[np.ndarray]:
+    """Rows that are worked on together: few where texts are long."""
+    if not len(rows):
+        return []
+    ends = np.cumsum(stored.sizes_of(column)[rows])
+    group = np.maximum(ends // PIECE, np.arange(len(rows)) // BATCH)
+    group = np.cumsum(np.diff(group, prepend=group[0]) > 0)
+    return np.split(rows, np.flatnonzero(np.diff(group)) + 1)
 
 
 def _by_position(stored: Stored, spec: DataSpec) -> TextRows:
@@ -206,15 +216,15 @@ class _Learned:
     """The training texts in batches, of a large set some batches evenly drawn; they may be read twice."""
 
     def __init__(self, stored: Stored, rows: np.ndarray, column: str) -> None:
-        self._stored, self._rows, self._column = stored, rows, column
-        starts = range(0, len(rows), BATCH)
+        self._stored, self._column = stored, column
+        parts = _batches(stored, rows, column)
         characters = int(stored.sizes_of(column)[rows].sum())
-        wanted = len(starts) if characters <= LEARNED else max(1, len(starts) * LEARNED // characters)
-        self._starts = [starts[i * len(starts) // wanted] for i in range(wanted)]
+        wanted = len(parts) if characters <= LEARNED else max(1, len(parts) * LEARNED // characters)
+        self._parts = [parts[i * len(parts) // wanted] for i in range(wanted)]
 
     def __iter__(self) -> Iterator[list[str]]:
-        for start in self._starts:
-            yield self._stored.texts(self._rows[start : start + BATCH], self._column)
+        for part in self._parts:
+            yield self._stored.texts(part, self._column)
 
 
 def _of_model(stored: Stored, spec: DataSpec) -> Tokenizer:

@@ -27,7 +27,7 @@ from workbench.specs.errors import DataError
 
 FILE = "texts.arrow"
 ROWS = 2_000  # of a record batch, at most
-CHARACTERS = 4 << 20  # and so many, where texts are long
+CHARACTERS = 1 << 20  # and so many, where texts are long
 
 
 class TextWriter:
@@ -38,7 +38,7 @@ class TextWriter:
         names = ("text", "target") if paired else ("text",)
         self._schema = pa.schema([(name, pa.large_string()) for name in names])
         self._sink = pa.OSFile(str(folder / FILE), "wb")
-        self._writer = pa.ipc.new_file(self._sink, self._schema)
+        self._writer = pa.ipc.new_stream(self._sink, self._schema)  # as the `datasets` library reads it
         self._waiting: list[tuple[str, ...]] = []
         self._characters = 0
         self._labels, self._splits = array("q"), array("b")
@@ -154,7 +154,10 @@ class Stored:
         self.schema = read_schema(folder)
         try:
             self._map = pa.memory_map(str(folder / FILE), "r")
-            table = pa.ipc.open_file(self._map).read_all()  # no copy: its columns lie in the map
+            is_file = self._map.read(6) == b"ARROW1"  # how they were written at first
+            self._map.seek(0)
+            opened = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._map)
+            table = opened.read_all()  # no copy: its columns lie in the map
             self.labels = np.load(folder / "labels.npy", allow_pickle=False)
             self.splits = np.load(folder / "splits.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError, pa.ArrowException) as error:
@@ -162,6 +165,8 @@ class Stored:
         if not table.num_rows == len(self.labels) == len(self.splits):
             raise _broken(folder, f"{table.num_rows} texts, {len(self.labels)} labels")
         self._columns = {name: table.column(name) for name in table.column_names}
+        chunks = self._columns["text"].chunks
+        self._starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])  # of each chunk, its first row
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -180,8 +185,18 @@ class Stored:
         return str(self._columns[column][int(row)].as_py())
 
     def texts(self, rows: np.ndarray, column: str = "text") -> list[str]:
-        """Several, in the order asked for."""
-        return [str(value) for value in self._columns[column].take(pa.array(rows)).to_pylist()]
+        """Several, in the order asked for. Reads them chunk by chunk: taken from a whole column at once, they
+        could cost a copy of it."""
+        rows = np.asarray(rows, np.int64)
+        order = np.argsort(rows, kind="stable")
+        chunk_of = np.searchsorted(self._starts, rows[order], side="right") - 1
+        found: list[str] = [""] * len(rows)
+        for chunk in np.unique(chunk_of):
+            mine = order[chunk_of == chunk]
+            local = pa.array(rows[mine] - self._starts[chunk])
+            for place, value in zip(mine, self._columns[column].chunk(int(chunk)).take(local), strict=True):
+                found[place] = str(value.as_py())
+        return found
 
 
 def splits_of(rows: Mapping[str, int]) -> str:
