@@ -146,14 +146,15 @@ def look(kind: str, step: int, layers: int = 3, heads: int = 4) -> list[Record]:
 
 def judged(kind: str, step: int) -> list[Record]:
     """The panels and marks of one validation."""
-    at = {"step": step, "epoch": step / 400, "time": time.time()}
+    now = time.time()
     marks = {"val/loss": 2 * np.exp(-step / 900) + 0.4, "val/accuracy": 0.9 - 0.4 * np.exp(-step / 600)}
     of_kind = {"language_model": written, "translation": translated}.get(kind, told_apart)
     more, panels = of_kind(marks, step)
     marks |= more
-    found: list[Record] = [Panel(topic, **at, data=data) for topic, data in panels.items()]
-    columns = [np.array([step]), np.array([step / 400]), np.array([at["time"]])]
-    return found + [Scalars(key, *columns, np.array([float(value)])) for key, value in marks.items()]
+    found: list[Record] = [Panel(topic, step, step / 400, now, data) for topic, data in panels.items()]
+    at, epoch, times = np.array([step]), np.array([step / 400]), np.array([now])
+    found += [Scalars(key, at, epoch, times, np.array([float(value)])) for key, value in marks.items()]
+    return found
 
 
 Judged = tuple[dict[str, Any], dict[str, Any]]  # marks, and data of panels by topic
@@ -195,7 +196,8 @@ def told_apart(marks: dict[str, Any], step: int) -> Judged:
 def sample(i: int, step: int) -> dict[str, Any]:
     label, text = REVIEWS[i % len(REVIEWS)]
     sure = float(np.clip(0.33 + 0.1 * (i % 5) + step / 5000, 0, 0.99))
-    pairs = sorted([[label, sure], [CLASSES[1 - CLASSES.index(label)], 1 - sure]], key=lambda pair: -pair[1])
+    other = CLASSES[1 - CLASSES.index(label)]
+    pairs = [(label, sure), (other, 1 - sure)] if sure >= 0.5 else [(other, 1 - sure), (label, sure)]
     text = text if i != 5 else f"<img src=x onerror=window.hit=1> {text} " * 30
     return {"index": i, "label": label, "prediction": pairs[0][0], "probabilities": pairs,
             "correct": pairs[0][0] == label, "text": text}  # fmt: skip
@@ -204,7 +206,7 @@ def sample(i: int, step: int) -> dict[str, Any]:
 def ended(store: Store, run: str, kind: str = "classification", steps: int = 2000, **sizes: int) -> str:
     """Give a run its whole history at once, and its end."""
     trainer.claim(store, run, steps)
-    records = [*trainer.curves(1, steps)[:4], probe(kind)]
+    records: list[Record] = [*trainer.curves(1, steps)[:4], probe(kind)]
     for step in sorted({min(200, steps), min(900, steps), steps}):
         records += [*look(kind, step, **sizes), *judged(kind, step)]
     store.flush(
@@ -228,7 +230,7 @@ def train(store: Store, run: str, *, seconds: float, interval: float, rate: int 
     while time.time() - began < seconds:
         time.sleep(interval)
         step += rate
-        records = [*trainer.curves(step - rate + 1, step)[:4], *look(kind, step)]
+        records: list[Record] = [*trainer.curves(step - rate + 1, step)[:4], *look(kind, step)]
         if step % (5 * rate) == 0:
             records += judged(kind, step)
         store.flush(run, records, step=step, epoch=step / 400)
