@@ -10,11 +10,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from tests.models import stacks
+from tests.models import sequences, stacks
+from tests.models.running import sample
 from workbench.export.code import pytorch_code
 from workbench.models.build import build
+from workbench.specs import starts
+from workbench.specs.base import Pair, Tokens
 from workbench.specs.errors import SpecError
-from workbench.specs.layers import LAYERS
+from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every
 from workbench.specs.presets import PRESETS, READY, preset
@@ -22,7 +25,7 @@ from workbench.specs.presets import PRESETS, READY, preset
 
 def executed(code: str):
     scope: dict[str, object] = {"__name__": "exported"}
-    exec(compile(code, "exported.py", "exec"), scope)
+    exec(compile(code, "exported.py", "exec", dont_inherit=True), scope)
     return scope["Net"]()
 
 
@@ -30,7 +33,7 @@ def same(model, shape, code: str) -> None:
     ours, theirs = build(model, shape, seed=0).eval(), executed(code).eval()
     assert sum(p.numel() for p in theirs.parameters()) == model.n_params(shape)
     theirs.layers.load_state_dict(ours.state_dict())
-    x = torch.randn(2, *shape)
+    x = sample(shape)
     with torch.no_grad():
         assert torch.equal(ours(x), theirs(x))
 
@@ -64,14 +67,69 @@ def test_random_stacks_run_as_code_with_equal_outputs():
     check()
     assert compared["taken"] >= 150, compared
     assert compared["nested"] >= 30, compared
-    assert len(compared["kinds"]) >= len(LAYERS) - 5, compared
+    assert len(compared["kinds"]) >= len(set(LAYERS) - stacks.SEQUENTIAL) - 5, compared
 
 
 @pytest.mark.parametrize("kind", sorted(set(LAYERS) - {"pretrained_text"}))  # test_pretrained_code.py
 def test_every_layer_runs_as_code_with_equal_outputs(kind: str):
     first = [{"kind": "flatten"}] if kind == "linear" else []
-    model = ModelSpec.model_validate({"layers": [*first, {"kind": kind}]})
-    same(model, (8, 6, 6), pytorch_code(model, (8, 6, 6), 3))
+    shape = (8, 6, 6)
+    if kind in stacks.SEQUENTIAL - {"image_rows"}:
+        first, shape = [{"kind": "embedding", "embedding_dim": 8}], Tokens(6, 20)
+    layers = [*first, {"kind": kind}] if kind != "embedding" else first
+    if LAYERS[kind].needs_memory:  # looks at an encoder as wide as itself
+        encoder = [{"kind": "embedding", "embedding_dim": 256 if kind == "lstm_decoder" else 8}]
+        model = ModelSpec.model_validate({"layers": encoder, "decoder": layers})
+        shape = Pair(shape, Tokens(6, 15))
+    else:
+        model = ModelSpec.model_validate({"layers": layers})
+    same(model, shape, pytorch_code(model, shape, 3))
+
+
+def test_random_stacks_on_texts_run_as_code_with_equal_outputs():
+    compared = {"taken": 0, "kinds": set()}
+
+    @settings(
+        deadline=None, derandomize=True, database=None, max_examples=120,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(sequences.texts, sequences.tokens)
+    def check(rows, shape):
+        model = stacks.model_of(rows)
+        if model.rows(shape)[-1].out_shape is None:
+            return
+        compared["taken"] += 1
+        compared["kinds"] |= {layer.kind for layer in every(rows)}
+        same(model, shape, pytorch_code(model, shape, 3))
+
+    check()
+    assert compared["taken"] >= 40, compared
+    assert len({*sequences.BETWEEN, *GROUPS} - compared["kinds"]) <= 3, compared
+
+
+def test_two_stacks_with_a_shared_table_run_as_code_with_equal_outputs():
+    layers = {"layers": starts.encoder(16, 1), "decoder": starts.decoder(30, 16, 2), "tie_embeddings": True}
+    model, shape = ModelSpec.model_validate(layers), Pair(Tokens(9, 40), Tokens(9, 30))
+    code = pytorch_code(model, shape, 30)
+    same(model, shape, code)
+    net = executed(code)
+    assert net.layers.decoder[4].weight is net.layers.decoder[0].table.weight
+
+
+def test_a_gpts_code_begins_with_weights_as_small_as_ours():
+    model, shape = ModelSpec.model_validate({"layers": starts.gpt(65, 32, 2)}), Tokens(16, 65)
+    ours, theirs = build(model, shape, seed=0), executed(pytorch_code(model, shape, 65)).layers
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if mine.ndim == 2:
+            assert other.std().item() == pytest.approx(mine.std().item(), rel=0.2), name
+
+
+def test_code_for_texts_says_what_goes_in_and_comes_out():
+    code = pytorch_code(ModelSpec.model_validate({"layers": starts.gpt(65, 32, 2)}), Tokens(16, 65), 65)
+    assert "Input: (B, L) int64 ids, 0 for padding: 16 tokens of 65 at most." in code
+    assert "Output: (B, L, 65) scores of the next token at every step" in code
+    assert code.count("class TransformerLayer(nn.Module):") == 1
+    assert "class Recurrent" not in code
 
 
 def test_the_code_reads_as_one_would_write_it():

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.models.fields import FIELDS
-from workbench.specs.base import Shape
+from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.data import DataSchema
 from workbench.specs.layer import Layer
 from workbench.specs.layers import GROUPS, LAYERS
@@ -16,7 +16,8 @@ from workbench.specs.presets import preset
 
 APART = {"pretrained_text"}  # needs a checkpoint, and has tests of its own
 SEQUENTIAL = {k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention")} - APART
-plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART))
+# Those of sequences would be refused on almost every image: they have stacks of their own (sequences.py).
+plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART - SEQUENTIAL))
 
 
 def layer(kind: str, inside: int = 1) -> st.SearchStrategy[Layer]:
@@ -67,11 +68,34 @@ stacks = st.lists(layers, min_size=1, max_size=6).map(tuple) | st.builds(
 )
 
 
-def input_of(name: str) -> Shape:
-    """(C, H, W) that a preset's model sees on the data set that it names."""
+# Entries of the vocabularies of the shipped sets, as the presets tokenize them: source, target.
+VOCABULARIES = {
+    "sms-spam": (8063, 0), "uci-sentiment": (4739, 0), "iso-dates": (66, 15),
+    "tatoeba-fra-eng-small": (2000, 2000),
+}  # fmt: skip
+
+
+def input_of(name: str) -> Any:
+    """What a preset's model sees on the data set that it names: (C, H, W), tokens, or a pair."""
     spec = preset(name).spec
-    shape = {"digits": (1, 8, 8), "fashion-mnist-sample": (1, 28, 28)}[spec.data.name]
+    data, text = spec.data.name, spec.data.text
+    if data == "tiny-shakespeare":
+        return Tokens(text.length, 67 if text.tokenizer == "character" else text.vocabulary)
+    if data in VOCABULARIES:
+        source, target = (Tokens(text.length, size) for size in VOCABULARIES[data])
+        return Pair(source, target) if spec.task.kind == "translation" else source
+    shape = {"digits": (1, 8, 8), "fashion-mnist-sample": (1, 28, 28)}[data]
     return DataSchema(shape=shape).shape_for(spec.data)
+
+
+def columns_of(name: str) -> int:
+    """Columns of the scores that a preset's model gives."""
+    shape, spec = input_of(name), preset(name).spec
+    if isinstance(shape, Pair):
+        return shape.target.vocabulary
+    if spec.task.kind == "language_model":
+        return shape.vocabulary
+    return 2 if isinstance(shape, Tokens) else 10
 
 
 def model_of(rows: Any) -> ModelSpec:

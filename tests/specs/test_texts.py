@@ -197,20 +197,24 @@ def test_an_empty_model_of_texts_starts_with_one_click(shape, n, per_token):
     build(stack, shape, seed=0)
 
 
-@pytest.mark.parametrize("task", ["classification", "language_model", "translation"])
+@pytest.mark.parametrize("task", ["classification", "language_model", "translation", "images"])
 def test_applying_repairs_ends_in_a_model_of_texts_that_torch_runs(task):
     broken = 0
 
-    @settings(quick, max_examples=100)
+    @settings(quick, max_examples=70)
     @given(sequences.wild | sequences.texts, sequences.wild | sequences.decoders)
     def check(layers, decoder):
         nonlocal broken
-        shape, n = (PAIR, 15) if task == "translation" else (TEXT, 20 if task == "language_model" else 3)
+        shape, n = {
+            "classification": (TEXT, 3), "language_model": (TEXT, 20), "translation": (PAIR, 15),
+            "images": ((1, 8, 8), 3),
+        }[task]  # fmt: skip
+        per_token = task in ("language_model", "translation")
         tree = ModelSpec(layers=layers, decoder=decoder if task == "translation" else ()).model_dump(
             mode="json"
         )
         for turn in range(80):
-            found = errors(ModelSpec.model_validate(tree), shape, n, per_token=task != "classification")
+            found = errors(ModelSpec.model_validate(tree), shape, n, per_token=per_token)
             if not found:
                 break
             broken += turn == 0
@@ -220,4 +224,4 @@ def test_applying_repairs_ends_in_a_model_of_texts_that_torch_runs(task):
         build(ModelSpec.model_validate(tree), shape, seed=0)
 
     check()
-    assert broken >= 40
+    assert broken >= 25

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 
 from workbench.export.pretrained import pretrained_code
-from workbench.specs import activation, convolution, dense, normalisation, pooling
+from workbench.export.sequences import changed, of_sequences
+from workbench.export.sources import carried, definitions
+from workbench.specs import activation, attention, convolution, dense, normalisation, pooling, sequence
 from workbench.specs import layers as spec
-from workbench.specs.base import Shape, Tokens
+from workbench.specs.base import Pair, Shape, Tokens
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
+from workbench.specs.nesting import every, is_of_sequences
 from workbench.specs.pretrained import PretrainedText
 
 HEAD = '''"""{title}
 
-Input: (B, {shape}) float32. Output: (B, {n_classes}) scores, one per class; torch.nn.CrossEntropyLoss
-takes them as they are. {parameters:,} parameters. Written by the workbench; needs PyTorch alone.
+Input: {taken}.
+Output: {given}.
+{parameters:,} parameters. Written by the workbench; needs PyTorch alone.
 """
 
-import torch
-from torch import nn
+{imports}
 
 {blocks}
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
 '''
 
-TAIL = """        )
-
+NET = """class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = {kind}(
+{body}        )
+{after}
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x)
+"""
 
+TAIL = """
 
 if __name__ == "__main__":
     model = Net()
@@ -44,7 +46,7 @@ if __name__ == "__main__":
     #   model.layers.load_state_dict(load_file("weights.safetensors"))
     print(model)
     print(sum(p.numel() for p in model.parameters()), "parameters")
-    print(tuple(model.eval()(torch.zeros(1, {inputs})).shape))
+    print(tuple(model.eval()({sample}).shape))
 """
 
 Line = tuple[str, str]  # a line of code, and the comment beside it
@@ -60,36 +62,79 @@ def pytorch_code(model: ModelSpec, shape: Shape, n_classes: int, title: str = "A
     outputs to the one the workbench trains.
     Raises: SpecError at the first layer that cannot work.
     """
-    model.out_shape(shape)
+    out = model.out_shape(shape)
     if isinstance(shape, Tokens) and any(isinstance(layer, PretrainedText) for layer in model.layers):
         return pretrained_code(model, shape, _safe(title))
-    rows = [
-        (f"        {text}", f"# {comment}" if comment else "")
-        for text, comment in _lines(model.layers, shape)
-    ]
+    kind, raw = _whole(model, shape)
+    rows = [(f"        {text}", f"# {comment}" if comment else "") for text, comment in raw]
     width = min(80, max((len(text) for text, _ in rows), default=0))
     lines = [f"{text.ljust(width)}  {comment}".rstrip() + "\n" for text, comment in rows]
-    body = "".join(lines)
-    sources = "".join(f"\n{text}\n\n" for name, text in block_sources().items() if f" {name}(" in body)
+    net = NET.format(kind=kind, body="".join(lines), after="".join(_afterwards(model, shape)))
+    imports, blocks = carried(net)
+    taken, sample = _input(shape)
     head = HEAD.format(
-        title=_safe(title), shape=_numbers(shape), n_classes=n_classes, parameters=model.n_params(shape),
-        blocks=sources,
+        title=_safe(title), taken=taken, given=_output(out, n_classes), parameters=model.n_params(shape),
+        imports="\n".join(imports), blocks=blocks,
     )  # fmt: skip
-    return head + body + TAIL.replace("{inputs}", _numbers(shape))
+    return head.rstrip() + "\n\n\n" + net + TAIL.replace("{sample}", sample)
+
+
+def _whole(model: ModelSpec, shape: Shape) -> tuple[str, list[Line]]:
+    """The class of the network, and the lines of its arguments."""
+    if not isinstance(shape, Pair):
+        kind = "Stack" if is_of_sequences(model.layers, shape) else "nn.Sequential"
+        return kind, _lines(model.layers, shape)
+    lines: list[Line] = []
+    for name, layers, tokens in (
+        ("encoder", model.layers, shape.source), ("decoder", model.decoder, shape.target)
+    ):  # fmt: skip
+        inner = _sequential(layers, tokens, is_stack=True)
+        lines += _inner([(f"{name}={inner[0][0]}", inner[0][1]), *inner[1:]])
+    return "EncoderDecoder", lines
+
+
+def _afterwards(model: ModelSpec, shape: Shape) -> Iterator[str]:
+    """What is done to the whole network once it is built."""
+    both = (*model.layers, *model.decoder)
+    if any(isinstance(layer, attention.TransformerEncoderLayer) and layer.causal for layer in every(both)):
+        yield "        soften(self.layers)\n"
+    if model.tie_embeddings:
+        name, stack = (
+            ("layers.decoder", model.decoder) if isinstance(shape, Pair) else ("layers", model.layers)
+        )
+        table = next(i for i, layer in enumerate(stack) if isinstance(layer, sequence.Embedding))
+        last = max(i for i, layer in enumerate(stack) if isinstance(layer, dense.Linear))
+        yield f"        self.{name}[{last}].weight = self.{name}[{table}].table.weight  # one for both\n"
+
+
+def _input(shape: Shape) -> tuple[str, str]:
+    """What goes in, in words and as code."""
+    if isinstance(shape, Pair):
+        shorter = min(part.length for part in shape)
+        words = (
+            f"(B, 2, L) int64 ids, 0 for padding; x[:, 0] is the source ({show(shape.source)} at most),\n"
+            f"x[:, 1] what is written so far, behind its beginning mark ({show(shape.target)} at most)"
+        )
+        return words, f"torch.ones(1, 2, {shorter}, dtype=torch.int64)"
+    if isinstance(shape, Tokens):
+        words = f"(B, L) int64 ids, 0 for padding: {show(shape)} at most"
+        return words, f"torch.ones(1, {shape.length}, dtype=torch.int64)"
+    return f"(B, {_numbers(shape)}) float32", f"torch.zeros(1, {_numbers(shape)})"
+
+
+def _output(out: Shape, n_classes: int) -> str:
+    if len(out) == 2:
+        return (
+            f"(B, L, {n_classes}) scores of the next token at every step; torch.nn.CrossEntropyLoss takes\n"
+            "scores.transpose(1, 2)"
+        )
+    return f"(B, {n_classes}) scores, one per class; torch.nn.CrossEntropyLoss takes them as they are"
 
 
 def _safe(title: str) -> str:
     """A title that ends neither the docstring nor its line."""
     plain = "".join(c if c.isprintable() else " " for c in title)
     return plain.replace("\\", "/").replace('"', "'").strip() or "A network."
-
-
-@cache
-def block_sources() -> dict[str, str]:
-    """The classes of `workbench/models/blocks.py` as text, by name: read, never imported (it needs torch)."""
-    text = (files("workbench.models") / "blocks.py").read_text(encoding="utf-8")
-    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-    return {node.name: ast.get_source_segment(text, node) or "" for node in classes}
 
 
 def _lines(layers: Sequence[Layer], shape: Shape) -> list[Line]:
@@ -107,31 +152,36 @@ def _lines(layers: Sequence[Layer], shape: Shape) -> list[Line]:
     return lines
 
 
-def _sequential(layers: Sequence[Layer], shape: Shape) -> list[Line]:
+def _sequential(layers: Sequence[Layer], shape: Shape, is_stack: bool | None = None) -> list[Line]:
+    is_stack = is_of_sequences(layers, shape) if is_stack is None else is_stack
+    kind = "Stack" if is_stack else "nn.Sequential"
     if not layers:
-        return [("nn.Sequential(),", "")]
-    return [("nn.Sequential(", ""), *_lines(layers, shape), ("),", "")]
+        return [(f"{kind}(),", "")]
+    return [(f"{kind}(", ""), *_lines(layers, shape), ("),", "")]
 
 
 def _group(layer: Layer, shape: Shape) -> list[Line] | None:
     """The lines of a group; None for any other layer."""
     if isinstance(layer, spec.Residual):
-        parts = _sequential(layer.layers, shape)
+        is_stack = any(is_of_sequences(inner, shape) for inner in (layer.layers, layer.shortcut) if inner)
+        parts = _sequential(layer.layers, shape, is_stack)
         out = _out(layer.layers, shape)
         if layer.shortcut:
-            around = _sequential(layer.shortcut, shape)
+            around = _sequential(layer.shortcut, shape, is_stack)
             parts += [(f"shortcut={around[0][0]}", around[0][1]), *around[1:]]
         elif out != shape:
-            parts += _projection(shape, out)
+            parts += _projection(shape, out, "Stack" if is_stack else "nn.Sequential")
         if layer.activation != "none":
             parts.append((f"activation={AFTER[layer.activation]},", ""))
-        return [("Residual(", ""), *_inner(parts), ("),", "")]
+        return [("SequenceResidual(" if is_stack else "Residual(", ""), *_inner(parts), ("),", "")]
     if isinstance(layer, spec.Parallel):
-        parts = [line for branch in layer.branches for line in _sequential(branch, shape)]
+        is_stack = any(is_of_sequences(branch, shape) for branch in layer.branches)
+        parts = [line for branch in layer.branches for line in _sequential(branch, shape, is_stack)]
         if layer.join != "concat":
             parts.append((f"join={layer.join!r},", ""))
-        return [("Parallel(", ""), *_inner(parts), ("),", "")]
+        return [("SequenceParallel(" if is_stack else "Parallel(", ""), *_inner(parts), ("),", "")]
     if isinstance(layer, spec.Repeat):
+        kind = "Stack(" if is_of_sequences(layer.layers, shape) else "nn.Sequential("
         turns = []
         for _ in range(layer.times):
             turns.append(_sequential(layer.layers, shape))
@@ -139,8 +189,8 @@ def _group(layer: Layer, shape: Shape) -> list[Line] | None:
         if all(turn == turns[0] for turn in turns):
             once = [*turns[0][:-1], (")", "")]
             loop = [("*[", ""), *_inner([*once, (f"for _ in range({layer.times})", "")]), ("],", "")]
-            return [("nn.Sequential(", ""), *_inner(loop), ("),", "")]
-        return [("nn.Sequential(", ""), *_inner([line for turn in turns for line in turn]), ("),", "")]
+            return [(kind, ""), *_inner(loop), ("),", "")]
+        return [(kind, ""), *_inner([line for turn in turns for line in turn]), ("),", "")]
     return None
 
 
@@ -154,13 +204,13 @@ def _out(layers: Sequence[Layer], shape: Shape) -> Shape:
     return shape
 
 
-def _projection(shape: Shape, out: Shape) -> list[Line]:
-    if len(shape) == 1:
-        return [(f"shortcut=nn.Sequential(nn.Linear({shape[0]}, {out[0]}, bias=False)),", "")]
+def _projection(shape: Shape, out: Shape, kind: str) -> list[Line]:
+    if len(shape) < 3:
+        return [(f"shortcut={kind}(nn.Linear({shape[-1]}, {out[-1]}, bias=False)),", "")]
     stride = spec.projection_stride(shape, out) or 1
     step = f", stride={stride}" if stride > 1 else ""
     return [
-        ("shortcut=nn.Sequential(", ""),
+        (f"shortcut={kind}(", ""),
         (f"    nn.Conv2d({shape[0]}, {out[0]}, kernel_size=1{step}, bias=False),", show(out)),
         (f"    nn.BatchNorm2d({out[0]}),", show(out)),
         ("),", ""),
@@ -173,36 +223,39 @@ def _numbers(shape: Shape) -> str:
 
 def _call(layer: Layer, shape: Shape) -> str:
     name, arguments = _constructor(layer, shape)
-    prefix = "" if name in block_sources() else "nn."
+    prefix = "" if name in definitions() else "nn."
     return f"{prefix}{name}({', '.join(arguments)})"
 
 
 def _constructor(layer: Layer, shape: Shape) -> tuple[str, list[str]]:
     """The class and the arguments that differ from its defaults."""
+    found = of_sequences(layer, shape)
+    if found is not None:
+        return found
     if isinstance(layer, convolution.Conv2d):
         given = [str(shape[0]), str(layer.out_channels), f"kernel_size={layer.kernel_size}"]
-        return "Conv2d", given + list(_changed(layer, "stride", "padding", "dilation", "groups", "bias"))
+        return "Conv2d", given + list(changed(layer, "stride", "padding", "dilation", "groups", "bias"))
     if isinstance(layer, convolution.DepthwiseConv2d):
         n = shape[0]
         given = [str(n), str(n * layer.multiplier), f"kernel_size={layer.kernel_size}"]
-        more = [*_changed(layer, "stride", "padding", "dilation"), f"groups={n}", *_changed(layer, "bias")]
+        more = [*changed(layer, "stride", "padding", "dilation"), f"groups={n}", *changed(layer, "bias")]
         return "Conv2d", given + more
     if isinstance(layer, convolution.ConvTranspose2d):
         given = [str(shape[0]), str(layer.out_channels), f"kernel_size={layer.kernel_size}"]
         given.append(f"stride={layer.stride}")
-        more = list(_changed(layer, "padding", "output_padding", "groups", "bias", "dilation"))
+        more = list(changed(layer, "padding", "output_padding", "groups", "bias", "dilation"))
         return "ConvTranspose2d", given + more
     if isinstance(layer, convolution.Upsample):
-        return "Upsample", [f"scale_factor={layer.scale_factor}", *_changed(layer, "mode")]
+        return "Upsample", [f"scale_factor={layer.scale_factor}", *changed(layer, "mode")]
     if isinstance(layer, convolution.SqueezeExcitation):
         return "SqueezeExcitation", [str(shape[0]), str(layer.squeezed(shape[0]))]
     if isinstance(layer, pooling.MaxPool2d):
         return "MaxPool2d", [
-            str(layer.kernel_size), *_changed(layer, "stride", "padding", "dilation", "ceil_mode")
+            str(layer.kernel_size), *changed(layer, "stride", "padding", "dilation", "ceil_mode")
         ]  # fmt: skip
     if isinstance(layer, pooling.AvgPool2d):
         names = ("stride", "padding", "ceil_mode", "count_include_pad")
-        return "AvgPool2d", [str(layer.kernel_size), *_changed(layer, *names)]
+        return "AvgPool2d", [str(layer.kernel_size), *changed(layer, *names)]
     if isinstance(layer, pooling.AdaptivePool):
         return type(layer).__name__, [str(layer.output_size)]
     if isinstance(layer, pooling.GlobalPool):
@@ -210,37 +263,31 @@ def _constructor(layer: Layer, shape: Shape) -> tuple[str, list[str]]:
         return "Sequential", [f"nn.{name}(1)", "nn.Flatten()"]
     if isinstance(layer, normalisation.BatchNorm):
         name = "BatchNorm2d" if len(shape) == 3 else "BatchNorm1d"
-        return name, [str(shape[0]), *_changed(layer, "eps", "momentum", "affine")]
+        return name, [str(shape[0]), *changed(layer, "eps", "momentum", "affine")]
     if isinstance(layer, normalisation.LayerNorm):
-        size = f"[{_numbers(shape)}]" if len(shape) > 1 else str(shape[0])
-        return "LayerNorm", [size, *_changed(layer, "eps", "elementwise_affine")]
+        size = f"[{_numbers(shape)}]" if len(shape) > 2 else str(shape[-1])
+        return "LayerNorm", [size, *changed(layer, "eps", "elementwise_affine")]
     if isinstance(layer, normalisation.LayerNorm2d):
-        return "LayerNorm2d", [str(shape[0]), f"eps={layer.eps}", *_changed(layer, "elementwise_affine")]
+        return "LayerNorm2d", [str(shape[0]), f"eps={layer.eps}", *changed(layer, "elementwise_affine")]
     if isinstance(layer, normalisation.GroupNorm):
-        return "GroupNorm", [str(layer.num_groups), str(shape[0]), *_changed(layer, "eps", "affine")]
+        return "GroupNorm", [str(layer.num_groups), str(shape[0]), *changed(layer, "eps", "affine")]
     if isinstance(layer, normalisation.InstanceNorm):
-        return "InstanceNorm2d", [str(shape[0]), *_changed(layer, "eps", "affine")]
+        return "InstanceNorm2d", [str(shape[0]), *changed(layer, "eps", "affine")]
     if isinstance(layer, normalisation.LayerScale):
-        return "LayerScale", [str(shape[0]), *_changed(layer, "init")]
+        width = shape[-1] if len(shape) == 2 else shape[0]
+        return "LayerScale", [str(width), *changed(layer, "init")]
     if isinstance(layer, dense.Linear):
-        return "Linear", [str(shape[0]), str(layer.out_features), *_changed(layer, "bias")]
+        return "Linear", [str(shape[-1]), str(layer.out_features), *changed(layer, "bias")]
     if isinstance(layer, activation.Softmax | activation.LogSoftmax | activation.GLU):
-        return type(layer).__name__, ["dim=1"]
+        return type(layer).__name__, ["dim=-1" if len(shape) == 2 else "dim=1"]
     if isinstance(layer, activation.PReLU):
         channels = [f"num_parameters={shape[0]}"] if layer.per_channel else []
-        return "PReLU", [*channels, *_changed(layer, "init")]
+        return "PReLU", [*channels, *changed(layer, "init")]
     if isinstance(layer, dense.Dropout | dense.Dropout2d | dense.AlphaDropout):
         return type(layer).__name__, [str(layer.p)]
     # The rest are named as in torch.nn, and their fields are torch's own with torch's defaults.
-    return type(layer).__name__, list(_changed(layer, *_own_fields(layer)))
+    return type(layer).__name__, list(changed(layer, *_own_fields(layer)))
 
 
 def _own_fields(layer: Layer) -> list[str]:
     return [name for name in type(layer).model_fields if name != "kind"]
-
-
-def _changed(layer: Layer, *names: str) -> Iterator[str]:
-    for name in names:
-        value = getattr(layer, name)
-        if value != type(layer).model_fields[name].default:
-            yield f"{name}={value!r}"

@@ -204,3 +204,19 @@ class TransformerLayer(nn.Module):
         if part is self.linear1:
             return self.linear2(self.dropout(self.activation(self.linear1(x))))
         return part(x, context)
+
+
+def soften(model: nn.Module) -> None:
+    """Weights of causal Transformers begin small, the deeper the smaller: N(0, 0.02), and what is added to
+    the stream N(0, 0.02 / root of twice the layers), as in GPT-2 (Radford et al. 2019, section 2.3)."""
+    layers = [m for m in model.modules() if isinstance(m, TransformerLayer) and m.self_attn.causal]
+    for layer in layers:
+        if layer.cross_attn is not None:
+            continue
+        deep = 0.02 / math.sqrt(2 * len(layers))
+        last = (layer.self_attn.out_proj, layer.linear2)
+        for module in layer.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=deep if module in last else 0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

@@ -5,14 +5,13 @@ Shapes leave out the batch axis: (C, H, W) for images, (D,) for vectors. Nothing
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from workbench.models.attention import SelfAttention, TransformerLayer
+from workbench.models.attention import SelfAttention, TransformerLayer, soften
 from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
 from workbench.models.pretrained import Pretrained
 from workbench.models.sequence import (
@@ -45,7 +44,7 @@ from workbench.specs.base import Pair, Shape
 from workbench.specs.errors import SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
-from workbench.specs.nesting import every
+from workbench.specs.nesting import is_of_sequences
 
 
 def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Module:
@@ -87,11 +86,12 @@ def _whole(model: ModelSpec, shape: Shape) -> nn.Module:
 
 def _stack(layers: Sequence[Layer], shape: Shape) -> Any:
     """The layers in a row; of sequences where one of them is a sequence's."""
-    modules, is_sequence = [], any(layer.group in SEQUENCES for layer in every(layers))
+    kind = Stack if is_of_sequences(layers, shape) else nn.Sequential
+    modules = []
     for layer in layers:
         modules.append(build_layer(layer, shape))
         shape = layer.out_shape(shape)
-    return Stack(*modules) if is_sequence or len(shape) == 2 else nn.Sequential(*modules)
+    return kind(*modules)
 
 
 def tie(stack: nn.Module) -> None:
@@ -99,22 +99,6 @@ def tie(stack: nn.Module) -> None:
     linears = [module for module in stack.children() if isinstance(module, nn.Linear)]
     table = next(module for module in stack.children() if isinstance(module, Embedding)).table
     linears[-1].weight = table.weight
-
-
-def soften(model: nn.Module) -> None:
-    """Weights of causal Transformers begin small, the deeper the smaller: N(0, 0.02), and what is added to
-    the stream N(0, 0.02 / root of twice the layers), as in GPT-2 (Radford et al. 2019, section 2.3)."""
-    layers = [m for m in model.modules() if isinstance(m, TransformerLayer) and m.self_attn.causal]
-    for layer in layers:
-        if layer.cross_attn is not None:
-            continue
-        deep = 0.02 / math.sqrt(2 * len(layers))
-        last = (layer.self_attn.out_proj, layer.linear2)
-        for module in layer.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=deep if module in last else 0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
 
 def _out(layers: Sequence[Layer], shape: Shape) -> Shape:
@@ -260,8 +244,6 @@ def _transformer(layer: attention.TransformerLayer, shape: Shape) -> nn.Module:
         rotary=layer.rotary, is_decoder=isinstance(layer, attention.TransformerDecoderLayer),
     )  # fmt: skip
 
-
-SEQUENCES = ("text", "recurrent", "attention")  # headings of the menu whose layers need a Stack
 
 AFTER: dict[str, Callable[[], nn.Module] | None] = {
     "none": None, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU,

@@ -45,7 +45,7 @@ def summary(model: ModelSpec, shape: Shape) -> Summary:
 def one_of(shape: Shape) -> torch.Tensor:
     """One sample of `shape`: zeros, or a text of equal tokens."""
     if isinstance(shape, Pair):
-        return torch.ones(1, 2, max(part.length for part in shape), dtype=torch.int64)
+        return torch.ones(1, 2, min(part.length for part in shape), dtype=torch.int64)
     if isinstance(shape, Tokens):
         return torch.ones(1, shape.length, dtype=torch.int64)
     return torch.zeros(1, *shape)

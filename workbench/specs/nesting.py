@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from workbench.specs.base import Shape
 from workbench.specs.layer import Layer
 from workbench.specs.layers import Repeat
 from workbench.specs.rows import Group
@@ -47,3 +48,18 @@ def built(layers: Sequence[Layer]) -> int:
         inner = sum(built(one) for _, one in layer.slots()) if isinstance(layer, Group) else 0
         count += 1 + inner * (layer.times if isinstance(layer, Repeat) else 1)
     return count
+
+
+SEQUENCES = ("text", "recurrent", "attention")  # headings of the menu whose layers need the masks of texts
+
+
+def is_of_sequences(layers: Sequence[Layer], shape: Shape) -> bool:
+    """Whether torch builds the list as a `Stack`, which hands masks on.
+
+    It does where a layer of sequences is in it, and where a sequence comes out.
+    """
+    if any(layer.group in SEQUENCES for layer in every(layers)):
+        return True
+    for layer in layers:
+        shape = layer.out_shape(shape)
+    return len(shape) == 2

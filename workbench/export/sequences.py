@@ -1,0 +1,60 @@
+"""Layers of sequences as calls of the classes that a script carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workbench.specs import attention, recurrent, sequence
+from workbench.specs.base import Shape, Tokens
+from workbench.specs.layer import Layer
+
+Call = tuple[str, list[str]]  # a class, and its arguments as code
+
+
+def of_sequences(layer: Layer, shape: Shape) -> Call | None:
+    """The class and the arguments that differ from its defaults; None for a layer of another kind."""
+    if isinstance(layer, sequence.Embedding):
+        assert isinstance(shape, Tokens), "checked before"
+        more = changed(layer, "scale", "std")
+        return "Embedding", [str(shape.vocabulary), str(layer.embedding_dim), *more]
+    if isinstance(layer, sequence.Positions):
+        return "Positions", [str(shape[0]), str(shape[1]), *changed(layer, "encoding", "dropout")]
+    if isinstance(layer, sequence.ClassToken):
+        return "ClassToken", [str(shape[1])]
+    if isinstance(layer, sequence.Conv1d):
+        given = [str(shape[1]), str(layer.out_channels), f"kernel_size={layer.kernel_size}"]
+        return "Conv1d", given + list(changed(layer, "stride", "padding", "dilation", "groups", "bias"))
+    if isinstance(layer, sequence.SequencePool):
+        width = [str(shape[1])] if layer.mode == "attention" else []
+        return "SequencePool", [repr(layer.mode), *width]
+    if isinstance(layer, recurrent.Recurrent):
+        names = ["num_layers", "bias", "bidirectional"]
+        names += ["dropout"] if layer.num_layers > 1 else []
+        names += ["nonlinearity"] if isinstance(layer, recurrent.RNN) else []
+        given = [str(shape[1]), str(layer.hidden_size), *changed(layer, *names), "batch_first=True"]
+        return "Recurrent", [f"nn.{type(layer).__name__}({', '.join(given)})"]
+    if isinstance(layer, recurrent.LSTMDecoder):
+        return "LSTMDecoder", [
+            str(shape[1]),
+            str(layer.hidden_size),
+            str(layer.num_layers),
+            str(layer.dropout),
+        ]
+    if isinstance(layer, attention.MultiheadAttention):
+        more = changed(layer, "dropout", "bias", "causal", "rotary")
+        return "SelfAttention", [str(shape[1]), str(layer.num_heads), *more]
+    if isinstance(layer, attention.TransformerLayer):
+        given = [str(shape[1]), str(layer.nhead), str(layer.dim_feedforward)]
+        names = ["dropout", "activation", "norm_first", "bias", "rotary"]
+        if isinstance(layer, attention.TransformerDecoderLayer):
+            return "TransformerLayer", [*given, *changed(layer, *names), "is_decoder=True"]
+        return "TransformerLayer", [*given, *changed(layer, *names, "causal")]
+    return None
+
+
+def changed(layer: Layer, *names: str) -> Iterator[str]:
+    """`name=value` of the fields that differ from their defaults."""
+    for name in names:
+        value = getattr(layer, name)
+        if value != type(layer).model_fields[name].default:
+            yield f"{name}={value!r}"
