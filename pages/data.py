@@ -60,9 +60,9 @@ with guard():
         "Import report": datasets.report_table,
         "About": datasets.about,
     }
-    views = {name: show for name, show in views.items() if show is not None}
-    tabs = st.tabs(list(views), on_change="rerun", key="view", bind="query-params")
-    for tab, show in zip(tabs, views.values(), strict=True):
+    offered = {name: show for name, show in views.items() if show is not None}
+    tabs = st.tabs(list(offered), on_change="rerun", key="view", bind="query-params")
+    for tab, show in zip(tabs, offered.values(), strict=True):
         if not tab.open:
             continue
         with tab, guard():

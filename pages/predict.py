@@ -1,28 +1,54 @@
-"""Predict: show a trained model a picture and see what it says."""
+"""Predict: show a trained model a picture or a text and see what it says."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from workbench.ui import predict
+from workbench.live.views import is_text
+from workbench.store import RunRow
+from workbench.ui import predict, predict_text
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
 
+
+def text_page(run: RunRow, checkpoint: str) -> None:
+    """Ask a model of texts."""
+    sent = predict_text.ask_form(run)
+    if sent is None:
+        return
+    text, asked = sent
+    with st.spinner("The model is at work"):
+        answer = predict_text.ask(run, checkpoint, text, asked)
+    truth = predict_text.truth_of(run, text)
+    with st.container(border=True, key="box-answer"):
+        if "text" in answer:
+            predict_text.show_written(run, answer, truth)
+        else:
+            predict.show_answer(answer, truth)
+
+
+def image_page(run: RunRow, checkpoint: str) -> None:
+    """Show a model of images a picture."""
+    given = predict.choose_input(run)
+    if given is None:
+        return
+    with st.spinner("The model is looking"):
+        answer = predict.ask(run, checkpoint, given)
+    with st.container(key="wrap-predict"):
+        left, right = st.columns([1, 2], gap="large")
+    with left, guard():
+        predict.show_picture(given, answer)
+    with right, guard():
+        predict.show_answer(answer, given.truth)
+
+
 with guard():
-    heading("Predict", "Show a trained model a picture and see what it makes of it.")
+    heading("Predict", "Show a trained model a picture or a text and see what it makes of it.")
     rows = predict.ready_runs()
     if not rows:
         nothing_yet("No run has saved a model yet. A run saves one after its first validation.")
         st.stop()
     run, checkpoint = predict.choose_run(rows)
-    given = predict.choose_input(run)
-    if given is not None:
-        with st.spinner("The model is looking"):
-            answer = predict.ask(run, checkpoint, given)
-        with st.container(key="wrap-predict"):
-            left, right = st.columns([1, 2], gap="large")
-        with left, guard():
-            predict.show_picture(given, answer)
-        with right, guard():
-            predict.show_answer(answer, given.truth)
+    with guard():
+        (text_page if is_text(run.spec) else image_page)(run, checkpoint)

@@ -25,6 +25,10 @@ LONGEST_PASTE = 2_000_000  # characters
 
 @st.dialog("Add a data set", width="large")
 def add_dialog() -> None:
+    add_form()
+
+
+def add_form() -> None:
     """Upload, pasted text, server path or hub name; the import then runs beside the page."""
     with guard():
         way = st.segmented_control("From", WAYS, default=WAYS[0], required=True, key="add.way")

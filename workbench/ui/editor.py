@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.specs.base import Shape
+from workbench.specs.base import AnyShape
 from workbench.specs.model import ModelSpec
 from workbench.ui import stack
 from workbench.ui.menu import menu
@@ -29,7 +29,7 @@ _component = st.components.v2.component(
 
 def layer_editor(
     model: stack.Model,
-    shape: Shape,
+    shape: AnyShape,
     n_scores: int,
     *,
     rev: str,

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from workbench import catalog
 from workbench.specs.base import AnyShape
 from workbench.specs.data import DataSchema, DataSpec, TextSpec
+from workbench.specs.edits import apply_to
 from workbench.specs.inside import reads_text
 from workbench.specs.presets import PRESETS, Preset
 from workbench.specs.run import RunSpec
+from workbench.specs.starts import start
 from workbench.specs.training import (
     TOKEN_TASKS,
     ClassificationTask,
@@ -78,6 +80,30 @@ def presets_for(purpose: Purpose) -> list[Preset]:
     return sorted(found, key=lambda preset: preset.spec.model.family == "pretrained")
 
 
+def starts_for(purpose: Purpose) -> list[Preset]:
+    """Those of them that can begin at once: they need no files of a pretrained model."""
+    return [one for one in presets_for(purpose) if one.spec.model.family != "pretrained"]
+
+
+def usual_text(purpose: Purpose) -> TextSpec:
+    """How texts are read where nobody has said so: as the first preset for them does."""
+    starts = starts_for(purpose)
+    if starts:
+        return starts[0].spec.data.text
+    characters = purpose.task == "language_model"
+    return TextSpec(tokenizer="character", length=64) if characters else TextSpec(length=64)
+
+
+def plain_start(store: Store, data: DataSpec, purpose: Purpose) -> RunSpec:
+    """The small stack that an empty model is repaired with, on this set. Raises DataError."""
+    shape, n_scores = input_of(store, data)
+    fix = start(shape, n_scores, purpose.per_token)
+    model = stack.build(stack.read(apply_to(stack.model([]), fix)))
+    assert model is not None, "the stacks to begin with are within bounds"
+    task = TASKS[purpose.task]()
+    return RunSpec.model_validate({"data": data, "model": model, "task": task.model_dump()})
+
+
 def input_of(store: Store, data: DataSpec) -> tuple[AnyShape, int]:
     """What a model sees and how many scores it gives; tokenizes texts at the first time. Raises DataError."""
     return catalog.shape_and_classes(store, data)
@@ -105,9 +131,13 @@ def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: Text
     data = now.section("data", DataSpec)
     if data.name == name and of_draft(now) == wanted:
         return now
-    starts = presets_for(wanted)
-    if starts and of_draft(now) not in (wanted, None):
-        return begin(begun(store, starts[0], DataSpec(name=name), text=text))
+    starts = starts_for(wanted)
+    if of_draft(now) not in (wanted, None):
+        return begin(
+            begun(store, starts[0], DataSpec(name=name), text=text)
+            if starts
+            else plain_start(store, DataSpec(name=name, text=text or usual_text(wanted)), wanted)
+        )
     data = DataSpec(name=name, text=text or data.text)
     task = now.tree.get("task") if of_draft(now) == wanted else TASKS[wanted.task]()
     shape, n_scores = input_of(store, data)

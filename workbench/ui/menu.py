@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal
 
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens
 from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS
 from workbench.specs.model import MAX_DEPTH
 from workbench.ui.fields import Knob, knobs, summary
@@ -55,7 +55,7 @@ STARTS: dict[str, dict[str, Any]] = {
 }
 
 
-def reads(shape: Shape) -> Reads:
+def reads(shape: AnyShape) -> Reads:
     """What a model for this input reads."""
     return "text" if isinstance(shape, Tokens | Pair) else "images"
 

@@ -34,7 +34,13 @@ def mismatch(now: Draft) -> None:
         st.markdown(f"**The set holds {wanted.words}; these layers are for {mine.words}.**")
         st.caption("Start with layers that fit, or mend the others row by row.")
         with st.container(horizontal=True, gap="small"):
-            for place, preset in enumerate(fitting.presets_for(wanted)[:OFFERED]):
+            starts = fitting.starts_for(wanted)[:OFFERED]
+            if not starts and st.button("Start with a small network", type="primary", key="mismatch.plain"):
+                data = now.section("data", DataSpec)
+                spec = fitting.plain_start(store(), data, wanted)
+                overwrite(now, data=spec.data, model=spec.model, task=spec.task, training=spec.training)
+                st.rerun()
+            for place, preset in enumerate(starts):
                 kind: Literal["primary", "secondary"] = "secondary" if place else "primary"
                 if st.button(preset.title, type=kind, key=f"mismatch.{preset.name}", help=preset.about):
                     spec = fitting.begun(store(), preset, now.section("data", DataSpec))

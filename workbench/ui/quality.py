@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench import catalog
 from workbench.data import SHIPPED
-from workbench.data.dataset import SplitRows, rows_of
+from workbench.data.dataset import rows_of
 from workbench.data.prepared import open_arrays, read_files
 from workbench.figures.balance import brightness_figure
 from workbench.figures.theme import PLAIN
@@ -133,7 +133,7 @@ def _sides(row: DatasetRow) -> tuple[np.ndarray, str]:
     spec = spec if spec.name == row.name else DataSpec(name=row.name)
     arrays = open_arrays(row.path)
     try:
-        rows: SplitRows = rows_of(row.path, spec)
+        rows = rows_of(row.path, spec)
     except DataError as error:
         return arrays.splits.astype(np.int64), f"The split cannot be cut: {error.problems[0].fact}."
     sides = np.full(len(arrays.labels), -1, np.int64)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.specs.base import Pair, Shape, did_you_mean, problems_of
+from workbench.specs.base import AnyShape, Pair, Shape, did_you_mean, problems_of
 from workbench.specs.edits import apply_to
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
@@ -198,7 +198,7 @@ def build(tree: Model) -> ModelSpec | None:
 # ---------------------------------------------------------------- the report
 
 
-def report(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> dict[str, Any]:
+def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = False) -> dict[str, Any]:
     """What the editor shows for a model on inputs of `shape` with `n_scores` columns of scores.
 
     per_token: every token has scores, as in a language model; those of a pair always have.
@@ -253,7 +253,7 @@ def report(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False)
     }
 
 
-def _end(tops: Sequence[Row], shape: Shape) -> Shape:
+def _end(tops: Sequence[Row], shape: AnyShape) -> Shape:
     """What comes out last: of the decoder, where there are two stacks."""
     if tops:
         return tops[-1].out_shape or ()
@@ -273,7 +273,7 @@ def _sound(tree: Model, wrong: dict[int, list[Problem]], table_of: list[tuple[Pa
 
 
 def _told(
-    tree: Model, wrong: dict[int, list[Problem]], sound: ModelSpec, shape: Shape, n_scores: int,
+    tree: Model, wrong: dict[int, list[Problem]], sound: ModelSpec, shape: AnyShape, n_scores: int,
     per_token: bool, rows: list[Row],
 ) -> list[Problem]:  # fmt: skip
     if wrong:  # a shape fault before the first field fault still counts
@@ -297,7 +297,7 @@ def _entry(row: Row | None, total: int) -> dict[str, Any]:
     }
 
 
-def all_problems(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> list[Problem]:
+def all_problems(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = False) -> list[Problem]:
     """Every problem of the model, for lists outside the editor."""
     wrong = faults(tree)
     if wrong:
@@ -311,7 +311,7 @@ def all_problems(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = 
         return [p.model_copy(update={"where": "model.layers", "fix": p.fix or last}) for p in found]
 
 
-def _found(spec: ModelSpec, shape: Shape, n_scores: int, per_token: bool) -> list[Problem]:
+def _found(spec: ModelSpec, shape: AnyShape, n_scores: int, per_token: bool) -> list[Problem]:
     """The model's own problems; a decoder that nothing is translated by can be taken away."""
     found = spec.problems(shape, n_scores, per_token=per_token)
     if not spec.decoder or isinstance(shape, Pair):
@@ -338,7 +338,7 @@ def _as_dict(problem: Problem, field: str | None = None) -> dict[str, Any]:
     }
 
 
-def fitted(tree: Model, shape: Shape, n_scores: int, *, per_token: bool = False) -> Model:
+def fitted(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = False) -> Model:
     """The model with as many outputs as are wanted, where that is the one thing amiss."""
     found = all_problems(tree, shape, n_scores, per_token=per_token)
     output = next((p for p in found if p.severity == "error"), None)

@@ -55,8 +55,7 @@ def text_of(row: DatasetRow) -> TextSpec:
         return spec.text
     if (found := tried(row.name)) is not None:
         return found
-    presets = fitting.presets_for(fitting.of_set(row.schema))
-    return presets[0].spec.data.text if presets else TextSpec()
+    return fitting.usual_text(fitting.of_set(row.schema))
 
 
 def tried(name: str) -> TextSpec | None:
