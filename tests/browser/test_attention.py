@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import REPO
 from tests.browser.eyes import PRINT, pane, step_of, until
+from tests.browser.test_access import PRESSABLE, RULES, WIDTHS
 from tests.live import texts, trainer
-from workbench.records import Tiles
+from workbench.records import Panel, Tiles
 from workbench.store import Store
 
 pytestmark = pytest.mark.browser
@@ -252,3 +254,39 @@ def test_before_the_first_look_the_page_says_what_comes(app, store, page):
     expect(pane(page, "attention")).to_contain_text("In the queue")
     page.get_by_role("tab", name="Text").click()
     expect(pane(page, "text")).to_contain_text("In the queue")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_views_of_texts_break_no_rule_of_access_and_fit_800_pixels(app, store, browser, scheme):
+    kinds = ("classification", "lstm", "translation")
+    runs = {kind: texts.ended(store, texts.new_run(store, kind, kind), kind) for kind in kinds}
+    page = browser.new_page(viewport={"width": 800, "height": 900}, color_scheme=scheme)
+    for kind, tab in (("classification", "attention"), ("classification", "text"),
+                      ("classification", "report"), ("lstm", "states"), ("translation", "text")):  # fmt: skip
+        page.goto(f"{app.url}/live?run={runs[kind]}&tab={tab}")
+        expect(pane(page, tab)).to_have_attribute("data-step", "2000")
+        found = Axe().run(page, options=RULES).response["violations"]
+        assert not [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]
+        assert max(page.evaluate(WIDTHS)) <= 0
+        assert page.evaluate(PRESSABLE) == []
+    page.close()
+
+
+def test_512_tokens_stay_readable(app, store, page):
+    """Labels are thinned, the one pointed at is told, and nothing is wider than its place."""
+    run = texts.new_run(store, "long", layers=1, heads=2)
+    trainer.claim(store, run)
+    words = [f"word{i}" for i in range(512)]
+    item = {"tokens": words, "target_tokens": None, "label": "long", "text": " ".join(words)}
+    panel = Panel("probe", 0, 0.0, 0.0, {"kind": "text", "items": [item], "width": 512})
+    tiles = texts.attention("2", 9, [(512, 512)], 512, 2, causal=True)
+    store.flush(run, [panel, tiles], step=9)
+    page.goto(f"{app.url}/live?run={run}&tab=attention")
+    view = pane(page, "attention")
+    expect(view).to_have_attribute("data-step", "9")
+    told = read_at(page, view, "Down Down Down Right")
+    assert told.startswith("“word2” looks at “word1”: ")
+    assert number(told) == pytest.approx(value(tiles, 0, 2, 1), abs=2e-3)
+    canvas, room = view.locator(".wbl-tokenmap"), view.locator(".wbl-map-room")
+    assert canvas.bounding_box()["width"] <= room.bounding_box()["width"] + 1
