@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.engine.texts import labelled, reversals, stream
 from tests.engine.tiny import images, spec_of
+from tests.models import encoders, tuning
 from tests.probes.test_convolutions import same, traces, values
 from workbench.engine.batches import normalised
 from workbench.models.build import build
@@ -249,3 +250,28 @@ def test_a_transformer_on_images_is_followed_too():
     records = watch.look(build(spec.model, (1, 6, 6), seed=0), 0, 0.0, 0.0)
     assert [r.topic for r in records] == ["probe", "attention/1"]
     assert records[1].pixels.shape == (6 * 3, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("bert", {}),
+        ("bert", {"pooling": "mean"}),
+        ("bert", {"lora_rank": 2}),
+        ("distilbert", {}),
+        ("roberta", {}),
+    ],
+)
+def test_a_pretrained_encoder_shows_every_layer_and_stays_as_it_was(tmp_path, kind, more):
+    model = tuning.built(encoders.saved(kind, tmp_path / kind), **more).train()
+    x = torch.randint(5, 20, (2, 6))
+    x[1, 4:] = 0
+    before = traces(model)
+    found = attention_of(model, x)
+    assert same(before, traces(model))
+    assert list(found) == [str(i) for i in range(len(found))]
+    assert found
+    for weights in found.values():
+        assert weights.shape[2:] == (6, 6)
+        assert torch.allclose(weights.sum(dim=3), torch.ones(weights.shape[:3]), atol=1e-5)
+        assert float(weights[1, :, :, 4:].max()) < 1e-6  # padding is not looked at
