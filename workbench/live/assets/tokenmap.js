@@ -184,15 +184,16 @@ export class TokenMap {
     const y = (side, i) => (shift(side) + (i + 0.5) * pitch + 2) * ratio;
     const [x0, x1] = [left * ratio, (left + span) * ratio];
     const high = topOf(picture, tile, rows.n, columns.n);
+    const thin = Math.min(1, 14 / most);
     ctx.strokeStyle = ctx.fillStyle = colours.dark ? "#a5a8ff" : colours.accent;
     for (let row = 0; row < rows.n; row++) {
       if (at?.row != null && row !== at.row) continue;
       for (let column = 0; column < columns.n; column++) {
         if (at?.row == null && at?.column != null && column !== at.column) continue;
-        const share = this.value(row, column) / high;
+        const share = Math.min(1, this.value(row, column) / high);
         if (share < 0.03) continue;
-        ctx.globalAlpha = Math.min(1, share);
-        ctx.lineWidth = (at ? 1 + 2.5 * share : 0.6 + 2.2 * share) * ratio;
+        ctx.globalAlpha = at ? share : share * share * thin; // of very many lines only the strong ones are to be seen
+        ctx.lineWidth = (at ? 1 + 2.5 * share : 0.5 + 2.2 * share * thin) * ratio;
         ctx.beginPath();
         ctx.moveTo(x0, y(rows, row));
         ctx.bezierCurveTo(x0 + (x1 - x0) * 0.4, y(rows, row), x1 - (x1 - x0) * 0.4, y(columns, column), x1, y(columns, column));
