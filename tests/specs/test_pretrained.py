@@ -19,7 +19,7 @@ from workbench.specs.edits import apply
 from workbench.specs.encoders import FAMILIES
 from workbench.specs.layers import LAYERS
 from workbench.specs.model import ModelSpec
-from workbench.specs.pretrained import PretrainedText, tokenizer_problems
+from workbench.specs.pretrained import PretrainedText, as_built, tokenizer_problems
 from workbench.specs.run import from_dict
 
 
@@ -222,3 +222,12 @@ def test_reading_while_typing_is_quick(folder: Path):
     for _ in range(50):
         ModelSpec.model_validate({"layers": [layer(folder).model_dump()]}).rows(SHAPE)
     assert (time.perf_counter() - began) / 50 < 0.02
+
+
+def test_what_says_only_how_weights_learn_may_change_in_a_fork(folder: Path):
+    one, freed = layer(folder, freeze_layers=2, lr_decay=0.5), layer(folder, freeze_embeddings=True)
+    assert as_built([one]) == as_built([freed]) == (layer(folder),)
+    small = layer(folder, lora_rank=2)
+    assert as_built([small]) != as_built([one])
+    assert as_built([small]) != as_built([layer(folder, lora_rank=2, freeze_layers=1)])
+    assert as_built([layer(folder, pooling="mean")]) != as_built([one])

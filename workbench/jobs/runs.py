@@ -18,6 +18,7 @@ from workbench.jobs.launch import ensure_supervisor
 from workbench.jobs.queue import why_waiting as why_waiting
 from workbench.records import Event, RunState
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
+from workbench.specs.pretrained import as_built
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.states import HOST, started_at
@@ -193,7 +194,8 @@ def fork(
         )  # fmt: skip
     if checkpoint is not None:
         checkpoint = _known_checkpoint(store, parent, checkpoint)
-        if spec.model != parent.spec.model:
+        before = parent.spec.model.model_copy(update={"layers": as_built(parent.spec.model.layers)})
+        if spec.model.model_copy(update={"layers": as_built(spec.model.layers)}) != before:
             raise SpecError.of(
                 "model", "weights fit only the architecture that learned them", "the fork changes the model",
                 "Fork without a checkpoint, or leave the model as it is.",

@@ -239,6 +239,19 @@ class PretrainedText(Layer):
             raise refuse("random weights must be free to learn", fact, repair, set_to(scratch=False))
 
 
+def as_built(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers without what says only how pretrained weights learn: those that are alike then have the same
+    weights by the same names, and a fork may free what was frozen. LoRA decides what there is: it stays."""
+    usual = {"lr_decay": 1.0, "classifier_dropout": None, "head": "new", "scratch": False}
+    freed = {"freeze_embeddings": False, "freeze_layers": 0}
+    return tuple(
+        layer.model_copy(update=usual if layer.lora_rank is not None else usual | freed)
+        if isinstance(layer, PretrainedText)
+        else layer
+        for layer in layers
+    )
+
+
 def tokenizer_problems(layers: Sequence[Layer], text: TextSpec) -> list[Problem]:
     """Whether a pretrained model gets its own tokenizer; nothing to say of other models, or where its folder
     cannot be read, which the layer itself tells."""
