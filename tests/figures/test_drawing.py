@@ -25,8 +25,9 @@ def test_every_preset_is_drawn_whole(name: str, folded: bool) -> None:
     shape = stacks.input_of(name)
     rows = preset(name).spec.model.rows(shape)
     info = drawing_info(rows, shape, foldable(rows) if folded else [])
-    assert sum(block.parameters for block in info.blocks) == preset(name).spec.model.n_params(shape)
-    assert sum(block.share for block in info.blocks) == pytest.approx(1)
+    blocks = (*info.blocks, *info.decoder)
+    assert sum(block.parameters for block in blocks) == preset(name).spec.model.n_params(shape)
+    assert sum(block.share for block in blocks) == pytest.approx(1)
     found = texts(drawing_svg(info, PRESETS[name].title))
     assert PRESETS[name].title in found
     assert f"{info.parameters:,} parameters" in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from torch import nn
 from tests.models import stacks
 from workbench.models.build import BUILDERS, build, build_layer
 from workbench.models.summary import summary
+from workbench.specs.base import Pair
 from workbench.specs.errors import LayerError, SpecError
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import READY, preset
 from workbench.specs.rows import layer_at, walk
+from workbench.specs.training import TOKEN_TASKS
 
 quick = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), max_examples=100
@@ -144,8 +147,19 @@ def test_every_preset_builds_and_gives_one_score_per_class(name: str):
     shape = stacks.input_of(name)
     module = build(spec.model, shape, seed=0)
     assert parameters(module) == spec.model.n_params(shape)
-    assert module(torch.zeros(2, *shape)).shape == (2, 10)
-    assert [p for p in spec.model.problems(shape, 10) if p.severity == "error"] == []
+    n, per_token = stacks.columns_of(name), spec.task.kind in TOKEN_TASKS
+    x, out = torch.zeros(2, *shape) if len(shape) == 3 else ones_of(shape), spec.model.out_shape(shape)
+    assert module(x).shape == (2, *out)
+    assert out[-1] == n
+    found = spec.model.problems(shape, n, per_token=per_token)
+    assert [p for p in found if p.severity == "error"] == []
+
+
+def ones_of(shape: Any) -> torch.Tensor:
+    """Two texts, or pairs of texts, of the whole length: tokens 1."""
+    if isinstance(shape, Pair):
+        return torch.ones(2, 2, shape.target.length, dtype=torch.int64)
+    return torch.ones(2, shape.length, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(

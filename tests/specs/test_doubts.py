@@ -7,6 +7,7 @@ import pytest
 from workbench.specs.edits import apply
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import READY, preset
+from workbench.specs.training import TOKEN_TASKS
 
 
 def model(*layers) -> ModelSpec:
@@ -77,9 +78,11 @@ def test_a_doubt_is_told_at_its_layer_with_its_repair(layers, shape, where, rule
 
 @pytest.mark.parametrize("name", READY)
 def test_no_preset_is_doubtful_on_its_own_data(name):
-    from tests.models.stacks import input_of
+    from tests.models.stacks import columns_of, input_of
 
-    found = preset(name).spec.model.problems(input_of(name), 10)
+    spec = preset(name).spec
+    per_token = spec.task.kind in TOKEN_TASKS
+    found = spec.model.problems(input_of(name), columns_of(name), per_token=per_token)
     assert [p.rule for p in found if not p.rule.startswith("parameters are best spread")] == []
 
 

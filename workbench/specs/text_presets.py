@@ -177,7 +177,7 @@ TEXT_PRESETS: list[tuple[str, str, str, Raw]] = [
     (
         "transformer-encoder",
         "Two Transformer layers with a class token",
-        "128 wide, four heads, norms behind: 396,544 parameters in its layers, as the article writes it out.",
+        "128 wide, four heads, norms behind: 396,544 weights in its layers, as the article writes it out.",
         {
             "data": words("sms-spam"),
             "model": {
@@ -254,7 +254,7 @@ TEXT_PRESETS: list[tuple[str, str, str, Raw]] = [
     (
         "transformer-seq2seq",
         "A small Transformer that translates",
-        "64 wide, four heads, two and two layers: 233,728 parameters in them, as torch.nn.Transformer has.",
+        "64 wide, four heads, two and two layers: 233,728 weights in them, as torch.nn.Transformer has.",
         {
             "data": {
                 "name": "tatoeba-fra-eng-small",
