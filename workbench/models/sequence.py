@@ -191,7 +191,10 @@ class Conv1d(nn.Conv1d):
         return out
 
     def _slid(self, x: torch.Tensor) -> torch.Tensor:
-        size = self.padding[0]
+        size, reach = self.padding[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
+        lacking = reach - 2 * size - x.shape[2]
+        if lacking > 0:  # a batch of texts shorter than the window, which longer ones would have widened
+            x = F.pad(x, (0, lacking))
         if not size or self.stride[0] == 1:
             return super().forward(x)
         # padding by itself with a stride, torch 2.13 crashes (a segmentation fault) on some texts of one step
