@@ -19,7 +19,7 @@ def merge_metrics(
 ) -> dict[str, dict[str, float]]:
     """Last and best value per key after new points; chunks are (key, steps, values) in step order.
 
-    Best is the smallest for losses and what follows from them, the largest otherwise; what is not finite is never best.
+    Best is the smallest for losses and what follows from them, else the largest; what is not finite never is.
     """
     merged = {key: dict(value) for key, value in known.items()}
     for key, steps, values in chunks:
