@@ -9,7 +9,7 @@ from workbench.export.sequences import changed, of_sequences
 from workbench.export.sources import carried, definitions
 from workbench.specs import activation, attention, convolution, dense, normalisation, pooling, sequence
 from workbench.specs import layers as spec
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every, is_of_sequences
@@ -53,7 +53,7 @@ Line = tuple[str, str]  # a line of code, and the comment beside it
 AFTER = {"relu": "nn.ReLU()", "leaky_relu": "nn.LeakyReLU()", "gelu": "nn.GELU()", "silu": "nn.SiLU()"}
 
 
-def pytorch_code(model: ModelSpec, shape: Shape, n_classes: int, title: str = "A network.") -> str:
+def pytorch_code(model: ModelSpec, shape: AnyShape, n_classes: int, title: str = "A network.") -> str:
     """A Python script that defines the model as `class Net(nn.Module)`, the shape after each layer beside it.
 
     shape: (C, H, W) of the input. Child i of `Net().layers` is layer i, so weights carry over by name.
@@ -79,7 +79,7 @@ def pytorch_code(model: ModelSpec, shape: Shape, n_classes: int, title: str = "A
     return head.rstrip() + "\n\n\n" + net + TAIL.replace("{sample}", sample)
 
 
-def _whole(model: ModelSpec, shape: Shape) -> tuple[str, list[Line]]:
+def _whole(model: ModelSpec, shape: AnyShape) -> tuple[str, list[Line]]:
     """The class of the network, and the lines of its arguments."""
     if not isinstance(shape, Pair):
         kind = "Stack" if is_of_sequences(model.layers, shape) else "nn.Sequential"
@@ -93,7 +93,7 @@ def _whole(model: ModelSpec, shape: Shape) -> tuple[str, list[Line]]:
     return "EncoderDecoder", lines
 
 
-def _afterwards(model: ModelSpec, shape: Shape) -> Iterator[str]:
+def _afterwards(model: ModelSpec, shape: AnyShape) -> Iterator[str]:
     """What is done to the whole network once it is built."""
     both = (*model.layers, *model.decoder)
     if any(isinstance(layer, attention.TransformerEncoderLayer) and layer.causal for layer in every(both)):
@@ -107,7 +107,7 @@ def _afterwards(model: ModelSpec, shape: Shape) -> Iterator[str]:
         yield f"        self.{name}[{last}].weight = self.{name}[{table}].table.weight  # one for both\n"
 
 
-def _input(shape: Shape) -> tuple[str, str]:
+def _input(shape: AnyShape) -> tuple[str, str]:
     """What goes in, in words and as code."""
     if isinstance(shape, Pair):
         shorter = min(part.length for part in shape)

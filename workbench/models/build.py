@@ -40,14 +40,14 @@ from workbench.specs import (
     sequence,
 )
 from workbench.specs import layers as spec
-from workbench.specs.base import Pair, Shape
+from workbench.specs.base import AnyShape, Pair, Shape
 from workbench.specs.errors import SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import is_of_sequences
 
 
-def build(model: ModelSpec, shape: Shape, seed: int | None = None) -> nn.Module:
+def build(model: ModelSpec, shape: AnyShape, seed: int | None = None) -> nn.Module:
     """The network for inputs of `shape`, on the CPU, with torch's own initial weights.
 
     Shapes: input (B, *shape) -> scores (B, K). Of tokens the input is (B, L) int64, padded with 0, for any
@@ -73,7 +73,7 @@ def build_layer(layer: Layer, shape: Shape) -> nn.Module:
     return BUILDERS[type(layer)](layer, shape)
 
 
-def _whole(model: ModelSpec, shape: Shape) -> nn.Module:
+def _whole(model: ModelSpec, shape: AnyShape) -> nn.Module:
     if isinstance(shape, Pair):
         built = EncoderDecoder(_stack(model.layers, shape.source), _stack(model.decoder, shape.target))
     else:
@@ -306,10 +306,8 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     dense.AlphaDropout: lambda layer, shape: nn.AlphaDropout(layer.p),
     dense.Flatten: lambda layer, shape: nn.Flatten(),
     dense.Linear: lambda layer, shape: nn.Linear(shape[-1], layer.out_features, bias=layer.bias),
-    sequence.Embedding: lambda layer, shape: Embedding(
-        shape.vocabulary, layer.embedding_dim, layer.scale, layer.std
-    ),
-    sequence.Positions: lambda layer, shape: Positions(*shape, layer.encoding, layer.dropout),
+    sequence.Embedding: lambda layer, shape: Embedding(shape[1], layer.embedding_dim, layer.scale, layer.std),
+    sequence.Positions: lambda layer, shape: Positions(shape[0], shape[1], layer.encoding, layer.dropout),
     sequence.ClassToken: lambda layer, shape: ClassToken(shape[1]),
     sequence.ImageRows: lambda layer, shape: ImageRows(),
     sequence.Conv1d: _conv1d,

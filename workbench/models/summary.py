@@ -8,7 +8,7 @@ import torch
 import torchinfo
 
 from workbench.models.build import build
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens
 from workbench.specs.model import ModelSpec
 
 
@@ -21,7 +21,7 @@ class Summary:
     mult_adds: int
 
 
-def summary(model: ModelSpec, shape: Shape) -> Summary:
+def summary(model: ModelSpec, shape: AnyShape) -> Summary:
     """What torchinfo says of the built model, for one sample of `shape`.
 
     Check: its parameters equal `model.n_params(shape)`; of images its mult-adds equal the sum of the layer
@@ -42,7 +42,7 @@ def summary(model: ModelSpec, shape: Shape) -> Summary:
     return Summary(str(found), int(parameters), int(found.total_mult_adds))
 
 
-def one_of(shape: Shape) -> torch.Tensor:
+def one_of(shape: AnyShape) -> torch.Tensor:
     """One sample of `shape`: zeros, or a text of equal tokens."""
     if isinstance(shape, Pair):
         return torch.ones(1, 2, min(part.length for part in shape), dtype=torch.int64)

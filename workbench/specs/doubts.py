@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, removed, set_to, show
 from workbench.specs.layers import LAYERS, MAX_LAYERS
@@ -39,7 +39,7 @@ SEEN = 0.5  # of the image's side: what a value should see before the image beco
 
 
 def doubts(
-    layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, loss: Loss, *, prefix: Path = (),
+    layers: Sequence[Layer], rows: Sequence[Row], shape: AnyShape, loss: Loss, *, prefix: Path = (),
     causal: bool = False,
 ) -> list[Problem]:  # fmt: skip
     """Warnings, those on the output first. prefix: of the stack's paths; causal: whether it must see earlier
@@ -48,9 +48,14 @@ def doubts(
         *(_on_seeing_ahead(layers, prefix) if causal else ()),
         *_on_the_output(layers, loss, prefix),
         *inner_doubts(layers, prefix),
-        *_on_sight(rows, shape),
-        *(_on_weight(layers, rows, shape) if not isinstance(shape, Tokens | Pair) else ()),
+        *_on_images(layers, rows, shape),
     ]
+
+
+def _on_images(layers: Sequence[Layer], rows: Sequence[Row], shape: AnyShape) -> list[Problem]:
+    if isinstance(shape, Tokens | Pair):
+        return []
+    return [*_on_sight(rows, shape), *_on_weight(layers, rows, shape)]
 
 
 def inner_doubts(layers: Sequence[Layer], prefix: Path = ()) -> list[Problem]:
@@ -207,7 +212,7 @@ def _pooled(rows: Sequence[Row], heavy: Row, shape: Shape) -> Fix | None:
 
 
 def output_problem(
-    layers: Sequence[Layer], rows: Sequence[Row], shape: Shape, n_classes: int, *, per_token: bool = False,
+    layers: Sequence[Layer], rows: Sequence[Row], shape: AnyShape, n_classes: int, *, per_token: bool = False,
     prefix: Path = (),
 ) -> Problem | None:  # fmt: skip
     """The one thing that a stack must give: a score per class; per token: a score per entry of the vocabulary

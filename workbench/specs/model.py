@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from workbench.specs.base import Pair, Shape, Spec, Tokens, knob
+from workbench.specs.base import AnyShape, Pair, Shape, Spec, Tokens, knob
 from workbench.specs.doubts import Loss, blind_decoder, doubts, inner_doubts, output_problem
 from workbench.specs.errors import Problem, SpecError
 from workbench.specs.layer import Layer
@@ -53,7 +53,7 @@ class ModelSpec(Spec):
             )
         return self
 
-    def rows(self, shape: Shape) -> list[Row]:
+    def rows(self, shape: AnyShape) -> list[Row]:
         """The layer table for an input of `shape`: (C, H, W), the tokens of a text, or a pair of texts; blank
         from the first fault on.
 
@@ -65,7 +65,7 @@ class ModelSpec(Spec):
             return tied(self, [*encoder, *joined(self.decoder, encoder, shape)], shape)
         return tied(self, joined(self.layers, None, shape), shape)
 
-    def out_shape(self, shape: Shape) -> Shape:
+    def out_shape(self, shape: AnyShape) -> Shape:
         """Shape after the last layer. Raises SpecError at the first layer that cannot work."""
         rows = self.rows(shape)
         problem = first_problem(rows)
@@ -74,12 +74,12 @@ class ModelSpec(Spec):
         end = shape.target if isinstance(shape, Pair) else shape
         return (rows[-1].out_shape if rows else None) or end
 
-    def n_params(self, shape: Shape) -> int:
+    def n_params(self, shape: AnyShape) -> int:
         """Trainable numbers of the whole model; weights that are shared count once."""
         return sum(row.parameters for row in self.rows(shape))
 
     def problems(
-        self, shape: Shape, n_classes: int, loss: Loss = "cross_entropy", *, per_token: bool = False
+        self, shape: AnyShape, n_classes: int, loss: Loss = "cross_entropy", *, per_token: bool = False
     ) -> list[Problem]:
         """All that is wrong or doubtful, for inputs of `shape` and `n_classes` columns of scores.
 
@@ -102,7 +102,7 @@ class ModelSpec(Spec):
             told += inner_doubts(self.layers) + blind_decoder(self.decoder, own)
         return ([fault] if fault else []) + told
 
-    def _missing(self, shape: Shape, n_classes: int, per_token: bool) -> Problem | None:
+    def _missing(self, shape: AnyShape, n_classes: int, per_token: bool) -> Problem | None:
         if self.decoder and not isinstance(shape, Pair):
             return Problem(
                 where="model.decoder", rule="a decoder needs pairs of texts",
@@ -123,7 +123,7 @@ class ModelSpec(Spec):
             fix=start(shape, n_classes, per_token, bool(self.layers), bool(self.decoder)),
         )
 
-    def least_length(self, shape: Shape) -> int:
+    def least_length(self, shape: AnyShape) -> int:
         """Tokens to which every text is padded at least, so that no window is wider than its text; the whole
         length where the stack takes no other. 1 for all but tokens."""
         if not isinstance(shape, Tokens | Pair):
@@ -136,7 +136,7 @@ class ModelSpec(Spec):
                 return length
         return longest
 
-    def any_length(self, shape: Shape) -> bool:
+    def any_length(self, shape: AnyShape) -> bool:
         """Whether texts of every length give scores of the same shape; flatten on a sequence ends that."""
         if isinstance(shape, Pair):
             stacks = ((self.layers, shape.source), (self.decoder, shape.target))
@@ -144,14 +144,14 @@ class ModelSpec(Spec):
         return not isinstance(shape, Tokens) or not fixes_length(self.layers, shape)
 
 
-def _cut(shape: Tokens | Pair, length: int) -> Shape:
+def _cut(shape: Tokens | Pair, length: int) -> AnyShape:
     """The shape of shorter texts."""
     if isinstance(shape, Pair):
         return Pair(*(part._replace(length=min(length, part.length)) for part in shape))
     return shape._replace(length=length)
 
 
-def activation_numbers(model: ModelSpec, shape: Shape) -> int:
+def activation_numbers(model: ModelSpec, shape: AnyShape) -> int:
     """Numbers that one sample's activations hold over all layers: a floor for training memory."""
     size = sum(part.length for part in shape) if isinstance(shape, Pair) else math.prod(shape)
     size = shape.length if isinstance(shape, Tokens) else size

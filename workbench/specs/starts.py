@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path
 
 Raw = dict[str, Any]
@@ -13,7 +13,7 @@ WIDTH = 128
 
 
 def start(
-    shape: Shape, n_classes: int, per_token: bool, has_encoder: bool = False, has_decoder: bool = False
+    shape: AnyShape, n_classes: int, per_token: bool, has_encoder: bool = False, has_decoder: bool = False
 ) -> Fix:
     """What learns this data: a small CNN, a text classifier, a small GPT, or an encoder and a decoder."""
     if isinstance(shape, Pair):

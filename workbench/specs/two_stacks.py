@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
 from workbench.specs.nesting import every
@@ -26,7 +26,7 @@ class TwoStacks(Protocol):
     def tie_embeddings(self) -> bool: ...
 
 
-def joined(layers: Sequence[Layer], encoder: Sequence[Row] | None, shape: Shape) -> list[Row]:
+def joined(layers: Sequence[Layer], encoder: Sequence[Row] | None, shape: AnyShape) -> list[Row]:
     """The rows of the stack that gives the scores: the decoder behind `encoder`, or the only one (None).
 
     A layer that looks at the encoder's output is refused where there is none, or one of another width; what
@@ -111,9 +111,9 @@ def _following(layer: Any, path: Path, width: int) -> Fix:
 
 def _alone(layer: Any, path: Path) -> Fix:
     """The nearest layer that looks at no encoder, in its place."""
-    if layer.kind == "lstm_decoder":
-        names, new = ("hidden_size", "num_layers", "dropout"), {"kind": "lstm"}
-    else:
+    names: tuple[str, ...] = ("hidden_size", "num_layers", "dropout")
+    new: dict[str, Any] = {"kind": "lstm"}
+    if layer.kind != "lstm_decoder":
         names = ("nhead", "dim_feedforward", "dropout", "activation", "norm_first", "bias", "rotary")
         new = {"kind": "transformer_encoder_layer", "causal": True}
     new |= {name: getattr(layer, name) for name in names}
@@ -121,7 +121,7 @@ def _alone(layer: Any, path: Path) -> Fix:
     return Fix(label=f"Use {new['kind']} instead", edits=edits)
 
 
-def tied(model: TwoStacks, rows: list[Row], shape: Shape) -> list[Row]:
+def tied(model: TwoStacks, rows: list[Row], shape: AnyShape) -> list[Row]:
     """The rows with shared weights counted once: the last linear layer keeps its bias alone."""
     if not model.tie_embeddings or tied_problem(model, shape) is not None:
         return rows
@@ -134,7 +134,7 @@ def tied(model: TwoStacks, rows: list[Row], shape: Shape) -> list[Row]:
     return [*rows[:place], replace(row, parameters=bias), *rows[place + 1 :]]
 
 
-def tied_problem(model: TwoStacks, shape: Shape) -> Problem | None:
+def tied_problem(model: TwoStacks, shape: AnyShape) -> Problem | None:
     """Why the embedding and the last linear layer cannot share their weights; None where they can."""
     if not model.tie_embeddings:
         return None
