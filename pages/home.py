@@ -8,7 +8,7 @@ from workbench.ui import nav
 from workbench.ui.datasets import first_pictures
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
-from workbench.ui.presets import preset_cards, quick_start
+from workbench.ui.presets import preset_cards, quick_start, quick_text
 from workbench.ui.runs import recent_runs
 from workbench.ui.state import store
 
@@ -29,9 +29,10 @@ def newcomer() -> None:
             st.caption(
                 "A small convolutional network learns to tell ten kinds of clothes apart, from 10,000 "
                 "pictures that come with the workbench. It takes a minute or two, and its filters form as "
-                "you look."
+                "you look. Or a small GPT reads Shakespeare letter by letter, and writes what it has learned."
             )
             quick_start()
+            quick_text()
         with right, guard():
             first_pictures()
     section("Or step by step")
@@ -48,6 +49,7 @@ def returning() -> None:
         if st.button("New run", type="primary", icon=":material/add:", key="new"):
             nav.go("model")
         quick_start(primary=False)
+        quick_text()
         nav.link("runs", "All runs", icon=":material/table_rows:")
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-FIRST = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")
+FIRST = (
+    "val/accuracy", "val/bleu", "val/exact_match", "val/f1", "val/perplexity", "val/loss", "train/accuracy",
+    "train/loss",
+)  # fmt: skip
+LOWER = ("loss", "perplexity", "bits_per_character")
+HIGHER = ("accuracy", "top5", "precision", "recall", "f1", "auroc", "pr_auc", "bleu", "chrf", "exact_match")
 Metrics = Mapping[str, Mapping[str, float]]
 
 
@@ -33,7 +38,7 @@ def scores_info(metrics: Sequence[Metrics], extra: str = "") -> list[Column]:
 def winners(key: str, values: Sequence[float | None]) -> frozenset[int]:
     """Smallest of losses, largest of accuracies; of other keys none is better. One alone wins nothing."""
     known = {i: v for i, v in enumerate(values) if v is not None and v == v}
-    if len(known) < 2 or not key.endswith(("loss", "accuracy")):
+    if len(known) < 2 or not key.endswith((*LOWER, *HIGHER)):
         return frozenset()
-    best = min(known.values()) if key.endswith("loss") else max(known.values())
+    best = min(known.values()) if key.endswith(LOWER) else max(known.values())
     return frozenset(i for i, value in known.items() if value == best)

@@ -19,7 +19,7 @@ from workbench.specs.errors import RunError
 from workbench.store import Query, RunRow
 from workbench.store.search import PLAIN
 from workbench.ui import nav
-from workbench.ui.marks import KIND_HELP, STATE_HELP, ago, metric_text, plain
+from workbench.ui.marks import KIND_HELP, STATE_HELP, ago, metric_help, metric_text, metric_words, plain
 from workbench.ui.runs import kind, progress_words, took
 from workbench.ui.state import store
 
@@ -34,7 +34,6 @@ HELP = {
     "created": "When it was put in the queue",
     "model": "The preset it is built like, or its family and depth",
 }
-SHORT = {"val/accuracy": "Accuracy", "val/loss": "Loss"}
 DEFAULT_SORT = "-created"
 KEY = "table"
 
@@ -231,9 +230,16 @@ def head(column: str) -> dict[str, str]:
     if not sign:
         sort = column if column in PLAIN else ""
         return {"key": column, "title": FIXED[column], "help": HELP[column], "sort": sort}
-    where = "On the validation images: " if key.startswith("val/") else ""
     told = "best, and newest below" if which == "best" else "newest, and best below"
-    return {"key": column, "title": SHORT.get(key, key), "help": f"{key}. {where}{told}", "sort": column}
+    words = metric_words(key)
+    title = words[:1].upper() + words[1:] if key.startswith("val/") else key
+    about = metric_help(key)
+    return {
+        "key": column,
+        "title": title,
+        "help": f"{key}. {about}{'. ' if about else ''}{told}",
+        "sort": column,
+    }
 
 
 def cells(run: RunRow, columns: Sequence[str]) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import numpy as np
 import streamlit as st
 
 from workbench.figures.compare import Axis, Source, Style, compare_figure, compare_info, styles
-from workbench.figures.scores import Column, scores_info
+from workbench.figures.scores import LOWER, Column, scores_info
 from workbench.live.routes import VERSION
 from workbench.records import Scalars
 from workbench.specs.diff import differences, same_but_seed
 from workbench.store import Query, RunRow
 from workbench.ui import nav
-from workbench.ui.marks import metric_text, pill, plain
+from workbench.ui.marks import SHARES, metric_help, metric_text, pill, plain
 from workbench.ui.runs import took
 from workbench.ui.state import store
 
@@ -111,7 +111,7 @@ def toolbar(runs: Sequence[RunRow]) -> Options | None:
             key="metric",
             width=210,
             bind="query-params",
-            help="train/: on the images that are learned from; val/ (validation): on held-out ones. "
+            help="train/: on the samples that are learned from; val/ (validation): on held-out ones. "
             "Accuracy: share of right answers. Loss: how wrong the answers are; lower is better",
         )
         axis = st.segmented_control(
@@ -144,7 +144,7 @@ def overlay(ids: Sequence[str], options: Options) -> None:
     data = compare_figure(info, names, options.spread)  # type: ignore[arg-type]
     data |= {
         "base": _base(), "sign": options.axis, "axis": options.axis, "axis_title": TITLES[options.axis],
-        "title": options.metric, "percent": "accuracy" in options.metric, "log": options.log,
+        "title": options.metric, "percent": options.metric.rpartition("/")[2] in SHARES, "log": options.log,
         "smoothing": options.smoothing, "span": span, "part": part,
     }  # fmt: skip
     _overlay(key=KEY, data=data, on_span_change=_keep_span)
@@ -229,7 +229,7 @@ def _keep_span() -> None:
 
 
 def batch_size(run: RunRow) -> int:
-    """Images an update learns from."""
+    """Samples an update learns from."""
     return int(json.loads(run.spec_json).get("training", {}).get("batch_size", 1))
 
 
@@ -243,13 +243,17 @@ def _base() -> str:
 
 def scores(runs: Sequence[RunRow], metric: str) -> None:
     """Final and best values, the run with the best of the chosen metric first."""
-    sign = 1 if metric.endswith("loss") else -1
+    sign = 1 if metric.endswith(LOWER) else -1
     place = {run.id: run.metrics.get(metric, {}).get("best") for run in runs}
     runs = sorted(runs, key=lambda run: (place[run.id] is None, sign * (place[run.id] or 0.0)))
     columns = scores_info([run.metrics for run in runs], metric)
     words = {"best": "best", "last": "final"}
     head = ["<th>Run</th>", "<td>State</td>"]
-    head += [f"<th class=n>{escape(c.key)}<small>{words[c.kind]}</small></th>" for c in columns]
+    head += [
+        f"<th class=n title='{escape(metric_help(c.key), quote=True)}'>{escape(c.key)}"
+        f"<small>{words[c.kind]}</small></th>"
+        for c in columns
+    ]
     head += ["<th class=n>Steps</th>", "<th class=n>Took</th>"]
     look = styles([run.id for run in runs])
     rows = [

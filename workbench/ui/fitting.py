@@ -77,12 +77,12 @@ def of_draft(now: Draft) -> Purpose | None:
 def presets_for(purpose: Purpose) -> list[Preset]:
     """The presets for that kind of data, in their order; those that need a model's files last."""
     found = [preset for preset in PRESETS.values() if of_run(preset.spec) == purpose]
-    return sorted(found, key=lambda preset: preset.spec.model.family == "pretrained")
+    return sorted(found, key=lambda preset: bool(preset.needs))
 
 
 def starts_for(purpose: Purpose) -> list[Preset]:
     """Those of them that can begin at once: they need no files of a pretrained model."""
-    return [one for one in presets_for(purpose) if one.spec.model.family != "pretrained"]
+    return [one for one in presets_for(purpose) if not one.needs]
 
 
 def usual_text(purpose: Purpose) -> TextSpec:

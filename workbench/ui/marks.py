@@ -116,8 +116,56 @@ def ago(then: float | None, now: float | None = None) -> str:
     return "just now"
 
 
+SHARES = ("accuracy", "top5", "precision", "recall", "f1", "exact_match")  # metrics told in percent
+METRIC_WORDS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "top5": "top-5 accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "pr_auc": "PR-AUC",
+    "perplexity": "perplexity",
+    "bits_per_character": "bits per character",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "exact_match": "exact match",
+}
+METRIC_HELP = {
+    "loss": "How wrong the answers are, in nats; lower is better",
+    "accuracy": "Share of right answers; of language models and translators, of right tokens",
+    "top5": "Share of samples whose class is among the five likeliest",
+    "precision": "Of what was called a class, the share that is of it; mean over classes",
+    "recall": "Of what is of a class, the share that was called so; mean over classes",
+    "f1": "Harmonic mean of precision and recall; mean over classes",
+    "auroc": "Area under the ROC curve, 0 to 1; 0.5 is guessing",
+    "pr_auc": "Area under the curve of precision over recall, 0 to 1",
+    "perplexity": "How many equally likely tokens would be as hard to tell; lower is better",
+    "bits_per_character": "Bits to tell each character, whatever the tokenizer; lower is better",
+    "bleu": "Likeness of the translations to the references, 0 to 100",
+    "chrf": "Likeness letter by letter, 0 to 100",
+    "exact_match": "Share of translations equal to their references",
+}
+
+
 def metric_text(key: str, value: float | None) -> str:
-    """A metric as a person reads it: accuracy in percent, loss in four digits."""
+    """A metric as a person reads it: shares in percent, BLEU and chrF with one digit, others with four."""
     if value is None or value != value:
         return "–" if value is None else "NaN"
-    return share(value) if "accuracy" in key else f"{value:.4g}"
+    name = key.rpartition("/")[2]
+    if name in ("bleu", "chrf"):
+        return f"{value:.1f}"
+    return share(value) if name in SHARES else f"{value:.4g}"
+
+
+def metric_words(key: str) -> str:
+    """`val/f1` as `F1`; a key of which nothing is known as it is."""
+    return METRIC_WORDS.get(key.rpartition("/")[2], key)
+
+
+def metric_help(key: str) -> str:
+    """What a metric measures, and on which samples; empty where nothing is known."""
+    split, _, name = key.rpartition("/")
+    where = {"val": "On held-out samples", "train": "On the samples that are learned from"}.get(split, "")
+    return ". ".join(part for part in (METRIC_HELP.get(name, ""), where) if part)

@@ -20,7 +20,8 @@ from workbench.jobs import answers
 from workbench.store import Query, RunRow
 from workbench.ui import nav
 from workbench.ui.datasets import enlarged
-from workbench.ui.marks import metric_text, plain, share
+from workbench.ui.marks import metric_text, metric_words, plain, share
+from workbench.ui.runs import HEADLINES
 from workbench.ui.state import store
 
 CHECKPOINT_WORDS = {"best": "Best on validation", "last": "Newest"}
@@ -82,8 +83,8 @@ def choose_run(rows: list[RunRow]) -> tuple[RunRow, str]:
 
 
 def label(run: RunRow) -> str:
-    metric = run.metrics.get("val/accuracy")
-    told = f" · {metric_text('accuracy', metric.get('best'))}" if metric else ""
+    key = next((k for k in HEADLINES if k.startswith("val/") and k in run.metrics), "")
+    told = f" · {metric_words(key)} {metric_text(key, run.metrics[key].get('best'))}" if key else ""
     return f"{run.name[:60]}{told} · {run.state.value}"
 
 

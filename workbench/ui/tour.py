@@ -43,7 +43,7 @@ STOPS = (
     Stop(
         "data",
         "Data",
-        "The labelled pictures to learn from. Look through **Samples**, bring your own with **Add data**, "
+        "The pictures or texts to learn from. Look through **Samples**, bring your own with **Add data**, "
         "then **Use for a new run**.",
         (".st-key-add button", ".st-key-use button"),
     ),
@@ -64,8 +64,8 @@ STOPS = (
     Stop(
         "live",
         "Live",
-        "Curves, filters and feature maps while they form. Pause, change a setting, go on. The run does not "
-        "need this page: close it and come back.",
+        "Curves, and what forms inside: filters and feature maps of pictures, attention of texts. Pause, "
+        "change a setting, go on. The run does not need this page: close it and come back.",
         (".wbl-tabs",),
     ),
     Stop(
@@ -79,9 +79,9 @@ STOPS = (
     Stop(
         "predict",
         "Predict",
-        "Show a trained network a picture, of the test images or your own, and see how sure it is of each "
-        "class.",
-        (".st-key-predict-way",),
+        "Show a trained network a picture or a text, one that was held out or your own, and see how sure it "
+        "is, how it writes on, or how it translates.",
+        (".st-key-predict-way", ".st-key-predict-go button"),
     ),
 )
 
