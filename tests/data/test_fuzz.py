@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.data.made import idx, pixels, tarred, two_classes, zipped
 from workbench.data import Limits, prepare
 from workbench.data.prepared import open_arrays
+from workbench.data.text.stored import Stored
 from workbench.specs.errors import DataError
 
 LIMITS = Limits(bytes=4 << 20, files=50, images=5_000, file_bytes=1 << 20)
@@ -45,6 +46,8 @@ def import_bytes(name: str, data: bytes) -> None:
         if refused is not None:
             assert all(p.where and p.rule and p.fact for p in refused.problems)
             assert [p.name for p in at.iterdir()] == [name]
+        elif prepared.schema.kind == "text":
+            assert len(Stored(at / "out")) == sum(prepared.rows.values()) > 0
         else:
             arrays = open_arrays(at / "out")
             assert len(arrays.images) == sum(prepared.rows.values())

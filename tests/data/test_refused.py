@@ -59,8 +59,8 @@ WHOLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "random bytes": (lambda at: named(at, "x.zip", pixels(1).tobytes()), "begins with"),
     "rar": (lambda at: named(at, "x.rar", b"Rar!\x1a\x07\x01\0" + b"\0" * 600), "begins with"),
     "a table of numbers": (
-        lambda at: named(at, "x.csv", b"a,b\n1,2\n"),
-        "which of `column 1`, `column 2` is it",
+        lambda at: named(at, "x.csv", b"a,b\n" + b"1,2\n" * 9),
+        "which of `a`, `b` is it",
     ),
     "a single image": (lambda at: named(at, "x.png", png(1)), "begins with"),
     "one class": (

@@ -39,7 +39,8 @@ for start in range(0, len(rows), 256):
     tokens += sum(len(data.train.ids.row(i)) for i in rows[start : start + 256])
 print(json.dumps({
     "limited": limited, "rows": sum(prepared.rows.values()), "train": len(data.train), "tokens": tokens,
-    "last": data.train.text(len(data.train) - 1)[-12:], "bytes": (root / "set" / "texts.arrow").stat().st_size,
+    "last": data.train.text(len(data.train) - 1)[-12:],
+    "bytes": (root / "set" / "texts.arrow").stat().st_size,
     "mapped": isinstance(data.train.ids.values, np.memmap),
 }))
 """

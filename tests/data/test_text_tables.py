@@ -22,6 +22,7 @@ from workbench.data.text.records import Dialect, records, understood
 from workbench.data.text.sniffed import Sniffed
 from workbench.data.text.stored import Stored
 from workbench.specs.data import TextImport
+from workbench.specs.errors import DataError
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=30)
 
@@ -107,6 +108,13 @@ def test_a_table_in_either_order_without_a_header_is_understood() -> None:
 )
 def test_prose_is_no_table(sample: list[str]) -> None:
     assert understood(sample, ("\t",)) is None
+
+
+def test_columns_are_not_guessed_from_a_row_or_two() -> None:
+    with pytest.raises(DataError, match="guessed from 3 rows or more"):
+        guess([["Go.", "Va !"], ["Run!", "Cours !"]], None, TextImport(), "t")
+    asked = TextImport(text_columns=("1",), target_column="2")
+    assert guess([["Go.", "Va !"]], None, asked, "t").task == "translation"
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ def add(
     Raises DataError (data.ImportCancelled after `stop`); then nothing is registered.
     """
     is_hub = str(source).startswith(PREFIX)  # the command line may have made a Path of it
+    if is_hub and kind == "text":
+        raise DataError.of(
+            str(source), "sets of the hub are images", "texts are asked for",
+            "Download its Parquet or CSV files, and add those.",
+        )  # fmt: skip
     chosen = checked_name(store, name) if name else free_name(store, str(source))
     with incoming(store) as folder:
         if is_hub:

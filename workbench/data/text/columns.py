@@ -30,6 +30,7 @@ _LABEL = (
 )
 _SOURCES, _TARGETS = r"(source|src|input)(_?text)?", r"(target|tgt|trg|output|translation|reference)(_?text)?"
 _OTHER = r"(row_?)?(id|idx|index|number|no|url|link|date|time(stamp)?|user(name)?|author|unnamed(_\d+)?)"
+FEWEST = 3  # rows from which columns without names are guessed
 MOST_ODD = 0.95
 _LETTER = re.compile(r"[^\W\d_]")  # dates, prices and telephone numbers have none
 
@@ -106,6 +107,12 @@ def guess(
     words = [_word(name) for name in named] if names is not None else [""] * width
     if not rows:
         raise DataError.of(where, "a table has rows", "it has none below its header", "Check the file.")
+    is_told = bool(names is not None or asked.text_columns or asked.label_column or asked.target_column)
+    if not is_told and len(rows) < FEWEST:
+        raise DataError.of(
+            where, f"columns without names are guessed from {FEWEST} rows or more", f"it has {len(rows)}",
+            "Choose text_columns (--text-column), or add rows.",
+        )  # fmt: skip
     seen = [_look([row[c] for row in rows[:SAMPLE]]) for c in range(width)]
     text = tuple(_asked(name, named, "text_columns", where) for name in asked.text_columns)
     label = _asked(asked.label_column, named, "label_column", where) if asked.label_column else None
