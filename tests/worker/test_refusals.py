@@ -100,6 +100,8 @@ def test_an_app_that_is_told_to_end_ends_and_names_what_goes_on(
         [sys.executable, "-m", "workbench.cli.main", "up", "--port", "0"], text=True, start_new_session=True,
         env={**os.environ, "WORKBENCH_HOME": str(shared.home)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Under nohup the suite's children would not hear of a terminal that closes.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert process.stdout is not None
