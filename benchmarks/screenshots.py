@@ -41,6 +41,7 @@ from benchmarks.shots import (
     LOOKS,
     NOTHING_YET,
     PATIENCE_MS,
+    TEXTS,
     Shot,
     listing,
 )
@@ -279,6 +280,26 @@ def full(browser: Browser) -> None:
             store.runs.exit(run, "stopped")
 
 
+def written(browser: Browser) -> None:
+    """Texts: short trainings of each kind, their sets and designs."""
+    with home("texts") as folder, whole(folder) as base:
+        store = open_store(folder)
+        store.drafts.put(tour.KEPT, tour.OVER)
+        judge = command("train", "text-lstm", "--name", "An LSTM on messages", "--set", "training.epochs=2")
+        writer = command("train", "gpt-char", "--name", "GPT on Shakespeare", "--set", "training.steps=400")
+        translator = command(
+            "train", "dates-seq2seq", "--name", "Written dates", "--set", "training.epochs=2"
+        )
+        specs = {name: PRESETS[name].spec for name in ("text-lstm", "gpt-char", "dates-seq2seq")}
+        odd = PRESETS["cnn-mnist"].spec.with_changes("data.name=sms-spam")
+        walk(
+            browser, base, TEXTS, judge=judge, writer=writer, translator=translator,
+            spam=draft(store, "shot-spam", specs["text-lstm"]),
+            gpt=draft(store, "shot-gpt", specs["gpt-char"]),
+            dates=draft(store, "shot-dates", specs["dates-seq2seq"]), odd=draft(store, "shot-odd", odd),
+        )  # fmt: skip
+
+
 def a_year_of_runs(store: Store) -> list[str]:
     """A hundred ended runs with curves; their ids, newest first."""
     rng = random.Random(0)
@@ -319,7 +340,9 @@ def a_queue(store: Store) -> list[str]:
 
 
 ONLY: set[str] = set()  # names of the shots to take again; empty: all
-HOMES: dict[str, Callable[[Browser], None]] = {"unused": unused, "busy": busy, "full": full}
+HOMES: dict[str, Callable[[Browser], None]] = {
+    "unused": unused, "busy": busy, "full": full, "texts": written,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -139,7 +139,29 @@ CROWDED = (
     Shot("live-waiting", "live?run={waiting}", "Live: a run that waits in the queue",
          ".wbl[data-state=queued]"),
 )  # fmt: skip
-ALL = (*FIRST_VISIT, *NOTHING_YET, *HALTED, *AT_WORK, *CROWDED)
+ASK = ".st-key-predict-go button"
+TOKENS = ".wb-tokens"
+TEXTS = (
+    Shot("data-texts", "data?set=sms-spam", "Data: texts in classes", ".wb-texts li"),
+    Shot("data-passages", "data?set=tiny-shakespeare", "Data: a long text, as it runs", ".wb-passage"),
+    Shot("data-pairs", "data?set=iso-dates", "Data: texts and their translations", ".wb-texts.pairs li"),
+    Shot("data-tokens", "data?set=sms-spam&view=Tokens", "Data: texts in tokens, their lengths, what is cut",
+         TOKENS),
+    Shot("model-texts", "model?draft={spam}", "Model: an LSTM on texts", "[data-parameters]"),
+    Shot("model-translator", "model?draft={dates}", "Model: an encoder and a decoder", "[data-parameters]"),
+    Shot("model-translator-drawing", "model?draft={dates}&form=Drawing", "Model: the drawing of both stacks",
+         "[data-parameters]", then(wait(".wb-drawing svg"), scroll(".wb-drawing svg"))),
+    Shot("model-mismatch", "model?draft={odd}", "Model: layers for pictures on a set of texts",
+         ".st-key-mismatch"),
+    Shot("train-texts", "train?draft={gpt}", "Train: a language model", LAUNCH),
+    Shot("predict-class", "predict?run={judge}", "Predict: a text in a class", "textarea",
+         then(press(ASK), wait(".wb-probabilities"))),
+    Shot("predict-continued", "predict?run={writer}", "Predict: a text is continued", "textarea",
+         then(press(ASK), wait(".st-key-box-answer .wb-passage"))),
+    Shot("predict-translated", "predict?run={translator}", "Predict: a translation", "textarea",
+         then(press(ASK), wait(".st-key-box-answer h3"))),
+)  # fmt: skip
+ALL = (*FIRST_VISIT, *NOTHING_YET, *HALTED, *AT_WORK, *CROWDED, *TEXTS)
 
 
 def listing() -> str:

@@ -31,8 +31,9 @@ def newcomer() -> None:
                 "pictures that come with the workbench. It takes a minute or two, and its filters form as "
                 "you look. Or a small GPT reads Shakespeare letter by letter, and writes what it has learned."
             )
-            quick_start()
-            quick_text()
+            with st.container(horizontal=True, gap="small"):
+                quick_start()
+                quick_text()
         with right, guard():
             first_pictures()
     section("Or step by step")

@@ -12,6 +12,7 @@ from workbench.live.hub import Hubs, Viewer
 from workbench.live.reader import Reader, layer_names
 from workbench.live.views import is_text, views_of
 from workbench.specs.presets import PRESETS
+from workbench.specs.run import from_dict
 
 IMAGES = ["curves", "filters", "maps", "predictions", "log"]
 
@@ -33,8 +34,15 @@ def test_tabs_of_texts_follow_model_and_task(store, kind, expected):
 
 def test_tabs_of_images_stay_as_they_were():
     seen = [preset.spec for preset in PRESETS.values() if not is_text(preset.spec)]
-    assert seen
-    assert all(views_of(spec) == IMAGES for spec in seen)
+    plain = [spec for spec in seen if spec.model.family in ("cnn", "mlp")]
+    assert plain
+    assert all(views_of(spec) == IMAGES for spec in plain)
+
+
+def test_an_lstm_over_the_rows_of_images_has_its_states_too():
+    layers = [{"kind": "image_rows"}, {"kind": "lstm"}, {"kind": "sequence_pool"}, texts.OUT]
+    spec = from_dict({"model": {"family": "rnn", "layers": layers}})
+    assert views_of(spec) == ["curves", "filters", "maps", "states", "predictions", "log"]
 
 
 def test_layers_of_both_stacks_have_names(store):

@@ -54,3 +54,18 @@ def test_types_the_browser_does_not_know_become_doubles(dtype):
     head, payload = wire.unpack(wire.panel(record, topic="panel:p"))
     assert head["arrays"][0]["dtype"] == "float64"
     assert np.frombuffer(payload, "<f8").tolist() == [1.0, 1.0]
+
+
+def test_large_pictures_are_averaged_down_and_small_ones_stay():
+    pixels = np.arange(2 * 5 * 4, dtype=np.uint8).reshape(2, 5, 4)
+    assert wire.smaller(pixels, 5) is pixels
+    small = wire.smaller(pixels, 3)  # squares of two; the fifth row has no neighbour below
+    assert small.shape == (2, 3, 2)
+    assert small[0].tolist() == [[(0 + 1 + 4 + 5) // 4, (2 + 3 + 6 + 7) // 4],
+                                 [(8 + 9 + 12 + 13) // 4, (10 + 11 + 14 + 15) // 4],
+                                 [(16 + 17) // 4, (18 + 19) // 4]]  # fmt: skip
+    even = np.full((1, 128, 128), 200, np.uint8)
+    assert (wire.smaller(even, 64) == 200).all()
+    tiles = Tiles("attention/1", 3, 0.1, 0.0, even, np.zeros(1), np.ones(1), "head", "", 1)
+    head, payload = wire.unpack(wire.tiles(tiles, topic="tiles:attention/1@0~64", part=0, most=64))
+    assert (head["h"], head["w"], head["of"], len(payload)) == (64, 64, [128, 128], 64 * 64)

@@ -77,7 +77,7 @@ def check(spec: SpecPath, changes: Changes = None, as_json: Json = False) -> Non
         rows = table("layer>", "kind", "output", "parameters>", "mult-adds>")
         for row in report.layers:
             shape = shape_text(row.out_shape) if row.out_shape is not None else "?"
-            rows.add_row(str(row.index), row.kind, shape, f"{row.parameters:,}", f"{row.mult_adds:,}")
+            rows.add_row(row.label, row.kind, shape, f"{row.parameters:,}", f"{row.mult_adds:,}")
         if report.layers:
             console().print(rows)
             print(

@@ -33,7 +33,7 @@ MAX_COLUMNS = 4096
 MAX_TOPICS = 64
 FARTHEST = 1e15  # steps, epochs or seconds that a viewer may ask for; JSON knows larger numbers than we
 TWICE = re.compile(r"\.(self|cross)$")  # a decoder's layer attends twice
-TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/[a-z0-9_.]{1,80})?(@\d{1,3})?")
+TOPIC = re.compile(r"log|(tiles|panel):[a-z_]{1,32}(/[a-z0-9_.]{1,80})?(@\d{1,3})?(~[1-9]\d{0,2})?")
 
 
 class Viewer:
@@ -215,7 +215,6 @@ class Hub:
         self._tell(self._topics_frame(), "topics")
         due: list[str] = []
         for row in news.snapshots:
-            name = f"{row.kind}:{row.topic}"
             wanted = {t for v in self.viewers for t in v.topics if _stored(t) == row.topic}
             for known in [t for t in self._pictures if _stored(t) == row.topic and t not in wanted]:
                 del self._pictures[known]
@@ -225,7 +224,7 @@ class Hub:
                 for viewer in self.viewers:
                     if any(_stored(t) == row.topic for t in viewer.topics):
                         viewer.put(frame)
-            due += [topic for topic in wanted if topic.partition("@")[0] == name]
+            due += [topic for topic in wanted if topic.partition(":")[0] == row.kind]
         found = await asyncio.to_thread(self._pictures_of, due) if due else {}
         self._pictures |= found
         for topic, picture in found.items():
@@ -287,11 +286,13 @@ class Hub:
         return {topic: frame for topic, frame in found.items() if frame is not None}
 
     def _picture(self, topic: str, step: int | None = None) -> bytes | None:
-        """The frame for "tiles:<topic>", "tiles:<topic>@<part>" or "panel:<topic>"."""
-        part = topic.partition("@")[2]
+        """The frame for "tiles:<topic>" or "panel:<topic>"; "@2": only that part, "~64": no side longer."""
+        whole, _, side = topic.partition("~")
+        part = whole.partition("@")[2]
         record = self.reader.store.snapshots.load(self.reader.run_id, _stored(topic), step)
         if isinstance(record, Tiles):
-            return wire.tiles(record, topic=topic, part=int(part) if part.isdigit() else None, at=step)
+            chosen, most = (int(text) if text.isdigit() else None for text in (part, side))
+            return wire.tiles(record, topic=topic, part=chosen, at=step, most=most)
         if isinstance(record, Panel):
             return wire.panel(record, topic=topic, at=step)
         return None
@@ -361,8 +362,8 @@ def trouble(error: Exception) -> str:
 
 
 def _stored(topic: str) -> str:
-    """The store's name of a subscribed topic: "tiles:maps/3@2" → "maps/3"."""
-    return topic.partition(":")[2].partition("@")[0]
+    """The store's name of a subscribed topic: "tiles:maps/3@2~64" → "maps/3"."""
+    return topic.partition(":")[2].partition("~")[0].partition("@")[0]
 
 
 def _range(reader: Reader, key: str, axis: Axis, lo: float, hi: float, columns: int) -> bytes:

@@ -67,24 +67,47 @@ def scalars(series: Sequence[tuple[str, np.ndarray, int]], *, snap: bool, cursor
     return pack("scalars", head, *(points.astype("<f8", copy=False) for _, points, _ in series))
 
 
-def tiles(record: Tiles, *, topic: str, part: int | None = None, at: int | None = None) -> bytes:
+def tiles(
+    record: Tiles, *, topic: str, part: int | None = None, at: int | None = None, most: int | None = None
+) -> bytes:
     """A stack of pictures; with `part`, only that group of it (the channels of one probe image).
 
-    topic: as the viewer asked for it; at: the step it asked for, None for the newest.
+    topic: as the viewer asked for it; at: the step it asked for, None for the newest; most: pixels of a
+    side, beyond which pictures are averaged down.
     """
     pixels, lows, highs = record.pixels, record.lows, record.highs
     parts = max(1, len(pixels) // record.group) if record.group else 1
     if part is not None and record.group:
         chosen = slice(part * record.group, (part + 1) * record.group)
         pixels, lows, highs = pixels[chosen], lows[chosen], highs[chosen]
+    whole = list(pixels.shape[1:3])
+    if most is not None and pixels.ndim == 3:
+        pixels = smaller(pixels, most)
     n, height, width = pixels.shape[:3]
     head = {
         "topic": topic, "step": record.step, "epoch": record.epoch, "n": n, "h": height, "w": width,
         "c": pixels.shape[3] if pixels.ndim == 4 else 1, "lows": lows.astype(float).tolist(),
         "highs": highs.astype(float).tolist(), "label": record.label, "title": record.title,
-        "group": record.group, "parts": parts, "part": part, "signed": record.signed, "at": at,
+        "group": record.group, "parts": parts, "part": part, "signed": record.signed, "at": at, "of": whole,
     }  # fmt: skip
     return pack("tiles", head, pixels.astype("<u1", copy=False))
+
+
+def smaller(pixels: np.ndarray, most: int) -> np.ndarray:
+    """(n, h, w) uint8 with both sides at most `most`: the means of squares; small pictures as they are.
+
+    Check: k by k equal pixels become one of that value; what is missing at the far edges counts as 0.
+    """
+    n, h, w = pixels.shape
+    k = -(-max(h, w) // most)
+    if k <= 1:
+        return pixels
+    total = np.zeros((n, -(-h // k), -(-w // k)), np.uint32)
+    for i in range(min(k, h)):
+        for j in range(min(k, w)):
+            part = pixels[:, i::k, j::k]
+            total[:, : part.shape[1], : part.shape[2]] += part
+    return np.asarray((total // (k * k)).astype(np.uint8))
 
 
 def panel(record: Panel, *, topic: str, at: int | None = None) -> bytes:

@@ -84,7 +84,7 @@ def tokens_choice(now: Draft) -> Draft:
     if schema is None or schema.kind != "text":
         return now
     told = f"{option_word(spec.text.tokenizer)} tokens, {spec.text.length:,} a text"
-    with st.popover(told, icon=":material/abc:", key=f"tokens.{now.id}.{now.rev}", width=420):
+    with st.popover(told, icon=":material/abc:", key=f"tokens.{now.id}.{now.rev}", width="content"):
         text = text_form(spec.text, schema.task, key=f"text.{now.id}.{now.rev}")
     return now if text == spec.text else save(now.with_(data=spec.model_copy(update={"text": text})))
 

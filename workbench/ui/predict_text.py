@@ -13,6 +13,7 @@ from workbench import catalog
 from workbench.data.dataset import rows_of
 from workbench.data.text.stored import Stored
 from workbench.jobs import answers
+from workbench.specs.inside import attends
 from workbench.specs.training import LanguageModelTask, TranslationTask
 from workbench.store import RunRow
 from workbench.ui import nav
@@ -59,8 +60,9 @@ def ask_form(run: RunRow) -> tuple[str, dict[str, Any]] | None:
                             icon=":material/play_arrow:")  # fmt: skip
         st.button("Another example", icon=":material/shuffle:", key="predict.another", on_click=another,
                   help="A text that was held out from training")  # fmt: skip
-        nav.link("live", "Where its heads look", icon=":material/visibility:", run=run.id,
-                 help="Try a text on the live page: it shows the attention too")  # fmt: skip
+        if attends(run.spec.model):
+            nav.link("live", "Where its heads look", icon=":material/visibility:", run=run.id,
+                     help="Try a text on the live page: it shows the attention too")  # fmt: skip
     if pressed:
         asked["seed"] = int(np.random.default_rng().integers(2**31)) if again else run.spec.seed
         st.session_state[f"{key}.asked"] = (text, asked)

@@ -199,7 +199,7 @@ def coloured(shown: Sequence[str], ids: Sequence[int], unknown: Sequence[bool]) 
             f'<span class="{looks}" title="{told}">{escape(visible(token))}<small>{ids[i]}</small></span>'
         )
         if token.endswith("\n"):
-            parts.append("<br>")
+            parts.append("<i></i>")  # the next one begins a line
     return f'<div class="wb-tokens">{"".join(parts)}</div>'
 
 

@@ -9,6 +9,7 @@ import { recall, remember } from "./address.js";
 import { View, notice } from "./view.js";
 import { waiting } from "./words.js";
 
+const SMALL = 64; // pixels of a side, beyond which small maps come averaged down
 export const KINDS = [
   ["encoder", "Encoder", "How the source's tokens look at each other"],
   ["self", "Decoder", "How what is written looks at what was written before"],
@@ -54,9 +55,10 @@ export class Attention extends View {
     this.dirty();
   }
 
-  /** Subscribe to the layers that are shown, of the chosen text, and to nothing else. */
+  /** Subscribe to the layers that are shown, of the chosen text, and to nothing else: to the chosen one as it
+   * is, to the others as small as they are drawn. */
   watch(layers) {
-    const topics = layers.map((layer) => this.topic(layer));
+    const topics = layers.map((layer) => (layer === this.layer ? this.topic(layer) : this.small(layer)));
     const wanted = ["panel:probe", ...topics];
     for (const [topic, release] of this.held) {
       if (wanted.includes(topic)) continue;
@@ -70,6 +72,16 @@ export class Attention extends View {
 
   topic(layer) {
     return `tiles:attention/${layer}@${this.probes.chosen}`;
+  }
+
+  small(layer) {
+    return `${this.topic(layer)}~${SMALL}`;
+  }
+
+  /** A layer's picture: of the other size while the one that was asked for is on its way. */
+  picture(layer) {
+    const [whole, small] = [this.topic(layer), this.small(layer)].map((topic) => this.scrub.picture(topic));
+    return (layer === this.layer ? whole ?? small : small ?? whole) ?? undefined;
   }
 
   hide() {
@@ -106,12 +118,12 @@ export class Attention extends View {
   }
 
   row(layer, i) {
-    const picture = this.scrub.picture(this.topic(layer));
+    const picture = this.picture(layer);
     const item = this.probes.item;
     const kind = String(this.feed.layers[`attention/${layer}`] ?? "");
     const name = kind.startsWith("sequence_pool") ? "pool" : String(i + 1);
     const title = name === "pool" ? "Pooling" : `${KINDS.find(([id]) => id === kindOf(layer))?.[1] ?? ""} layer ${i + 1}`.trim().replace(/^l/, "L");
-    return { layer, name, title, picture, ...(picture ? sidesOf(layer, picture, item, this.probes.width ?? picture.w) : {}) };
+    return { layer, name, title, picture, ...(picture ? sidesOf(layer, picture, item, this.probes.width ?? picture.of[1]) : {}) };
   }
 
   choose(kind, layers) {

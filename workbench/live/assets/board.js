@@ -61,7 +61,7 @@ export class Board {
     if (!alone) this.heads.draw(rows, [index, head], this.over, this.sheet.clientWidth, colours, isNarrow || this.tall < TALL);
     this.node.dataset.layer = rows[index].layer;
     this.node.dataset.head = head;
-    if (!picture) return;
+    if (!picture || picture.h !== picture.of[0] || picture.w !== picture.of[1]) return; // the whole one comes soon
     const lines = this.lines.input.checked;
     const width = this.room.clientWidth;
     this.map.draw({ picture, tile: head, rows: query, columns: key, lines }, this.at, width, isNarrow ? Math.min(this.tall, width * 1.2) : this.tall, colours);
@@ -90,5 +90,5 @@ export class Board {
 export function sidesOf(layer, picture, item, width) {
   const written = layer.startsWith("decoder.");
   const [read, own] = [item?.tokens ?? null, (written ? item?.target_tokens : item?.tokens) ?? null];
-  return { query: sideOf(picture.h, own, width), key: sideOf(picture.w, layer.endsWith(".cross") ? read : own, width) };
+  return { query: sideOf(picture.of[0], own, width), key: sideOf(picture.of[1], layer.endsWith(".cross") ? read : own, width) };
 }

@@ -78,15 +78,16 @@ export class Heads {
   }
 
   row(ctx, { picture, query, key }, row, ratio, colours) {
+    const [high, wide] = [(query.n * picture.h) / picture.of[0], (key.n * picture.w) / picture.of[1]]; // of it is text
     const sheet = (this.sheets[row] ??= new Sheet()).load(picture, colours, query.n, key.n);
     const side = this.cell * ratio;
     // A head over many more steps one way than the other keeps its shape, as far as it can be seen.
     const [w, h] = query.n * 4 < key.n ? [side, Math.max(side / 4, (side * query.n) / key.n)] : [side, side];
-    ctx.imageSmoothingEnabled = key.n > w || query.n > h;
+    ctx.imageSmoothingEnabled = wide > w || high > h;
     ctx.imageSmoothingQuality = "medium";
     for (let head = 0; head < picture.n; head++) {
       const [x, y] = [(this.left + head * (this.cell + GAP)) * ratio, (TOP + row * (this.cell + GAP)) * ratio];
-      ctx.drawImage(sheet, 0, head * picture.h, key.n, query.n, x, y + (side - h) / 2, w, h);
+      ctx.drawImage(sheet, 0, head * picture.h, wide, high, x, y + (side - h) / 2, w, h);
     }
   }
 

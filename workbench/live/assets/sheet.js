@@ -11,7 +11,7 @@ export const tableOf = (picture, colours) => (picture.signed ? DIVERGING : colou
 /**
  * What the strongest colour of a head stands for: the highest weight of its median row, so that one row that
  * can only look at itself does not make all others pale; but at least four times an even share, so that a head
- * that looks everywhere alike is. rows, columns: those that are text.
+ * that looks everywhere alike is. rows, columns: the steps that are text; a picture may have come smaller.
  */
 export function topOf(picture, tile, rows, columns) {
   if (picture.signed) return picture.highs[tile];
@@ -19,13 +19,14 @@ export function topOf(picture, tile, rows, columns) {
   return (picture.tops[tile] ??= Math.min(1, Math.max(median(picture, tile, rows, columns), 4 / columns)));
 }
 
-function median({ h, w, pixels, highs }, tile, rows, columns) {
-  const most = new Uint8Array(rows);
-  for (let row = 0; row < rows; row++) {
+function median({ h, w, of, pixels, highs }, tile, rows, columns) {
+  const [high, wide] = [Math.ceil((rows * h) / of[0]), Math.ceil((columns * w) / of[1])];
+  const most = new Uint8Array(high);
+  for (let row = 0; row < high; row++) {
     let at = (tile * h + row) * w;
-    for (const end = at + columns; at < end; at++) if (pixels[at] > most[row]) most[row] = pixels[at];
+    for (const end = at + wide; at < end; at++) if (pixels[at] > most[row]) most[row] = pixels[at];
   }
-  return (most.sort()[rows >> 1] / 255) * highs[tile];
+  return (most.sort()[high >> 1] / 255) * highs[tile];
 }
 
 /** All tiles of a picture, one below the other at a pixel per value; painted when the picture is another. */

@@ -18,7 +18,7 @@ export class Tried extends View {
     const { answer } = this.data;
     this.answer = answer;
     this.pictures = new Map(Object.entries(answer.attention ?? {}).map(([layer, { shape: [n, h, w], values, most }]) =>
-      [layer, { n, h, w, c: 1, pixels: bytes(values), lows: Array(n).fill(0), highs: Array(n).fill(most), signed: false, title: "" }]));
+      [layer, { n, h, w, of: [h, w], c: 1, pixels: bytes(values), lows: Array(n).fill(0), highs: Array(n).fill(most), signed: false, title: "" }]));
     this.groups = grouped(this.pictures.keys());
     this.layer = preferred([...this.pictures.keys()], recall("attention"));
     this.kinds = choices("Kind of attention", KINDS.filter(([id]) => this.groups.has(id)), (kind) => this.pick(preferred(this.groups.get(kind), null)));
