@@ -33,7 +33,6 @@ BENCHMARKS = {
     "soak": ("benchmarks.soak", "Twenty queued runs, fifty viewers, one hour"),
     "data_import": ("benchmarks.data_import", "Importing images"),
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
-    "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }
