@@ -81,7 +81,11 @@ def test_every_model_of_texts_is_answered_within_seconds_and_as_predicted(name: 
         found = trials.result(living, "preflight", spec.with_changes(f"training.batch_size={batch}"))
         took = time.monotonic() - began
         assert took < 10, "3 s on a machine of one's own"
-        assert found["predicted"]["total"] == pytest.approx(found["memory"]["total"], rel=0.15), batch
+        said, seen = found["predicted"]["total"], found["memory"]["total"]
+        if found["memory"]["at"] == "validation":  # measured on usual texts, predicted for the longest
+            assert 0.95 * seen <= said <= 1.5 * seen, batch
+        else:
+            assert said == pytest.approx(seen, rel=0.15), batch
 
 
 @pytest.fixture(scope="module")
