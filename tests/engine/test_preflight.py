@@ -23,7 +23,7 @@ from workbench.specs.errors import WorkbenchError
 from workbench.specs.inside import reads_text
 from workbench.specs.layers import LAYERS
 from workbench.specs.memory import largest_batch, predict, step_bytes
-from workbench.specs.presets import PRESETS, READY
+from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.choose import task_for
 
@@ -58,7 +58,7 @@ def shape_of(spec: RunSpec) -> tuple[int, int, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [8, 32, 128])
-@pytest.mark.parametrize("name", sorted(READY))
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_the_predicted_peak_is_within_15_percent_of_the_measured(name: str, batch: int) -> None:
     spec = PRESETS[name].spec.with_changes(f"training.batch_size={batch}", "training.device=cpu")
     shape = shape_of(spec)
