@@ -11,7 +11,7 @@ from tests.engine.tiny import CNN, MLP, images, spec_of
 from workbench.engine.batches import normalised
 from workbench.models.build import build
 from workbench.probes.budget import Budget
-from workbench.probes.chosen import one_per_class
+from workbench.probes.texts import one_per_class
 from workbench.probes.watch import Watcher
 from workbench.records import Panel, Tiles
 
