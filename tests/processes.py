@@ -14,6 +14,7 @@ from typing import TypeVar
 import psutil
 
 from workbench.jobs import runs as jobs
+from workbench.jobs.answers import ask
 from workbench.jobs.launch import supervisor
 from workbench.records import RunState
 from workbench.store import Store, open_store
@@ -39,6 +40,21 @@ def living_home(home: Path) -> Iterator[Store]:
                     process.kill()
             psutil.wait_procs(victims, timeout=5)
         store.close()
+
+
+@contextlib.contextmanager
+def answering_home(home: Path) -> Iterator[Store]:
+    """A living home that WORKBENCH_HOME names, whose answering process has spoken."""
+    before = os.environ.get("WORKBENCH_HOME")
+    os.environ["WORKBENCH_HOME"] = str(home)
+    try:
+        with living_home(home) as store:
+            ask(store, "ping", {}, 60.0)
+            yield store
+    finally:
+        os.environ.pop("WORKBENCH_HOME")
+        if before is not None:
+            os.environ["WORKBENCH_HOME"] = before
 
 
 def processes_of(home: Path) -> list[psutil.Process]:

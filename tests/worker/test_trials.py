@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.processes import at_its_quickest, living_home, until
+from tests.processes import answering_home, at_its_quickest, until
 from workbench.jobs import trials
 from workbench.jobs.answers import ask
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
@@ -26,17 +26,8 @@ LONG = preset("resnet-20").spec.with_changes("training.batch_size=512")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    home = tmp_path_factory.mktemp("trials") / "home"
-    before = os.environ.get("WORKBENCH_HOME")
-    os.environ["WORKBENCH_HOME"] = str(home)
-    try:
-        with living_home(home) as opened:
-            ask(opened, "ping", {}, 60.0)
-            yield opened
-    finally:
-        os.environ.pop("WORKBENCH_HOME")
-        if before is not None:
-            os.environ["WORKBENCH_HOME"] = before
+    with answering_home(tmp_path_factory.mktemp("trials") / "home") as opened:
+        yield opened
 
 
 def children(store: Store) -> list[psutil.Process]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.jobs.sets import NAMES, add_all, spec_of
-from tests.processes import living_home
+from tests.processes import answering_home
 from tests.worker.models_of_texts import OF_TEXTS, fitted
 from workbench import catalog
 from workbench.jobs import trials
-from workbench.jobs.answers import ask
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
@@ -90,14 +88,5 @@ def test_every_model_of_texts_is_answered_within_seconds_and_as_predicted(name: 
 
 @pytest.fixture(scope="module")
 def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    home = tmp_path_factory.mktemp("trials") / "home"
-    before = os.environ.get("WORKBENCH_HOME")
-    os.environ["WORKBENCH_HOME"] = str(home)
-    try:
-        with living_home(home) as opened:
-            ask(opened, "ping", {}, 60.0)
-            yield opened
-    finally:
-        os.environ.pop("WORKBENCH_HOME")
-        if before is not None:
-            os.environ["WORKBENCH_HOME"] = before
+    with answering_home(tmp_path_factory.mktemp("trials") / "home") as opened:
+        yield opened

@@ -117,7 +117,6 @@ POOL = {"kind": "max_pool2d"}
 FLAT = {"kind": "flatten"}
 NORM = {"kind": "batch_norm"}
 
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"  # 22.7 million parameters, 90 MB
 ADAM = {"optimizer": {"kind": "adam", "lr": 1e-3}}
 
 _ALL = [
@@ -360,37 +359,6 @@ _ALL = [
                 "epochs": 5,
             },
         },
-    ),
-    Preset(
-        "bert-classifier",
-        "A pretrained text encoder, fine-tuned",
-        "Begins with weights that have read much text. Both sources take the whole path of any model's "
-        "folder, or a name that `workbench fetch` fetched.",
-        {
-            "data": {
-                "name": "sms-spam",
-                "text": {"tokenizer": "pretrained", "source": MINILM, "length": 128},
-            },
-            "model": {
-                "family": "pretrained",
-                "layers": [
-                    {
-                        "kind": "pretrained_text",
-                        "source": MINILM,
-                        "pooling": "mean",
-                        "freeze_embeddings": True,
-                        "lr_decay": 0.85,
-                    },
-                ],
-            },
-            "training": {
-                "optimizer": {"kind": "adamw", "lr": 2e-4, "weight_decay": 0.01},
-                "schedule": {"kind": "cosine", "warmup": 0.1},
-                "batch_size": 16,
-                "epochs": 3,
-            },
-        },
-        needs=MINILM,
     ),
 ]
 

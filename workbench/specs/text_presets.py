@@ -12,6 +12,7 @@ from workbench.specs.starts import gpt
 Raw = dict[str, Any]
 
 NORM: Raw = {"kind": "layer_norm"}
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"  # 22.7 million parameters, 90 MB
 SHAKESPEARE = 67  # characters, padding and unknown among them
 SHAKESPEARE_BPE = 1000
 DATES = 15  # characters of ISO dates
@@ -84,8 +85,8 @@ def recurrent(kind: str) -> list[Raw]:
     return [embedding(128), dropout(0.3), layer, pool("max"), dropout(0.4), linear(2)]
 
 
-# name, title, about, tree
-TEXT_PRESETS: list[tuple[str, str, str, Raw]] = [
+# name, title, about, tree; and a checkpoint that must be fetched first
+TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "lstm-classifier",
         "An LSTM that reads an image row by row",
@@ -264,5 +265,36 @@ TEXT_PRESETS: list[tuple[str, str, str, Raw]] = [
             "task": {"kind": "translation", "label_smoothing": 0.1},
             "training": adamw(2e-3, 12, 64, clip_norm=1.0),
         },
+    ),
+    (
+        "bert-classifier",
+        "A pretrained text encoder, fine-tuned",
+        "Begins with weights that have read much text. Both sources take the whole path of any model's "
+        "folder, or a name that `workbench fetch` fetched.",
+        {
+            "data": {
+                "name": "sms-spam",
+                "text": {"tokenizer": "pretrained", "source": MINILM, "length": 128},
+            },
+            "model": {
+                "family": "pretrained",
+                "layers": [
+                    {
+                        "kind": "pretrained_text",
+                        "source": MINILM,
+                        "pooling": "mean",
+                        "freeze_embeddings": True,
+                        "lr_decay": 0.85,
+                    },
+                ],
+            },
+            "training": {
+                "optimizer": {"kind": "adamw", "lr": 2e-4, "weight_decay": 0.01},
+                "schedule": {"kind": "cosine", "warmup": 0.1},
+                "batch_size": 16,
+                "epochs": 3,
+            },
+        },
+        MINILM,
     ),
 ]  # fmt: skip
