@@ -31,7 +31,7 @@ GPU_TOKENS = 65_536
 class Evaluation:
     """loss: mean over the samples; accuracy 0..1; confusion (K, K) int64, rows are true classes;
     probabilities (N, K) float32; both are empty where tokens are told and not samples. marks: all of them by
-    name, loss and accuracy among them; report: class by class."""
+    name, loss and accuracy (or what the task counts) among them; report: class by class."""
 
     n: int
     loss: float
@@ -44,17 +44,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Judged:
-    """An evaluation still on the device: scores (N, K), y (N,), None where every token has scores of its own;
-    loss and marks (accuracy and what else the task tells, by name) are plain numbers."""
+    """An evaluation still on the device: scores (N, K), y (N,), None where every token has scores of its own,
+    and where marks come of sums: then sums (S,) float64; loss and marks (accuracy and what else the task
+    tells, by name) are plain numbers."""
 
     loss: float
     marks: Mapping[str, float]
     scores: Tensor | None
     y: Tensor | None
-
-    @property
-    def accuracy(self) -> float:
-        return self.marks["accuracy"]
+    sums: np.ndarray | None = None
 
 
 def evaluate(
@@ -71,12 +69,14 @@ def evaluate(
     feed = feed_for(split, data, task, where, least=least)
     judged = judge(model, feed, task)
     marks = {"loss": judged.loss, **judged.marks}
+    accuracy = judged.marks.get("accuracy", math.nan)
     if judged.scores is None or judged.y is None:
         nothing = np.zeros((0, 0))
-        return Evaluation(feed.n, judged.loss, judged.accuracy, nothing.astype(np.int64), nothing, marks)
+        report = None if judged.sums is None else task.report_of(judged.sums)
+        return Evaluation(feed.n, judged.loss, accuracy, nothing.astype(np.int64), nothing, marks, report)
     probabilities = task.predict(judged.scores).cpu().numpy()
     return Evaluation(
-        feed.n, judged.loss, judged.accuracy, confusion(judged, task.n_classes), probabilities, marks,
+        feed.n, judged.loss, accuracy, confusion(judged, task.n_classes), probabilities, marks,
         task.report(judged.scores, judged.y, data.classes) if feed.n else None,
     )  # fmt: skip
 
@@ -116,6 +116,8 @@ def judge(
     """One pass over the split, forward under `autocast()`; a single fetch from the device at its end."""
     if task.per_token:
         return _judge_tokens(model, feed, task, autocast)
+    if feed.y is None:
+        return _judge_sums(model, feed, task, autocast)
     size = CPU_BATCH if feed.device.type == "cpu" else GPU_BATCH
     losses, masses, scores = [], [], []
     labels = feed.y
@@ -160,6 +162,27 @@ def _judge_tokens(
     return Judged(
         mean, {"accuracy": float(hits / max(mass, 1.0)), **task.marks(mean, None, None)}, None, None
     )
+
+
+def _judge_sums(
+    model: nn.Module, feed: Feed, task: Task, autocast: Callable[[], AbstractContextManager[object]]
+) -> Judged:
+    """The same where marks are made of sums, which are added up as the batches come by."""
+    size = CPU_BATCH if feed.device.type == "cpu" else GPU_BATCH
+    exact = torch.float32 if feed.device.type == "mps" else torch.float64  # Metal knows no double
+    total = torch.zeros((), dtype=exact, device=feed.device)
+    with evaluating(model):
+        for x, y in feed.in_order(size):
+            with autocast():
+                out = model(x).float()  # (B, K)
+            mass = torch.as_tensor(task.mass(y), dtype=exact, device=feed.device)
+            sums = task.sums(out, y)
+            assert sums is not None, "the task says what its marks are made of"
+            total = total + torch.cat([torch.stack([task.loss(out, y) * mass, mass]), sums.to(exact)])
+    if not total.ndim:
+        return Judged(math.nan, {task.counted: math.nan}, None, None)
+    found = total.cpu().numpy().astype(np.float64)
+    return Judged(float(found[0] / found[1]), task.marks_of(found[2:]), None, None, found[2:])
 
 
 def confusion(judged: Judged, n_classes: int) -> np.ndarray:

@@ -308,11 +308,13 @@ class _Run:
         self.aside_s += perf_counter() - began
 
     def _marks(self) -> str:
-        loss, accuracy = self.metrics.get("val/loss"), self.metrics.get("val/accuracy")
-        if loss is None or accuracy is None:
+        task = self.trainer.task
+        loss, counted = self.metrics.get("val/loss"), self.metrics.get(f"val/{task.counted}")
+        if loss is None or counted is None:
             return ""
-        what = "tokens right" if self.trainer.task.per_token else "accuracy"
-        return f": loss {loss:.4f}, {what} {accuracy:.2%}"
+        if task.counted != "accuracy":
+            return f": loss {loss:.4f}, {task.counted.replace('_', ' ')} {counted:.4f}"
+        return f": loss {loss:.4f}, {'tokens right' if task.per_token else 'accuracy'} {counted:.2%}"
 
     # ------------------------------------------------------------ records
 
@@ -342,7 +344,7 @@ class _Run:
         at = (step, step / trainer.steps_per_epoch, time.time())
         found = panels.of(judged, self.data, trainer.task, trainer.spec.watch.samples, *at)
         if self.written is not None:
-            found.append(Panel(self.written.topic, *at, self.written.data))
+            found.append(Panel(self.written.topic, *at, self.written.data, self.written.arrays))
         return found
 
     def _look(self) -> list[Record]:

@@ -178,7 +178,7 @@ class _Flight:
     def _step_peak(self, tried: int, batches: Iterator[tuple[Rows, int]]) -> int:
         """Bytes at the peak of a step of the longest texts, or of any images."""
         trainer = self.trainer
-        if self.whole.kind == "images":
+        if self.whole.kind != "text":
             peak = peak_of(trainer, lambda: trainer.advance(*next(batches)))
         else:
             usual, trainer.train = trainer.train, self._longest("train", tried)
@@ -207,14 +207,14 @@ class _Flight:
 
     def _widest(self, n: int) -> int:
         """Tokens of the widest batch of n texts, as `_width` counts them; 1 for images."""
-        if self.whole.kind == "images":
+        if self.whole.kind != "text":
             return 1
         feed = self._longest("train", n)
         return _width(feed.shuffled(0, 0, [feed.n])[0])
 
     def _usual(self, times: list[tuple[float, int]], size: int) -> float:
         """Seconds of a usual batch of `size` samples, from (seconds, tokens) of some."""
-        if self.whole.kind == "images":
+        if self.whole.kind != "text":
             return median(took for took, _ in times)
         feed = self.trainer.train
         cut = [size] * (feed.n // size) + ([feed.n % size] if feed.n % size else [])
@@ -236,7 +236,7 @@ class _Flight:
         if tried < size and self._is_late():  # a third of a step: there is no way back
             return self._predicted_validation(self.judged), step_s / 3 / size * self.images
         usual = _Few(trainer.validation, min(few, trainer.validation.n))
-        wide = usual if self.whole.kind == "images" else _Few(self._longest("validation", few), few)
+        wide = usual if self.whole.kind != "text" else _Few(self._longest("validation", few), few)
         began = perf_counter()
         peak = peak_of(trainer, lambda: self._judge(wide))
         took = (perf_counter() - began) * usual.tokens / wide.tokens

@@ -57,7 +57,8 @@ class Tally:
             self._fold()
 
     def drain(self, last_step: int) -> list[Scalars]:
-        """The steps up to `last_step` as train/loss, train/accuracy, grad_norm and lr. Empties the tally."""
+        """The steps up to `last_step` as train/loss, train/accuracy (or what the task counts), grad_norm
+        and lr. Empties the tally."""
         if not self._times:
             return []
         self._fold()
@@ -70,7 +71,7 @@ class Tally:
         accuracy = hits / (np.maximum(folded[3], 1.0) if len(folded) > 3 else np.array(self._sizes))
         columns = {
             "train/loss": losses,
-            "train/accuracy": accuracy,
+            f"train/{self._task.counted}": accuracy,
             "grad_norm": norms,
             "lr": np.array(self._rates),
         }

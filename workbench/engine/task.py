@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 
@@ -14,6 +15,7 @@ class Task(Protocol):
 
     kind: str
     per_token: bool  # scores per token: they are counted as they come and not kept
+    counted: str  # the name of hits over count: "accuracy", or of numbers that are told their mean error
 
     @property
     def n_classes(self) -> int: ...
@@ -27,7 +29,8 @@ class Task(Protocol):
         ...
 
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
-        """How many are right: scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64."""
+        """How many are right, or how far numbers are off in sum: scores (..., B, K) with y (..., B) int64,
+        (..., B, K) float, or numbers of any shape -> (...)."""
         ...
 
     def count(self, y: Tensor) -> Tensor | None:
@@ -44,6 +47,19 @@ class Task(Protocol):
 
     def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
         """Marks class by class, JSON-ready; None where there are no classes."""
+        ...
+
+    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
+        """What the marks of a whole split are made of, as sums over the batch (S,): scores and labels are
+        then not kept. None: they are, and `marks` and `report` look at them."""
+        ...
+
+    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
+        """Marks of a whole split from the sums over all its batches, (S,) float64."""
+        ...
+
+    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
+        """What more there is to tell of them, JSON-ready."""
         ...
 
     def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:

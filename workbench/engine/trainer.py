@@ -121,7 +121,8 @@ class Trainer:
             x, target = self.train.batch(rows)  # (B, C, H, W) and (B,); texts (B, L)
         else:
             x, target = self.train.changed(rows, self._augment, self.step)
-        y = target.argmax(dim=1) if target.is_floating_point() else target  # (B, K) where images were blended
+        is_blended = self._augment is not None and target.is_floating_point()
+        y = target.argmax(dim=1) if is_blended else target  # (B, K) where images were blended
         grad = self.flat.grad
         self._group["lr"] = rate = self.rate
         grad.zero_()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +21,12 @@ BATCH = 64  # texts translated at a time
 
 
 class Written(NamedTuple):
-    """marks by name; topic and data of the panel that shows it."""
+    """marks by name; topic, data and arrays of the panel that shows it."""
 
     marks: Mapping[str, float]
     topic: str
     data: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 def write(model: nn.Module, data: Any, task: Task, spec: RunSpec) -> Written | None:

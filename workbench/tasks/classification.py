@@ -24,6 +24,7 @@ class Classification:
 
     kind = "classification"
     per_token = False
+    counted = "accuracy"
 
     def __init__(
         self, n_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
@@ -92,6 +93,15 @@ class Classification:
             for name, p, r, f, n in zip(classes, *columns, strict=True)
         ]
         return {"per_class": rows}
+
+    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
+        return None
+
+    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
+        return {}
+
+    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
+        return None
 
     def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
         """Nothing is written."""

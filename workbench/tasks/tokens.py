@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,6 +25,7 @@ class TokenTask:
 
     kind = "translation"
     per_token = True
+    counted = "accuracy"
 
     def __init__(self, n_classes: int, label_smoothing: float = 0.0) -> None:
         self.n_classes = n_classes
@@ -56,6 +58,15 @@ class TokenTask:
         return {"perplexity": math.exp(min(loss, 700.0))}
 
     def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
+        return None
+
+    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
+        return None
+
+    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
+        return {}
+
+    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
         return None
 
     def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:

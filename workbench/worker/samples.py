@@ -83,10 +83,13 @@ class _Look:
 
     def __init__(self, trained: Trained, split: str, version: int) -> None:
         name, task = f"run `{trained.row.name}`", trained.row.spec.task.kind
-        if task in TOKEN_TASKS:
+        if task != "classification":
+            told = (
+                f"it is {WRITERS[task]}, which tells tokens" if task in TOKEN_TASKS else f"its task is {task}"
+            )
             raise RunError.of(
                 name, "hard and odd samples are looked for where each sample has a class",
-                f"it is {WRITERS[task]}, which tells tokens", "Look at what it writes at its validations.",
+                told, "Look at what it tells at its validations.",
             )  # fmt: skip
         whole = getattr(trained.data, split)
         if not len(whole):

@@ -207,9 +207,7 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     sizes: Mapping[str, int]
     most = {"train": max(SOME, spec.training.batch_size), "validation": SOME, "test": 1}
     data, rows, labels = load_some(catalog.with_shipped(store, spec.data.name).path, spec.data, most)
-    sizes = (
-        {name: len(getattr(rows, name)) for name in most} if data.kind == "images" else sizes_of(data, spec)
-    )
+    sizes = {name: len(getattr(rows, name)) for name in most} if data.kind != "text" else sizes_of(data, spec)
     task = task_of(spec, data, labels)
     facts = (data.shape, task.n_classes, sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
