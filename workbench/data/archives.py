@@ -24,6 +24,7 @@ from workbench.data.npy import is_npy, role_of
 from workbench.data.report import Report, shown
 from workbench.data.sources import HEAD_BYTES, Folder, Member, Sieve, Source, Unreadable, natural
 from workbench.data.text.opened import why_no_text
+from workbench.data.text.sheets import is_workbook
 from workbench.specs.errors import DataError
 
 # What a damaged member raises, whichever layer notices first.
@@ -234,6 +235,8 @@ def open_source(path: Path, limits: Limits, labels: Path | None = None) -> Sourc
         if not head:
             raise DataError.of(where, "a file must have content", "it is empty", "Upload it again.")
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08") or zipfile.is_zipfile(path):
+            if is_workbook(path):
+                return Folder(path.parent, limits, [path.name])
             return Zip(path, limits, where)
         inner = _first_bytes(path, head)
     except PermissionError:

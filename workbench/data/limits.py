@@ -31,6 +31,8 @@ class Limits:
     pixels: int = 64_000_000  # one image, width × height
     ratio: int = 200  # unpacked / packed; looked at only above `ratio_from`, small files may be blank
     ratio_from: int = 1 * MIB
+    rows: int = 20_000_000  # of a table
+    columns: int = 5_000
     classes: int = 2_000
     memory: int = 512 * MIB  # pixels in memory at once: one decoded image, one array in column order
     report_rows: int = 200  # rows per action that name a file; the rest is counted

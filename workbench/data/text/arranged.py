@@ -92,7 +92,7 @@ def _formed(
         big, small = (sum(f.member.size for f in group) for group in (tables, plain))
         named = any(f.kind != "table" or f.suffix in (".csv", ".tsv", ".tab") for f in tables)
         if named or big >= small or asked.label_column or asked.target_column:
-            return "tables", [Part(f, _split(f)) for f in tables], ()
+            return "tables", [Part(f, split_told(f)) for f in tables], ()
     if asked.task == "classification":
         raise DataError.of(
             where, "texts to classify come with their classes", "these are plain texts without any",
@@ -107,7 +107,7 @@ def _formed(
             "Name two aligned files alike but for the language, train.de and train.en, or make a table.",
         )  # fmt: skip
     chosen = plain or files
-    return "lines", [Part(f, _split(f)) for f in sorted(chosen, key=lambda f: natural(f.member.path))], ()
+    return "lines", [Part(f, split_told(f)) for f in sorted(chosen, key=lambda f: natural(f.member.path))], ()
 
 
 def _data_of(
@@ -127,7 +127,7 @@ def _data_of(
     return data, None
 
 
-def _split(file: Sniffed) -> int:
+def split_told(file: Sniffed) -> int:
     """The split that the file's name or a folder of it speaks of; train where none does."""
     found = [code for part in reversed(file.bare.split("/")) if (code := split_of(part)) is not None]
     return found[0] if found else TRAIN
@@ -156,7 +156,7 @@ def _pairs(files: Sequence[Sniffed], asked: TextImport) -> tuple[list[Part], tup
     for _, found in groups:
         if source in found and target in found and id(found[source]) not in taken:
             taken.add(id(found[source]))
-            parts.append(Part(found[source], _split(found[source]), 0, found[target]))
+            parts.append(Part(found[source], split_told(found[source]), 0, found[target]))
     return (_once(parts), (source, target)) if parts else None
 
 
@@ -219,7 +219,7 @@ def _classes(files: Sequence[Sniffed], asked: TextImport) -> tuple[list[Part], t
     if not labels:
         return None
     names = sorted(set(labels.values()), key=natural)
-    parts = [Part(f, _split(f), names.index(labels[i])) for i, f in enumerate(files)]
+    parts = [Part(f, split_told(f), names.index(labels[i])) for i, f in enumerate(files)]
     return parts, class_names(names)
 
 

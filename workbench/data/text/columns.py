@@ -98,7 +98,7 @@ def guess(
 
     Raises DataError for a column asked for that is not there, and where the meaning cannot be told.
     """
-    has_header = names is None and _is_header(rows, asked)
+    has_header = names is None and is_header(rows, asked)
     if has_header:
         names, rows = rows[0], rows[1:]
     named = tuple(shown(" ".join(n.split()), 60) or f"column {c + 1}" for c, n in enumerate(names or ()))
@@ -288,7 +288,7 @@ def _look(cells: Sequence[str]) -> _Seen:
     )
 
 
-def _is_header(rows: Sequence[Sequence[str]], asked: TextImport) -> bool:
+def is_header(rows: Sequence[Sequence[str]], asked: TextImport) -> bool:
     """Whether the first row names the columns: by what it says, or because it differs from all below."""
     if asked.header is not None:
         return asked.header

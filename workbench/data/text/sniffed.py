@@ -12,7 +12,7 @@ from workbench.data.sources import Member
 from workbench.data.text.opened import chunks, packed, survey, unpacked_head, why_no_text
 from workbench.data.text.records import FASTTEXT, understood
 
-Kind = Literal["parquet", "jsonl", "json", "table", "lines"]
+Kind = Literal["parquet", "xlsx", "jsonl", "json", "table", "lines"]
 PACKED = (".gz", ".bz2", ".xz")
 _KINDS: dict[str, Kind] = {
     ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "table",
@@ -63,6 +63,8 @@ def sniff(member: Member, head: bytes) -> Sniffed | str:
     name = PurePosixPath(bare)
     if inner.startswith(b"PAR1"):
         return Sniffed(member, "parquet", bare, head[:16])
+    if inner.startswith(b"PK\x03\x04") and name.suffix.lower() in (".xlsx", ".xlsm"):
+        return Sniffed(member, "xlsx", bare, head[:16])
     if reason := why_no_text(inner):
         return reason
     kind = _KINDS.get(name.suffix.lower())

@@ -111,6 +111,7 @@ class Parquet:
 
         self._file = pq.ParquetFile(file, pre_buffer=False)
         self.rows = int(self._file.metadata.num_rows)
+        self.names: list[str] = list(self._file.schema_arrow.names)
         self._coded = _coded(self._file.schema_arrow.metadata)
 
     def records(self) -> Iterator[dict[str, str]]:
@@ -122,6 +123,23 @@ class Parquet:
                     if isinstance(value, int) and 0 <= value < len(words):
                         tree[name] = words[value]
                 yield flat(tree)
+
+    def batches(self, rows: int) -> Iterator[list[Any]]:
+        """Columns as Arrow arrays, at most `rows` of each; lists and structures as text."""
+        import pyarrow as pa  # noqa: PLC0415
+
+        for batch in self._file.iter_batches(batch_size=rows):
+            found = []
+            for name, column in zip(self.names, batch.columns, strict=True):
+                words = self._coded.get(name)
+                if pa.types.is_nested(column.type) or words:
+                    values = [
+                        words[v] if words and isinstance(v, int) and 0 <= v < len(words) else v
+                        for v in column.to_pylist()
+                    ]
+                    column = pa.array([None if v is None else cell(v) for v in values], pa.large_string())
+                found.append(column)
+            yield found
 
     def sample(self) -> list[dict[str, str]]:
         """Some of the first records and of the last."""

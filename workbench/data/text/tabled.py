@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
@@ -11,13 +12,23 @@ from workbench.data.layout import split_of
 from workbench.data.report import shown
 from workbench.data.sources import read_all
 from workbench.data.text.arranged import Arranged, Part
-from workbench.data.text.columns import Columns, guess
+from workbench.data.text.columns import Columns, guess, is_header
 from workbench.data.text.opened import chunks, opened, survey
 from workbench.data.text.reading import Reading, Row
 from workbench.data.text.records import SAMPLE_ROWS, Dialect, Record, records, understood
+from workbench.data.text.sheets import Sheet
 from workbench.data.text.sniffed import Sniffed
 from workbench.data.text.structured import Parquet, as_record, json_lines, json_objects, names_of
-from workbench.data.text.surveyed import DAMAGE, Surveyed, Ticking, damaged, spooled, surveyed, text_lines
+from workbench.data.text.surveyed import (
+    DAMAGE,
+    Surveyed,
+    Tick,
+    Ticking,
+    damaged,
+    spooled,
+    surveyed,
+    text_lines,
+)
 from workbench.specs.errors import DataError, WorkbenchError
 
 
@@ -92,7 +103,7 @@ class Tables:
         names: tuple[str, ...] | None = None
         dialect = None
         sample: list[list[str]]
-        if part.file.kind in ("parquet", "json"):
+        if part.file.kind in ("parquet", "json", "xlsx"):
             trees = self._sample(part.file)
             names = tuple(names_of(trees))
             sample = [as_record(0, tree, names).cells for tree in trees]
@@ -143,6 +154,12 @@ class Tables:
                 except (*DAMAGE, TypeError) as error:
                     raise _or_damaged(file, error) from None
             return
+        if file.kind == "xlsx":
+            with self._sheet(file, self.tick) as (own, sheet):
+                yield from (
+                    as_record(r.line, dict(zip(own, r.cells, strict=True)), names) for r in sheet.records()
+                )
+            return
         if file.kind == "json":
             for n, tree in enumerate(self._objects(file), 1):
                 yield as_record(n, tree, names)
@@ -169,10 +186,24 @@ class Tables:
     def _sample(self, file: Sniffed) -> list[dict[str, str]]:
         if file.kind == "json":
             return self._objects(file)[:SAMPLE_ROWS]
+        if file.kind == "xlsx":
+            with self._sheet(file, lambda n: None) as (own, sheet):
+                return [dict(zip(own, r.cells, strict=True)) for r in sheet.sample(SAMPLE_ROWS)]
         with spooled(self.source, file, self.limits, lambda n: None) as copy:
             try:
                 return Parquet(copy).sample()
             except (*DAMAGE, TypeError) as error:
+                raise _or_damaged(file, error) from None
+
+    @contextmanager
+    def _sheet(self, file: Sniffed, tick: Tick) -> Iterator[tuple[list[str], Sheet]]:
+        """A workbook's sheet and the names of its columns. Raises DataError where it is damaged."""
+        with spooled(self.source, file, self.limits, tick) as copy:
+            try:
+                sheet = Sheet(copy, self.limits, None, shown(file.member.path))
+                yield sheet.header(lambda rows: is_header(rows, self.asked)), sheet
+                sheet.close()
+            except (*DAMAGE, TypeError, KeyError) as error:
                 raise _or_damaged(file, error) from None
 
     def _objects(self, file: Sniffed) -> list[dict[str, str]]:

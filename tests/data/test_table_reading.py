@@ -1,0 +1,371 @@
+"""Tables as people have them: what a cell means is told column by column, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from workbench.data.report import Report
+from workbench.data.table.moments import MomentLook, moments
+from workbench.data.table.numbers import Grammar, number
+from workbench.data.table.reading import ReadColumn, open_path
+from workbench.specs.errors import DataError
+from workbench.specs.tables import TableReading
+
+
+def read(
+    tmp_path: Path, content: bytes | str, name: str = "t.csv", **asked: object
+) -> tuple[pd.DataFrame, dict[str, ReadColumn], str]:
+    """The frame, its columns by name, and the report as one text."""
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    report = Report()
+    with open_path(path, TableReading(**asked), report=report) as table:
+        frame = table.frame()
+        columns = {column.name: column for column in table.columns}
+    return frame, columns, "\n".join(f"{r['file']}: {r['action']}: {r['reason']}" for r in report.rows())
+
+
+def rows(n: int, *cells: str, mark: str = ",") -> str:
+    return "".join(mark.join(cell.format(i=i) for cell in cells) + "\n" for i in range(n))
+
+
+def workbook(sheets: dict[str, list[list[object]]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, table in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in table:
+            sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "expected"),
+    [
+        ("1,234.5", ".", 1234.5), ("1.234,5", ",", 1234.5), ("1,234", ".", 1234.0), ("1,234", ",", 1.234),
+        ("1.234.567", ",", 1234567.0), ("1 234 567", ".", 1234567.0), ("1\u202f234,5", ",", 1234.5),
+        ("1'200", ".", 1200.0), ("12,34,567", ".", 1234567.0), ("€ 1,200", ".", 1200.0), ("$-3.5", ".", -3.5),
+        ("-$3.5", ".", -3.5), ("(1,200)", ".", -1200.0), ("−4", ".", -4.0), ("45%", ".", 45.0),
+        ("12 kg", ".", 12.0), ("23.4 km/h", ".", 23.4), ("1e-3", ".", 0.001), (".5", ".", 0.5),
+        ("+7", ".", 7.0),
+        ("120 m2", ".", 120.0), ("21 °C", ".", 21.0), ("0,5", ",", 0.5), ("1200 €", ".", 1200.0),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_however_it_is_written(cell: str, decimal: str, expected: float) -> None:
+    assert number(cell, Grammar(decimal)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "",
+        "12:30",
+        "1.2.3",
+        "2020-01-02",
+        "12-13",
+        "A12",
+        "1,2,3",
+        "10/12",
+        "192.168.1.1",
+        "--5",
+        "1 2",
+        "0,123,456",
+    ],
+)
+def test_what_is_no_number_is_none(cell: str) -> None:
+    assert np.isnan(number(cell, Grammar(".")))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["2020-01-31", "2020-02-01"], "2020-02-01"), (["31.01.2020", "01.02.2020"], "2020-02-01"),
+        (["01/31/2020", "02/01/2020"], "2020-02-01"), (["31/01/2020", "01/02/2020"], "2020-02-01"),
+        (["2020-01-31T10:00:00Z", "2020-02-01T03:00:00+03:00"], "2020-02-01"),
+        (["31-Jan-2020", "01-Feb-2020"], "2020-02-01"), (["Jan 31, 2020", "Feb 1, 2020"], "2020-02-01"),
+        (["2020-01", "2020-02"], "2020-02-01"), (["2019Q4", "2020Q1"], "2020-01-01"),
+        (["2020/01/31 23:00", "2020/02/01 00:00"], "2020-02-01"),
+        (["31.01.2020 10:15:00", "01.02.2020 00:00:00"], "2020-02-01"),
+        (["20200131", "20200201"], "2020-02-01"),
+    ],
+)  # fmt: skip
+def test_a_date_is_read_however_it_is_written(cells: list[str], expected: str) -> None:
+    look = MomentLook()
+    look.add((cell, 1) for cell in cells)
+    way = look.way()
+    assert way is not None
+    assert moments(cells, way)[-1] == np.datetime64(expected)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_every_usual_sign_parts_cells(tmp_path: Path, mark: str) -> None:
+    frame, columns, _ = read(
+        tmp_path, mark.join(["a", "b", "c"]) + "\n" + rows(30, "{i}", "w{i}", "{i}.5", mark=mark)
+    )
+    assert list(columns) == ["a", "b", "c"]
+    assert frame["c"].tolist() == [i + 0.5 for i in range(30)]
+    assert columns["b"].kind == "word"
+
+
+def test_a_decimal_comma_does_not_part_cells(tmp_path: Path) -> None:
+    frame, _, report = read(tmp_path, "a;b\n" + rows(30, "{i},5", "{i},25", mark=";"))
+    assert frame["a"].tolist() == [i + 0.5 for i in range(30)]
+    assert "decimal comma" in report
+
+
+def test_thousands_and_decimals_of_one_file_agree(tmp_path: Path) -> None:
+    text = "a;b\n" + "".join(f"1.{i}00;0,{i}5\n" for i in range(1, 10))
+    frame, _, _ = read(tmp_path, text)
+    assert frame["a"].tolist() == [1000 + 100 * i for i in range(1, 10)]
+    assert frame["b"].tolist() == pytest.approx([i / 10 + 0.05 for i in range(1, 10)])
+
+
+def test_blanks_part_cells_where_nothing_else_does(tmp_path: Path) -> None:
+    text = rows(30, "  {i}.5   {i} 7", '   "ford pinto"')
+    frame, _, _ = read(tmp_path, text.replace(",", " "), "auto.data")
+    assert frame.shape == (30, 4)
+    assert frame["column 4"].iloc[0] == "ford pinto"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_every_usual_encoding_is_read(tmp_path: Path, encoding: str) -> None:
+    frame, columns, _ = read(tmp_path, ("größe,stadt\n" + rows(30, "{i}", "Köln")).encode(encoding))
+    assert list(columns) == ["größe", "stadt"]
+    assert set(frame["stadt"]) == {"Köln"}
+
+
+def test_an_encoding_may_be_named(tmp_path: Path) -> None:
+    data = ("値,街\n" + rows(30, "{i}", "東京")).encode("shift_jis")
+    frame, _, _ = read(tmp_path, data, encoding="shift_jis")
+    assert set(frame["街"]) == {"東京"}
+
+
+def test_a_table_without_a_header_keeps_its_first_row(tmp_path: Path) -> None:
+    frame, columns, _ = read(tmp_path, rows(30, "{i}", "w", "?"))
+    assert len(frame) == 30
+    assert next(iter(columns)) == "column 1"
+
+
+def test_words_alone_tell_no_header_where_they_come_again(tmp_path: Path) -> None:
+    frame, _, _ = read(tmp_path, "p,x,s\n" * 3 + "e,x,y\n" * 30)
+    assert len(frame) == 33
+
+
+def test_words_above_words_are_a_header(tmp_path: Path) -> None:
+    frame, columns, _ = read(tmp_path, "class,cap,odour\n" + "p,x,s\n" * 3 + "e,x,y\n" * 30)
+    assert len(frame) == 33
+    assert list(columns) == ["class", "cap", "odour"]
+
+
+def test_a_header_may_be_denied(tmp_path: Path) -> None:
+    frame, _, _ = read(tmp_path, "class,cap\n" + "p,x\n" * 30, header=False)
+    assert len(frame) == 31
+
+
+def test_years_may_be_names(tmp_path: Path) -> None:
+    _, columns, _ = read(tmp_path, "land,2019,2020\n" + rows(30, "l{i}", "{i}", "{i}.5"))
+    assert list(columns) == ["land", "2019", "2020"]
+
+
+@pytest.mark.parametrize("marker", ["?", "NA", "", " ", "NaN", "null", "-", "N/A", "#N/A", "\\N"])
+def test_usual_signs_mean_that_nothing_is_known(tmp_path: Path, marker: str) -> None:
+    frame, columns, _ = read(tmp_path, "a,b\n" + rows(30, "{i}", "w") + f"{marker},w\n7,{marker}\n")
+    assert columns["a"].kind == "number"
+    assert (columns["a"].missing, columns["b"].missing) == (1, 1)
+    assert frame["b"].iloc[-1] is None
+
+
+def test_numbers_far_from_all_others_mean_that_nothing_is_known(tmp_path: Path) -> None:
+    _, columns, report = read(tmp_path, "co,t\n" + rows(30, "{i}.5", "{i}") + "-200,5\n" * 4)
+    assert columns["co"].sentinels == (-200.0,)
+    assert columns["co"].missing == 4
+    assert "-200 lies far from all others" in report
+
+
+def test_a_number_that_could_be_meant_is_kept(tmp_path: Path) -> None:
+    _, columns, _ = read(tmp_path, "net\n" + rows(30, "-{i}50") + "-200\n" * 4 + "-1\n" * 5)
+    assert columns["net"].sentinels == ()
+
+
+def test_a_person_says_what_means_nothing(tmp_path: Path) -> None:
+    _, columns, _ = read(tmp_path, "a,b\n" + rows(30, "{i}", "?") + "5,w\n", missing=("5",))
+    assert columns["a"].missing == 2
+    assert columns["b"].missing == 0
+
+
+def test_units_are_cut_off_and_told(tmp_path: Path) -> None:
+    _, columns, report = read(
+        tmp_path, "w,p,s\n" + rows(30, "{i} kg", '"€ 1,2{i}0"', "{i}%").replace("1,2", "1,")
+    )
+    assert columns["w"].kind == columns["s"].kind == "number"
+    assert columns["w"].unit == "kg"
+    assert "`kg` is cut off" in report
+
+
+def test_factors_are_multiplied(tmp_path: Path) -> None:
+    frame, _, report = read(tmp_path, "size\n" + "1.5M\n201k\n3M\n" * 10)
+    assert frame["size"].tolist()[:3] == [1_500_000, 201_000, 3_000_000]
+    assert "factors" in report
+
+
+def test_numbers_of_different_units_stay_words(tmp_path: Path) -> None:
+    _, columns, _ = read(tmp_path, "w,x\n" + rows(10, "{i} kg", "1") + rows(10, "{i} lb", "1"))
+    assert columns["w"].kind == "word"
+
+
+def test_codes_keep_their_zeros(tmp_path: Path) -> None:
+    frame, columns, report = read(tmp_path, "zip,x\n" + "".join(f"{i * 997:05d},{i}\n" for i in range(50)))
+    assert columns["zip"].is_code
+    assert frame["zip"].iloc[1] == "00997"
+    assert "codes" in report
+
+
+def test_a_person_says_what_is_numbers_and_what_is_words(tmp_path: Path) -> None:
+    frame, _, _ = read(
+        tmp_path, "zip,pclass\n" + "02139,1\n10001,3\n" * 10, numeric=("zip",), categorical=("pclass",)
+    )
+    assert frame["zip"].iloc[0] == 2139.0
+    assert frame["pclass"].iloc[1] == "3"
+
+
+def test_one_odd_word_among_numbers_is_missing(tmp_path: Path) -> None:
+    _, columns, report = read(tmp_path, "size,x\n" + rows(60, "{i}", "1") + "Varies with device,1\n" * 9)
+    assert columns["size"].kind == "number"
+    assert columns["size"].missing == 9
+    assert "9 cells that are no number" in report
+
+
+def test_quoted_cells_hold_signs_and_lines(tmp_path: Path) -> None:
+    frame, _, _ = read(tmp_path, 'n,text\n1,"a, ""b""\nc"\n' + rows(20, "{i}", "plain"))
+    assert frame["text"].iloc[0] == 'a, "b"\nc'
+
+
+def test_rows_of_another_width_are_refused_with_their_line(tmp_path: Path) -> None:
+    frame, _, report = read(tmp_path, "Report of 2020\n\na,b\n" + rows(20, "{i}", "{i}") + "1,2,3\n")
+    assert len(frame) == 20
+    assert "t.csv, line 1: refused: it has 1 cells and the others 2" in report
+    assert "line 24: refused: it has 3 cells" in report
+
+
+def test_names_that_come_twice_are_told_apart(tmp_path: Path) -> None:
+    _, columns, report = read(tmp_path, "a,a,,b\n" + rows(20, "{i}", "{i}", "{i}", "w"))
+    assert list(columns) == ["a", "a_2", "column 3", "b"]
+    assert "a second column `a`" in report
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.zip"])
+def test_packed_tables_are_opened(tmp_path: Path, name: str) -> None:
+    text = ("a,b\n" + rows(30, "{i}", "w{i}")).encode()
+    if name.endswith("gz"):
+        data = gzip.compress(text)
+    else:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as file:
+            file.writestr("inner.csv", text)
+        data = out.getvalue()
+    frame, _, _ = read(tmp_path, data, name)
+    assert frame.shape == (30, 2)
+
+
+def test_parquet_keeps_its_kinds(tmp_path: Path) -> None:
+    made = pd.DataFrame(
+        {
+            "whole": pd.array([1, None, 3], dtype="Int64"), "real": [0.5, np.nan, 2.0],
+            "yes": [True, False, True],
+            "when": pd.to_datetime(["2020-01-01", "2020-01-02", None]), "word": ["a", None, "b"],
+            "kind": pd.Categorical(["x", "y", "x"]), "list": [[1, 2], [3], []],
+        }
+    )  # fmt: skip
+    out = io.BytesIO()
+    made.to_parquet(out)
+    frame, columns, _ = read(tmp_path, out.getvalue(), "t.parquet")
+    kinds = [columns[name].kind for name in made]
+    assert kinds == ["number", "number", "word", "moment", "word", "word", "word"]
+    assert frame["whole"].tolist()[2] == 3.0
+    assert np.isnan(frame["whole"][1])
+    assert frame["yes"].tolist() == ["true", "false", "true"]
+
+
+def test_a_workbook_is_read_by_its_first_sheet_with_rows(tmp_path: Path) -> None:
+    data = workbook(
+        {
+            "cover": [["A title"]],
+            "data": [
+                ["when", "price", "kind"],
+                *[[pd.Timestamp(2020, 1, i + 1), i * 1.5, "ab"[i % 2]] for i in range(20)],
+            ],
+            "notes": [["x"], ["y"]],
+        }
+    )  # fmt: skip
+    frame, columns, report = read(tmp_path, data, "book.xlsx")
+    assert [columns[n].kind for n in ("when", "price", "kind")] == ["moment", "number", "word"]
+    assert frame["price"].tolist() == [i * 1.5 for i in range(20)]
+    assert "sheet `data` is read" in report
+
+
+def test_a_sheet_may_be_named(tmp_path: Path) -> None:
+    data = workbook({"one": [["a"], [1], [2]], "two": [["b"], [3], [4]]})
+    assert list(read(tmp_path, data, "book.xlsx", sheet="two")[0]) == ["b"]
+    with pytest.raises(DataError, match="Did you mean `two`"):
+        read(tmp_path, data, "book.xlsx", sheet="twoo")
+
+
+def test_lines_of_json_are_rows(tmp_path: Path) -> None:
+    text = "".join(f'{{"a": {i}, "b": "w", "c": {{"d": {i}.5}}}}\n' for i in range(30))
+    frame, _, _ = read(tmp_path, text, "t.jsonl")
+    assert frame["c.d"].tolist() == [i + 0.5 for i in range(30)]
+
+
+def test_files_of_one_table_are_joined_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.csv").write_text("a,b,y\n" + rows(30, "{i}", "w", "1"))
+    (tmp_path / "set" / "test.csv").write_text("b,a\n" + rows(10, "w", "{i}"))
+    report = Report()
+    with open_path(tmp_path / "set", report=report) as table:
+        frame = table.frame()
+        assert [(f.path, f.split) for f in table.files] == [("train.csv", 0), ("test.csv", 2)]
+    assert frame["a"].tolist() == [*range(30), *range(10)]
+    assert frame["y"].isna().sum() == 10
+
+
+def test_another_table_beside_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,y\n" + rows(30, "{i}", "w", "1"))
+    (tmp_path / "b.csv").write_text("k,l\n" + rows(3, "{i}", "w"))
+    report = Report()
+    with open_path(tmp_path, report=report) as table:
+        assert len(table) == 30
+    assert any(row["action"] == "refused" and row["file"] == "b.csv" for row in report.rows())
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "fact"),
+    [
+        ("a,b\n", "t.csv", "none below its header"), (b"PK\x03\x04 rest", "t.xlsx", "zip file"),
+        (bytes((i * 97 + 13) % 256 for i in range(4000)), "t.csv", "begins with"),
+        ("a,b\n1,2\n" * 20, "t.parquet", "no Parquet file"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_refused_with_a_reason(
+    tmp_path: Path, content: bytes | str, name: str, fact: str
+) -> None:
+    with pytest.raises(DataError, match=fact):
+        read(tmp_path, content, name)
+
+
+def test_a_long_table_is_read_in_pieces(tmp_path: Path) -> None:
+    text = "a,b\n" + rows(25_000, "{i}", "w") + "x,w\n"
+    (tmp_path / "t.csv").write_text(text)
+    with open_path(tmp_path / "t.csv") as table:
+        assert [len(piece) for piece in table] == [10_000, 10_000, 5_001]
+        assert table.columns[0].kind == "number"
+        assert table.columns[0].missing == 1

@@ -1,0 +1,1 @@
+"""Tables of numbers and words: read, understood, stored and encoded."""
