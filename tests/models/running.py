@@ -10,7 +10,7 @@ from torch import nn
 
 from workbench.models.attention import CrossAttention, SelfAttention
 from workbench.models.sequence import Context, LSTMDecoder, real
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import Columns, Pair, Shape, Tokens
 
 RECURRENT = ("RNN", "LSTM", "GRU")
 
@@ -26,6 +26,9 @@ def sample(shape: Shape, batch: int = 2, seed: int = 0) -> torch.Tensor:
         return x
     if isinstance(shape, Tokens):
         return torch.randint(1, shape.vocabulary, (batch, shape.length), generator=draw)
+    if isinstance(shape, Columns):
+        codes = [torch.randint(0, n, (batch, 1), generator=draw).float() for n in shape.categories]
+        return torch.cat([torch.randn(batch, shape.numeric, generator=draw), *codes], dim=1)
     return torch.randn(batch, *shape, generator=draw)
 
 

@@ -17,7 +17,8 @@ from workbench.specs.presets import preset
 APART = {"pretrained_text"}  # needs a checkpoint, and has tests of its own
 SEQUENTIAL = {k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention")} - APART
 # Those of sequences would be refused on almost every image: they have stacks of their own (sequences.py).
-plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART - SEQUENTIAL))
+TABULAR = {k for k, cls in LAYERS.items() if cls.group == "table"}  # compared in test_columns.py
+plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART - SEQUENTIAL - TABULAR))
 
 
 def layer(kind: str, inside: int = 1) -> st.SearchStrategy[Layer]:

@@ -46,7 +46,7 @@ def test_every_layer_kind_has_a_builder():
 
 
 # Layers of sequences are compared in test_sequences.py, pretrained networks with their own library.
-@pytest.mark.parametrize("kind", sorted(set(LAYERS) - stacks.SEQUENTIAL - stacks.APART))
+@pytest.mark.parametrize("kind", sorted(set(LAYERS) - stacks.SEQUENTIAL - stacks.TABULAR - stacks.APART))
 def test_a_layer_has_the_shape_parameters_and_mult_adds_that_torch_finds(kind: str):
     compared = {"taken": 0, "refused": 0}
 
@@ -106,7 +106,7 @@ def test_random_stacks_agree_with_torch_and_torchinfo_or_are_refused_where_torch
             with pytest.raises(SpecError) as refusal:
                 build(model, shape)
             assert refusal.value.problems == (fault.problem,)
-            if len(fault.path) == 1 and fault.kind not in {*GROUPS, *stacks.SEQUENTIAL}:
+            if len(fault.path) == 1 and fault.kind not in {*GROUPS, *stacks.SEQUENTIAL, *stacks.TABULAR}:
                 before = table[fault.index - 1].out_shape if fault.index else shape
                 # Of steps torch would take an axis for the batch's, or for channels: those are refused.
                 assert len(before) == 2 or torch_cannot(layer, before)

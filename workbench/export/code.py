@@ -9,7 +9,7 @@ from workbench.export.sequences import changed, of_sequences
 from workbench.export.sources import carried, definitions
 from workbench.specs import activation, attention, convolution, dense, normalisation, pooling, sequence
 from workbench.specs import layers as spec
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Columns, Pair, Shape, Tokens
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every, is_of_sequences
@@ -119,6 +119,13 @@ def _input(shape: AnyShape) -> tuple[str, str]:
     if isinstance(shape, Tokens):
         words = f"(B, L) int64 ids, 0 for padding: {show(shape)} at most"
         return words, f"torch.ones(1, {shape.length}, dtype=torch.int64)"
+    if isinstance(shape, Columns):
+        known = ", ".join(str(n) for n in shape.categories)
+        words = (
+            f"(B, {shape[0]}) float32: {shape.numeric} numbers, then a code for each column of\n"
+            f"categories, below {known}"
+        )
+        return words, f"torch.zeros(1, {shape[0]})"
     return f"(B, {_numbers(shape)}) float32", f"torch.zeros(1, {_numbers(shape)})"
 
 

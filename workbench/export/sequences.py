@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.specs import attention, recurrent, sequence
+from workbench.specs import attention, columns, recurrent, sequence
 from workbench.specs.base import Shape, Tokens
 from workbench.specs.layer import Layer
 
@@ -17,6 +17,10 @@ def of_sequences(layer: Layer, shape: Shape) -> Call | None:
         assert isinstance(shape, Tokens), "checked before"
         more = changed(layer, "scale", "std")
         return "Embedding", [str(shape.vocabulary), str(layer.embedding_dim), *more]
+    if isinstance(layer, columns.ColumnEmbedding | columns.ColumnTokens):
+        known = columns.need_columns(layer.kind, shape)
+        last = layer.widths(shape) if isinstance(layer, columns.ColumnEmbedding) else layer.embedding_dim
+        return type(layer).__name__, [str(known.numeric), repr(known.categories), repr(last)]
     if isinstance(layer, sequence.Positions):
         return "Positions", [str(shape[0]), str(shape[1]), *changed(layer, "encoding", "dropout")]
     if isinstance(layer, sequence.ClassToken):

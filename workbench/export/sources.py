@@ -11,7 +11,12 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-FILES = ("blocks.py", "sequence.py", "attention.py")  # of workbench/models, each using those before it
+FILES = (
+    "blocks.py",
+    "columns.py",
+    "sequence.py",
+    "attention.py",
+)  # of workbench/models, each using those before it
 IMPORTS = {  # name -> the line that brings it, beside torch and nn
     "math": "import math",
     "dataclass": "from dataclasses import dataclass",

@@ -13,6 +13,7 @@ from torch import nn
 
 from workbench.models.attention import SelfAttention, TransformerLayer, soften
 from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
+from workbench.models.columns import ColumnEmbedding, ColumnTokens
 from workbench.models.pretrained import Pretrained
 from workbench.models.sequence import (
     ClassToken,
@@ -31,6 +32,7 @@ from workbench.models.sequence import (
 from workbench.specs import (
     activation,
     attention,
+    columns,
     convolution,
     dense,
     normalisation,
@@ -245,6 +247,16 @@ def _transformer(layer: attention.TransformerLayer, shape: Shape) -> nn.Module:
     )  # fmt: skip
 
 
+def _column_embedding(layer: columns.ColumnEmbedding, shape: Shape) -> nn.Module:
+    known = columns.need_columns(layer.kind, shape)
+    return ColumnEmbedding(known.numeric, known.categories, layer.widths(shape))
+
+
+def _column_tokens(layer: columns.ColumnTokens, shape: Shape) -> nn.Module:
+    known = columns.need_columns(layer.kind, shape)
+    return ColumnTokens(known.numeric, known.categories, layer.embedding_dim)
+
+
 AFTER: dict[str, Callable[[], nn.Module] | None] = {
     "none": None, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU,
 }  # fmt: skip
@@ -321,6 +333,8 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     attention.MultiheadAttention: _attention,
     attention.TransformerEncoderLayer: _transformer,
     attention.TransformerDecoderLayer: _transformer,
+    columns.ColumnEmbedding: _column_embedding,
+    columns.ColumnTokens: _column_tokens,
     pretrained.PretrainedText: lambda layer, shape: Pretrained(layer),
     spec.Residual: _residual,
     spec.Parallel: _parallel,

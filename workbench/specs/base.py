@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +31,36 @@ class Pair(NamedTuple):
 
     source: Tokens
     target: Tokens
+
+
+class Columns(tuple[int, ...]):
+    """The shape (F,) of a row of a table that also tells what its entries are: `numeric` numbers, and behind
+    them codes of categories, those of column k below categories[k]. Without categories it equals (F,)."""
+
+    numeric: int
+    categories: tuple[int, ...]
+
+    def __new__(cls, numeric: int, categories: Iterable[int] = ()) -> Self:
+        known = tuple(categories)
+        self = super().__new__(cls, (numeric + len(known),))
+        self.numeric, self.categories = numeric, known
+        return self
+
+    def __getnewargs__(self) -> tuple[int, tuple[int, ...]]:  # type: ignore[override]
+        return self.numeric, self.categories
+
+    def __eq__(self, other: object) -> bool:
+        known = getattr(other, "categories", ())
+        return super().__eq__(other) and known == self.categories
+
+    def __ne__(self, other: object) -> bool:  # tuple has one of its own
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((*self, *self.categories))
+
+    def __repr__(self) -> str:
+        return f"Columns(numeric={self.numeric}, categories={self.categories})"
 
 
 AnyShape = Shape | Pair  # what comes into a model

@@ -57,9 +57,12 @@ class ColumnTokens(Layer):
     embedding_dim: int = knob(64, "Numbers per column", ge=1, le=4096)
 
     def out_shape(self, shape: Shape) -> Shape:
-        return (need_columns(self.kind, shape).features, self.embedding_dim)
+        return (need_columns(self.kind, shape)[0], self.embedding_dim)
 
     def n_params(self, shape: Shape) -> int:
         columns = need_columns(self.kind, shape)
         vectors = 2 * columns.numeric + sum(columns.categories) + len(columns.categories)
         return vectors * self.embedding_dim
+
+    def mult_adds(self, shape: Shape) -> int:
+        return need_columns(self.kind, shape).numeric * self.embedding_dim  # the rest is looked up

@@ -53,7 +53,7 @@ def doubts(
 
 
 def _on_images(layers: Sequence[Layer], rows: Sequence[Row], shape: AnyShape) -> list[Problem]:
-    if isinstance(shape, Tokens | Pair):
+    if isinstance(shape, Tokens | Pair) or len(shape) != 3:
         return []
     return [*_on_sight(rows, shape), *_on_weight(layers, rows, shape)]
 

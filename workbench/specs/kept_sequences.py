@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from workbench.specs.columns import need_columns
 from workbench.specs.kept_parts import dropped
-from workbench.specs.tape import FLOAT, Tape, Value
+from workbench.specs.tape import FLOAT, INDEX, Tape, Value
 
 BLOCK = 16  # filters that oneDNN lays side by side
 
@@ -83,6 +84,40 @@ def _sequence_pool(tape: Tape, layer: Any, x: Value) -> Value:
     return tape.op([x], shape, turned=False, plain=True)
 
 
+def _column_embedding(tape: Tape, layer: Any, x: Value) -> Value:
+    """The codes as whole numbers, which each table keeps, and the joined result."""
+    known = need_columns(layer.kind, x.shape)
+    codes = tape.new((max(1, len(known.categories)),), INDEX)
+    parts = [tape.op([x], (known.numeric,))] if known.numeric else []
+    for n, width in zip(known.categories, layer.widths(x.shape), strict=True):
+        parts.append(tape.op([x], (width,), saved=[codes], weights=FLOAT * n * width))
+    out = tape.op([x, *parts], layer.out_shape(x.shape))
+    for part in parts:
+        tape.drop(part.store)
+    tape.drop(codes.store)
+    return out
+
+
+def _column_tokens(tape: Tape, layer: Any, x: Value) -> Value:
+    known, shape = need_columns(layer.kind, x.shape), layer.out_shape(x.shape)
+    width = layer.embedding_dim
+    numbers = tape.op([x], (known.numeric, width), saved=[x], weights=FLOAT * known.numeric * width)
+    if not known.categories:
+        out = tape.op([numbers], shape, weights=FLOAT * known.numeric * width)
+        tape.drop(numbers.store)
+        return out
+    codes = tape.new((len(known.categories),), INDEX)
+    table = FLOAT * sum(known.categories) * width
+    found = tape.op([x], (len(known.categories), width), saved=[codes], weights=table)
+    joined = tape.op([numbers, found], shape)
+    tape.drop(numbers.store)
+    tape.drop(found.store)
+    out = tape.op([joined], shape, weights=FLOAT * x.shape[0] * width)
+    tape.drop(joined.store)
+    tape.drop(codes.store)
+    return out
+
+
 SEQUENCES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "embedding": _embedding,
     "positions": _positions,
@@ -90,4 +125,6 @@ SEQUENCES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "image_rows": _image_rows,
     "conv1d": _conv1d,
     "sequence_pool": _sequence_pool,
+    "column_embedding": _column_embedding,
+    "column_tokens": _column_tokens,
 }

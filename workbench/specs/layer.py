@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Pair, Shape, Spec, Tokens
+from workbench.specs.base import Columns, Pair, Shape, Spec, Tokens
 from workbench.specs.errors import Edit, Fix, LayerError, Problem
 
 
@@ -28,6 +28,7 @@ class Layer(Spec):
 
     group: ClassVar[str] = "other"  # the heading it stands under in the editor's menu
     takes_tokens: ClassVar[bool] = False  # whether tokens may come in, which are no numbers to reckon with
+    takes_columns: ClassVar[bool] = False  # whether the columns of a table may come in, codes among them
     needs_memory: ClassVar[bool] = False  # whether it looks at what an encoder read
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -137,6 +138,8 @@ def show(shape: Shape) -> str:
         return f"{show(shape.source)} → {show(shape.target)}"
     if isinstance(shape, Tokens):
         return f"{shape.length} tokens of {shape.vocabulary:,}"
+    if isinstance(shape, Columns):
+        return f"{shape.numeric} numbers, {len(shape.categories)} categories"
     return "×".join(str(n) for n in shape)
 
 

@@ -44,7 +44,8 @@ from workbench.specs.activation import (
     Tanhshrink,
 )  # fmt: skip
 from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
-from workbench.specs.base import Shape, Tokens, knob
+from workbench.specs.base import Columns, Shape, Tokens, knob
+from workbench.specs.columns import ColumnEmbedding, ColumnTokens
 from workbench.specs.convolution import (
     Conv2d,
     Convolution,
@@ -120,7 +121,7 @@ class Residual(Group):
             raise _empty(self.kind)
         body = trace(self.layers, shape, (*path, "layers"), sight)
         around = trace(self.shortcut, shape, (*path, "shortcut"), sight)
-        if isinstance(shape, Tokens) and not around and not first_problem(body):
+        if isinstance(shape, Tokens | Columns) and not around and not first_problem(body):
             raise _of_tokens("a residual adds its input", shape)
         out, seen = body[-1].out_shape, body[-1].sight or sight
         if first_problem([*body, *around]) or out is None:
@@ -209,7 +210,7 @@ class Parallel(Group):
         shapes = [out for out in outs if out is not None]
         if first_problem(rows) or len(shapes) < len(outs):
             return Inside(rows, None, sight)
-        if any(isinstance(out, Tokens) for out in shapes):
+        if any(isinstance(out, Tokens | Columns) for out in shapes):
             raise _of_tokens("an empty branch passes its input on", shape)
         joined = self._joined(shapes)
         if joined is None:
@@ -344,6 +345,12 @@ def _repeated(row: Row, times: int) -> Row:
 
 
 def _of_tokens(what: str, shape: Shape) -> LayerError:
+    if isinstance(shape, Columns):
+        return refuse(
+            f"{what}, which must be numbers to reckon with", f"it gets {show(shape)}",
+            "Put a column_embedding before it.",
+            preceded("Insert column_embedding before it", {"kind": "column_embedding"}),
+        )  # fmt: skip
     return refuse(
         f"{what}, which must be numbers to reckon with", f"it gets {show(shape)}",
         "Put an embedding before it.", preceded("Insert embedding before it", {"kind": "embedding"}),
@@ -371,6 +378,7 @@ AnyLayer = Annotated[
     | RNN | LSTM | GRU | LSTMDecoder
     | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | PretrainedText
+    | ColumnEmbedding | ColumnTokens
     | Residual | Parallel | Repeat,
     Field(discriminator="kind"),
 ]  # fmt: skip

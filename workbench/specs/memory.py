@@ -320,6 +320,10 @@ def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device:
     if isinstance(shape, Pair | Tokens):
         return token_bytes(spec, shape, sizes, device, free)
     pixels = math.prod(shape)
+    if len(shape) == 1:  # rows of a table: float32 as they are
+        return sum((FLOAT * pixels + INDEX) * sizes.get(name, 0) for name in ("train", "validation")) + (
+            2 * INDEX * sizes["train"]
+        )
     held = 0
     for name in ("train", "validation"):
         n = sizes[name]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Shape, Tokens
+from workbench.specs.base import Columns, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, LayerError, Path, Problem
 from workbench.specs.layer import EVERYTHING, Layer, Sight, preceded, refuse, removed, show
 
@@ -81,6 +81,7 @@ class Group(Layer):
     """A layer that holds lists of layers."""
 
     takes_tokens: ClassVar[bool] = True  # the layers inside say what they take
+    takes_columns: ClassVar[bool] = True
 
     def slots(self) -> Sequence[tuple[Path, Sequence[Layer]]]:
         """Its lists of layers, each with the path that leads to it: (("layers",), layers)."""
@@ -175,6 +176,12 @@ def _row(layer: Layer, shape: Shape, sight: Sight, path: Path) -> Row:
         raise refuse(
             f"{_kind(layer)} needs numbers to reckon with", f"it gets {show(shape)}",
             "Put an embedding before it.", preceded("Insert embedding before it", {"kind": "embedding"}),
+        )  # fmt: skip
+    if isinstance(shape, Columns) and not layer.takes_columns:
+        raise refuse(
+            f"{_kind(layer)} needs numbers to reckon with", f"it gets {show(shape)}, which are codes",
+            "Put a column_embedding before it.",
+            preceded("Insert column_embedding before it", {"kind": "column_embedding"}),
         )  # fmt: skip
     if isinstance(layer, Group):
         found = layer.inside(shape, sight, path)

@@ -32,9 +32,25 @@ def start(
             {"kind": "linear", "out_features": n_classes},
         ]
         label = f"Start with a small LSTM ({len(layers)} layers)"
+    elif len(shape) == 1:
+        layers = table(n_classes)
+        label = f"Start with a small network for tables ({len(layers)} layers)"
     else:
         layers, label = _cnn(shape, n_classes)
     return Fix(label=label, edits=tuple(_inserted(layers, ())))
+
+
+def table(n_scores: int) -> list[Raw]:
+    """Two dense layers on the columns of a table."""
+    return [
+        {"kind": "column_embedding"},
+        {"kind": "linear", "out_features": WIDTH},
+        {"kind": "relu"},
+        {"kind": "dropout", "p": 0.1},
+        {"kind": "linear", "out_features": WIDTH // 2},
+        {"kind": "relu"},
+        {"kind": "linear", "out_features": n_scores},
+    ]
 
 
 def gpt(vocabulary: int, width: int = WIDTH, layers: int = 2) -> list[Raw]:
