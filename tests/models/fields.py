@@ -88,6 +88,11 @@ SEQUENCES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "groups": st.sampled_from([1, 1, 1, 2]),
         "bias": st.booleans(),
     },
+    "patch_embedding": {
+        "patch_size": st.integers(1, 4),
+        "embed_dim": st.sampled_from([2, 4, 6, 8]),
+        "bias": st.booleans(),
+    },
     "sequence_pool": {"mode": st.sampled_from(["last", "mean", "max", "attention", "first"])},
     "multihead_attention": {
         "num_heads": HEADS,

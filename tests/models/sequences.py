@@ -13,7 +13,9 @@ from workbench.specs.model import ModelSpec
 KINDS = sorted(stacks.SEQUENTIAL)
 # What may stand between an embedding and the scores, the rest of the registry's step-by-step layers among it.
 BETWEEN = [
-    k for k in KINDS if k not in ("embedding", "image_rows", "lstm_decoder", "transformer_decoder_layer")
+    k
+    for k in KINDS
+    if k not in ("embedding", "image_rows", "patch_embedding", "lstm_decoder", "transformer_decoder_layer")
 ]
 BY_STEP = ["linear", "layer_norm", "gelu", "relu", "dropout", "glu", "softmax", "prelu", "layer_scale"]
 

@@ -57,7 +57,7 @@ def test_a_layer_of_sequences_has_the_shape_parameters_and_mult_adds_that_torch_
 
 def works(layer, shape) -> bool:
     """Whether torch builds and runs it on (L, D)."""
-    if layer.kind in ("embedding", "image_rows"):
+    if layer.kind in ("embedding", "image_rows", "patch_embedding"):
         return False
     try:
         module, x = build_layer(layer, shape), sample(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.specs import attention, columns, recurrent, sequence
+from workbench.specs import attention, columns, patches, recurrent, sequence
 from workbench.specs.base import Shape, Tokens
 from workbench.specs.layer import Layer
 
@@ -44,6 +44,9 @@ def of_sequences(layer: Layer, shape: Shape) -> Call | None:
             str(layer.num_layers),
             str(layer.dropout),
         ]
+    if isinstance(layer, patches.PatchEmbedding):
+        more = changed(layer, "patch_size", "bias")
+        return "PatchEmbedding", [str(shape[0]), str(layer.embed_dim), *more]
     if isinstance(layer, attention.MultiheadAttention):
         more = changed(layer, "dropout", "bias", "causal", "rotary")
         return "SelfAttention", [str(shape[1]), str(layer.num_heads), *more]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 FILES = (
     "blocks.py",
     "columns.py",
+    "patches.py",
     "sequence.py",
     "attention.py",
 )  # of workbench/models, each using those before it

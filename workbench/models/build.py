@@ -14,6 +14,7 @@ from torch import nn
 from workbench.models.attention import SelfAttention, TransformerLayer, soften
 from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
 from workbench.models.columns import ColumnEmbedding, ColumnTokens
+from workbench.models.patches import PatchEmbedding
 from workbench.models.pretrained import Pretrained
 from workbench.models.sequence import (
     ClassToken,
@@ -36,6 +37,7 @@ from workbench.specs import (
     convolution,
     dense,
     normalisation,
+    patches,
     pooling,
     pretrained,
     recurrent,
@@ -329,6 +331,9 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     recurrent.GRU: _recurrent(nn.GRU),
     recurrent.LSTMDecoder: lambda layer, shape: LSTMDecoder(
         shape[1], layer.hidden_size, layer.num_layers, layer.dropout
+    ),
+    patches.PatchEmbedding: lambda layer, shape: PatchEmbedding(
+        shape[0], layer.embed_dim, layer.patch_size, layer.bias
     ),
     attention.MultiheadAttention: _attention,
     attention.TransformerEncoderLayer: _transformer,

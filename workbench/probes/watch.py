@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from workbench.probes.attention import attention_tiles, seen_in, state_tiles
 from workbench.probes.budget import Budget
 from workbench.probes.convolutions import feature_maps, filters, watched
+from workbench.probes.patches import grid_of, is_of_patches, patch_tiles
 from workbench.probes.texts import ProbeTexts, one_per_class, probe_texts
 from workbench.records import Data, Panel, Record
-from workbench.specs.inside import attends, recurs
+from workbench.specs.inside import attends, patch_grid, recurs
 from workbench.specs.model import ModelSpec
 from workbench.specs.training import WatchSpec
 
@@ -35,14 +36,17 @@ class Watcher:
         data: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray] | None = None,
         texts: ProbeTexts | None = None,
+        patches: tuple[int, int] | None = None,
     ) -> None:
-        """inputs: P samples as the model is trained on them; data, arrays: what the panel "probe" tells."""
+        """inputs: P samples as the model is trained on them; data, arrays: what the panel "probe" tells;
+        patches: rows and columns of those that images are cut into."""
         self._layers = watched(model) if texts is None else []
         self._attention = watch.attention and attends(model)
         self._states = watch.attention and recurs(model)
         self._watch = watch
         self._inputs = inputs
         self._texts = texts
+        self._patches = patches
         self._panel: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None = (data, arrays or {})
         self._budget = Budget(watch.budget, watch.interval)
         self._asked_s: float | None = None
@@ -62,7 +66,7 @@ class Watcher:
         """
         if data.kind == "text":
             texts = probe_texts(data, model, watch.probe_images)
-            told = {"kind": "text", "items": texts.items, "width": texts.width}
+            told: dict[str, Any] = {"kind": "text", "items": texts.items, "width": texts.width}
             return cls(model, watch, texts.inputs, told, texts=texts)
         split = data.validation if len(data.validation.y) else data.train
         rows = one_per_class(np.asarray(split.y), watch.probe_images)
@@ -70,7 +74,12 @@ class Watcher:
         pictures = pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels[:, 0]
         labels = [data.classes[k] for k in split.y[rows]]
         inputs = prepare(pixels, data.mean, data.std)
-        return cls(model, watch, inputs, {"labels": labels}, {"images": np.ascontiguousarray(pictures)})
+        patches = patch_grid(model, tuple(pixels.shape[1:])) if watch.attention else None
+        told = {"labels": labels}
+        if patches is not None:
+            told["patches"] = grid_of(patches)._asdict()
+        arrays = {"images": np.ascontiguousarray(pictures)}
+        return cls(model, watch, inputs, told, arrays, patches=patches)
 
     def due(self, active_s: float, spent_s: float) -> bool:
         """Whether the budget allows a look now, and there is something to look at."""
@@ -105,6 +114,9 @@ class Watcher:
         seen = seen_in(model, self._near(model), attention=self._attention, states=self._states)
         found: list[Record] = []
         for layer, weights in seen.attention.items():
+            if self._patches is not None and is_of_patches(weights, self._patches, len(self._inputs)):
+                found.append(patch_tiles(layer, weights, self._patches, **when))
+                continue
             rows, columns = self._lengths(layer, *weights.shape[2:])
             found.append(attention_tiles(layer, weights, rows, columns, **when))
         for layer, states in seen.states.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from workbench.specs.base import Shape, knob
-from workbench.specs.layer import Layer, need_sequence, refuse, set_to
+from workbench.specs.layer import EVERYTHING, Layer, Sight, need_sequence, refuse, set_to
 
 
 def heads_fit(kind: str, name: str, heads: int, width: int, rotary: bool) -> None:
@@ -54,6 +54,9 @@ class MultiheadAttention(Layer):
     def activations(self, shape: Shape) -> int:
         return 6 * shape[0] * shape[1]
 
+    def sight(self, before: Sight, shape: Shape) -> Sight:
+        return EVERYTHING
+
 
 class TransformerLayer(Layer):
     """What encoder and decoder layers share."""
@@ -74,6 +77,9 @@ class TransformerLayer(Layer):
         _, width = need_sequence(kind, shape)
         heads_fit(kind, "nhead", self.nhead, width, self.rotary)
         return shape
+
+    def sight(self, before: Sight, shape: Shape) -> Sight:
+        return EVERYTHING
 
     def _feedforward(self, width: int) -> int:
         biases = self.dim_feedforward + width if self.bias else 0

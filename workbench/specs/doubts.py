@@ -30,6 +30,7 @@ LOSS_RULES = {
 ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
 ATTENDING = ("multihead_attention", "transformer_encoder_layer", "transformer_decoder_layer")
+UNORDERED = {"embedding": "order of the tokens", "patch_embedding": "places of the patches"}
 ORDERED = ("positions", "rnn", "lstm", "gru", "conv1d", "lstm_decoder")  # they tell one place from another
 STRETCHING = ("class_token", "conv1d")  # they change the number of steps
 DROPOUTS = ("dropout", "dropout2d", "alpha_dropout")
@@ -115,12 +116,13 @@ def _on_places(layers: Sequence[Layer], prefix: Path) -> Iterator[Problem]:
         return
     if any(kind_of(layer) in ORDERED for layer in found):
         return
-    at = next((i for i, layer in enumerate(layers) if kind_of(layer) == "embedding"), None)
+    at = next((i for i, layer in enumerate(layers) if kind_of(layer) in UNORDERED), None)
     if at is None:
         return
+    kind = kind_of(layers[at])
     edit = Edit(action="insert", path=(*prefix, at + 1), layer={"kind": "positions"})
     yield _doubt(
-        (*prefix, at), "embedding", "attention does not know the order of the tokens by itself",
+        (*prefix, at), kind, f"attention does not know the {UNORDERED[kind]} by itself",
         "no layer tells positions", "Add positions behind the embedding.", None,
     ).model_copy(update={"fix": Fix(label="Add positions", edits=(edit,))})  # fmt: skip
 
@@ -334,6 +336,6 @@ def kind_of(layer: Layer) -> str:
     return str(getattr(layer, "kind", ""))
 
 
-assert set(SILENT + DROPOUTS + MEANS + ONE_SIDED + ATTENDING + ORDERED + STRETCHING) <= set(LAYERS), (
-    "a kind was renamed"
-)
+assert set(SILENT + DROPOUTS + MEANS + ONE_SIDED + ATTENDING + ORDERED + STRETCHING + (*UNORDERED,)) <= set(
+    LAYERS
+), "a kind was renamed"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
+from workbench.specs.base import AnyShape
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every
+from workbench.specs.patches import PatchEmbedding
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.sequence import SequencePool
 
@@ -28,6 +30,20 @@ def recurs(model: ModelSpec) -> bool:
 def reads_text(model: ModelSpec) -> bool:
     """Whether the model takes tokens; a pair of texts, where it has a decoder."""
     return any(_kind(layer) in READING for layer in every((*model.layers, *model.decoder)))
+
+
+def patch_grid(model: ModelSpec, shape: AnyShape) -> tuple[int, int] | None:
+    """Rows and columns of the patches that a model cuts images (C, H, W) into; None where it does not, or
+    where its layers do not fit."""
+    if len(shape) != 3:
+        return None
+    for layer, row in zip(model.layers, model.rows(shape), strict=True):
+        if isinstance(layer, PatchEmbedding):
+            return layer.grid(shape) if row.out_shape is not None else None
+        if row.out_shape is None or len(row.out_shape) != 3:
+            return None
+        shape = row.out_shape
+    return None
 
 
 def _attends(layer: Layer) -> bool:

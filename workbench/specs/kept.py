@@ -76,6 +76,15 @@ def _convolution(tape: Tape, layer: Any, x: Value) -> Value:
     return convolved(tape, x, layer.out_shape(x.shape), FLOAT * layer.n_params(x.shape))
 
 
+def _patch_embedding(tape: Tape, layer: Any, x: Value) -> Value:
+    """A convolution whose windows do not meet; the steps are its pixels, laid out anew."""
+    weights = FLOAT * layer.n_params(x.shape)
+    made = convolved(tape, x, (layer.embed_dim, *layer.grid(x.shape)), weights)
+    out = tape.view(made, layer.out_shape(x.shape))
+    tape.drop(made.store)
+    return out
+
+
 def _linear(tape: Tape, layer: Any, x: Value) -> Value:
     shared = tape.shared.get(id(layer))
     shape = layer.out_shape(x.shape)
@@ -255,6 +264,7 @@ RULES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "conv2d": _convolution,
     "depthwise_conv2d": _convolution,
     "conv_transpose2d": _convolution,
+    "patch_embedding": _patch_embedding,
     "linear": _linear,
     "squeeze_excitation": _squeeze_excitation,
     "layer_scale": _layer_scale,

@@ -21,6 +21,9 @@ class Sight(NamedTuple):
 
 
 EVERYTHING = Sight(math.inf, math.inf)
+LARGEST_PATCH = 256  # pixels of a patch's side
+# Layers that, given an image, would have it in patches; recurrent ones go through its rows.
+OF_PATCHES = ("class_token", "positions", "multihead_attention", "transformer_encoder_layer")
 
 
 class Layer(Spec):
@@ -112,12 +115,7 @@ def need_sequence(kind: str, shape: Shape) -> tuple[int, int]:
             preceded("Insert embedding before it", {"kind": "embedding"}),
         )
     if len(shape) == 3:
-        raise refuse(
-            f"{kind} needs a sequence of features (L, D)",
-            f"it gets {show(shape)}",
-            "Read the image row by row: put image_rows before it.",
-            preceded("Insert image_rows before it", {"kind": "image_rows"}),
-        )
+        raise _needs_steps(kind, shape)
     if len(shape) != 2:
         raise refuse(
             f"{kind} needs a sequence of features (L, D)",
@@ -125,6 +123,25 @@ def need_sequence(kind: str, shape: Shape) -> tuple[int, int]:
             "Move it before the layer that makes a vector of the sequence, or remove it.",
         )
     return shape[0], shape[1]
+
+
+def _needs_steps(kind: str, shape: Shape) -> LayerError:
+    """The refusal of an image: attention reads patches of it, other layers its rows."""
+    rule, fact = f"{kind} needs a sequence of features (L, D)", f"it gets {show(shape)}"
+    size = patch_that_fits(shape[1], shape[2], 4)
+    if kind not in OF_PATCHES or size is None:
+        fix = preceded("Insert image_rows before it", {"kind": "image_rows"})
+        return refuse(rule, fact, "Read the image row by row: put image_rows before it.", fix)
+    fix = preceded("Insert patch_embedding before it", {"kind": "patch_embedding", "patch_size": size})
+    return refuse(rule, fact, "Cut the image into patches: put patch_embedding before it.", fix)
+
+
+def patch_that_fits(height: int, width: int, near: int) -> int | None:
+    """The side of a patch nearest to `near`, between half and twice of it, that divides both sides of an
+    image; those that give two patches a side go first. None where there is none."""
+    both = math.gcd(height, width)
+    fit = [n for n in range(1, min(both, LARGEST_PATCH) + 1) if both % n == 0 and near <= 2 * n <= 4 * near]
+    return min(fit, key=lambda n: (min(height, width) // n < 2, abs(n - near), n), default=None)
 
 
 def steps(shape: Shape) -> int:

@@ -66,6 +66,7 @@ from workbench.specs.normalisation import (
     LayerNorm2d,
     LayerScale,
 )
+from workbench.specs.patches import PatchEmbedding
 from workbench.specs.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -376,7 +377,7 @@ AnyLayer = Annotated[
     | Flatten | Linear
     | Embedding | Positions | ClassToken | ImageRows | Conv1d | SequencePool
     | RNN | LSTM | GRU | LSTMDecoder
-    | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
+    | PatchEmbedding | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | PretrainedText
     | ColumnEmbedding | ColumnTokens
     | Residual | Parallel | Repeat,

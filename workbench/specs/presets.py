@@ -9,6 +9,7 @@ from workbench.specs.base import did_you_mean
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.text_presets import TEXT_PRESETS
+from workbench.specs.vision_presets import VISION_PRESETS
 
 
 @dataclass(frozen=True)
@@ -362,7 +363,7 @@ _ALL = [
     ),
 ]
 
-_ALL += [Preset(*row) for row in TEXT_PRESETS]
+_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS)]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}

@@ -15,7 +15,10 @@ from workbench.specs.base import Columns, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, LayerError, Path, Problem
 from workbench.specs.layer import EVERYTHING, Layer, Sight, preceded, refuse, removed, show
 
-FLATTENERS = ("flatten", "global_avg_pool2d", "global_max_pool2d", "image_rows", "sequence_pool")
+FLATTENERS = (
+    "flatten", "global_avg_pool2d", "global_max_pool2d", "image_rows", "patch_embedding",
+    "sequence_pool",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import { choices, el, say, show } from "./dom.js";
 import { Board, sidesOf } from "./board.js";
+import { PatchBoard, patchSides } from "./patchboard.js";
 import { Probes } from "./probes.js";
 import { Scrub } from "./scrub.js";
 import { inOrder } from "./tokens.js";
@@ -41,12 +42,19 @@ export class Attention extends View {
     this.kinds = choices("Kind of attention", [], (kind) => this.pick(preferred(this.groups.get(kind), null)));
     this.layers = choices("Layer", [], (layer) => this.pick(layer));
     this.word = el("span", { class: "wbl-label" }, "Layer");
+    this.way = recall("as") === "matrix" ? "matrix" : "image";
+    this.ways = choices("Drawn", [["image", "Over the image", "Heat over the image, for the class token or a patch"], ["matrix", "As a matrix", "Every patch against every patch"]], (way) => {
+      this.way = way;
+      remember({ as: way === "matrix" ? way : null });
+      this.dirty();
+    });
     this.board = new Board(() => this.dirty(), (layer) => this.pick(layer));
+    this.patchBoard = new PatchBoard(() => this.dirty(), (layer) => this.pick(layer));
     this.scrub = new Scrub(this, () => this.dirty());
     this.caption = el("p", { class: "wbl-hint" });
     this.notice = notice();
-    this.head = el("div", { class: "wbl-toolbar" }, this.kinds.node, this.word, this.layers.node);
-    this.host.append(this.head, this.probes.node, this.notice.node, this.board.node, this.scrub.node, this.caption);
+    this.head = el("div", { class: "wbl-toolbar" }, this.kinds.node, this.word, this.layers.node, el("span", { class: "wbl-gap" }), this.ways.node);
+    this.host.append(this.head, this.probes.node, this.notice.node, this.board.node, this.patchBoard.node, this.scrub.node, this.caption);
   }
 
   pick(layer) {
@@ -58,7 +66,8 @@ export class Attention extends View {
   /** Subscribe to the layers that are shown, of the chosen text, and to nothing else: to the chosen one as it
    * is, to the others as small as they are drawn. */
   watch(layers) {
-    const topics = layers.map((layer) => (layer === this.layer ? this.topic(layer) : this.small(layer)));
+    const whole = (layer) => layer === this.layer || this.patches; // rows of patches would be mixed
+    const topics = layers.map((layer) => (whole(layer) ? this.topic(layer) : this.small(layer)));
     const wanted = ["panel:probe", ...topics];
     for (const [topic, release] of this.held) {
       if (wanted.includes(topic)) continue;
@@ -68,6 +77,11 @@ export class Attention extends View {
     for (const topic of wanted) if (!this.held.has(topic)) this.held.set(topic, this.want(topic));
     this.releases = [...this.held.values()];
     this.scrub.attach(this.topic(this.layer), topics);
+  }
+
+  /** {rows, columns, query_rows, query_columns} of a model that reads patches of an image; else nothing. */
+  get patches() {
+    return this.probes.panel?.data.patches;
   }
 
   topic(layer) {
@@ -81,6 +95,7 @@ export class Attention extends View {
   /** A layer's picture: of the other size while the one that was asked for is on its way. */
   picture(layer) {
     const [whole, small] = [this.topic(layer), this.small(layer)].map((topic) => this.scrub.picture(topic));
+    if (this.patches) return whole ?? undefined;
     return (layer === this.layer ? whole ?? small : small ?? whole) ?? undefined;
   }
 
@@ -107,14 +122,32 @@ export class Attention extends View {
     const seen = Boolean(chosen.picture);
     if (!seen && this.drawn) return; // another text's comes within milliseconds
     this.drawn ||= seen;
-    for (const part of [this.board.node, this.caption]) show(part, seen);
+    const over = seen && this.way === "image" && this.fits(chosen.picture);
+    show(this.board.node, seen && !over);
+    show(this.patchBoard.node, over);
+    show(this.ways.node, Boolean(this.patches));
+    this.ways.choose(this.way);
+    show(this.caption, seen);
     this.scrub.draw(chosen.picture);
     if (!seen) { this.empty(); return; }
     this.notice.hide();
-    this.board.draw(rows, this.layer, this.colours);
     const cut = /\(.*\)$/.exec(chosen.picture.title)?.[0] ?? "";
-    say(this.caption, `Each head has a scale of its own: full colour is the highest weight of its median row, or four times an even share if that is more${cut ? ` ${cut}` : ""}. Click a head to see it large; arrow keys walk through heads and tokens.`);
     this.host.dataset.step = chosen.picture.step;
+    if (over) {
+      this.patchBoard.draw(rows, this.layer, this.colours, this.probes.panel, this.probes.chosen);
+      say(this.caption, `The brighter a patch, the more of the attention goes to it; full colour is the most that any patch gets, or twice an even share if that is more${cut ? ` ${cut}` : ""}. Click a patch to see where it looks itself; arrow keys walk through heads and patches.`);
+      return;
+    }
+    this.board.draw(rows, this.layer, this.colours);
+    say(this.caption, `Each head has a scale of its own: full colour is the highest weight of its median row, or four times an even share if that is more${cut ? ` ${cut}` : ""}. Click a head to see it large; arrow keys walk through heads and tokens.`);
+  }
+
+  /** Whether a layer's steps are the patches, with or without a class token before them. */
+  fits(picture) {
+    if (!this.patches || !this.probes.panel.arrays.images) return false;
+    const { rows, columns, query_rows: high, query_columns: wide } = this.patches;
+    const before = picture.of[1] - rows * columns;
+    return before >= 0 && [1, before + high * wide].includes(picture.of[0]);
   }
 
   row(layer, i) {
@@ -123,6 +156,7 @@ export class Attention extends View {
     const kind = String(this.feed.layers[`attention/${layer}`] ?? "");
     const name = kind.startsWith("sequence_pool") ? "pool" : String(i + 1);
     const title = name === "pool" ? "Pooling" : `${KINDS.find(([id]) => id === kindOf(layer))?.[1] ?? ""} layer ${i + 1}`.trim().replace(/^l/, "L");
+    if (picture && this.fits(picture)) return { layer, name, title, picture, ...patchSides(picture, this.patches) };
     return { layer, name, title, picture, ...(picture ? sidesOf(layer, picture, item, this.probes.width ?? picture.of[1]) : {}) };
   }
 
@@ -136,7 +170,7 @@ export class Attention extends View {
   }
 
   empty() {
-    for (const part of [this.board.node, this.caption, this.probes.node, this.scrub.node]) show(part, false);
+    for (const part of [this.board.node, this.patchBoard.node, this.caption, this.probes.node, this.scrub.node]) show(part, false);
     const over = ["finished", "stopped", "failed", "lost"].includes(this.feed.status?.state);
     if (over && this.feed.topics) this.notice.say(["No attention was followed", "The run was started with “attention” off under what is watched. Fork it and turn that on."]);
     else this.notice.say(waiting(this.feed, "the first look at attention", "It comes with the next look inside, within seconds."));

@@ -86,9 +86,14 @@ export class Heads {
     ctx.imageSmoothingEnabled = wide > w || high > h;
     ctx.imageSmoothingQuality = "medium";
     for (let head = 0; head < picture.n; head++) {
-      const [x, y] = [(this.left + head * (this.cell + GAP)) * ratio, (TOP + row * (this.cell + GAP)) * ratio];
+      const [x, y] = this.corner(row, head, ratio);
       ctx.drawImage(sheet, 0, head * picture.h, wide, high, x, y + (side - h) / 2, w, h);
     }
+  }
+
+  /** Where a head's map begins, in device pixels. */
+  corner(row, head, ratio) {
+    return [(this.left + head * (this.cell + GAP)) * ratio, (TOP + row * (this.cell + GAP)) * ratio];
   }
 
   frame(ctx, place, colour, thick, ratio) {

@@ -1,6 +1,7 @@
-// The probe texts as a row of buttons: which of them is looked at. The choice is in the URL and shared by tabs.
+// The probe texts or images as a row of buttons: which of them is looked at. The choice is in the URL and shared by tabs.
 
-import { el, show } from "./dom.js";
+import { canvasOf, el, show } from "./dom.js";
+import { drawPixels } from "./tiles.js";
 import { nameOf } from "./tokens.js";
 import { recall, remember } from "./address.js";
 
@@ -38,10 +39,13 @@ export class Probes {
   button(panel, i) {
     const item = panel.data.items?.[i];
     const { label, words } = item ? nameOf(item, i) : { label: String(panel.data.labels?.[i] ?? i + 1), words: "" };
-    return el("button", { type: "button", title: words, "aria-label": `Probe text ${i + 1}: ${label}`, onclick: () => {
+    const images = panel.arrays?.images;
+    const paper = images ? canvasOf("wbl-thumb", "") : null;
+    if (paper) drawPixels(paper, images, i, 36);
+    return el("button", { type: "button", class: paper && "wbl-pictured", title: words || label, "aria-label": `Probe ${paper ? "image" : "text"} ${i + 1}: ${label}`, onclick: () => {
       remember({ text: i ? i + 1 : null });
       this.chosen = i;
       this.onpick();
-    } }, el("b", {}, label), words ? el("span", {}, words) : null);
+    } }, paper?.canvas, el("b", {}, label), words ? el("span", {}, words) : null);
   }
 }
