@@ -1,4 +1,4 @@
-"""A Vision Transformer of our blocks is the one of `transformers`: same weights, same scores, same attention."""
+"""A Vision Transformer of our blocks is that of `transformers`: same weights, same scores, same attention."""
 
 from __future__ import annotations
 
