@@ -282,6 +282,21 @@ _ALL = [
         },
     ),
     Preset(
+        "resnet-small",
+        "ResNet-14 for a few thousand small images",
+        "Mirrored and moved images keep it from learning them by heart: 174,970 parameters on grey images.",
+        {
+            "data": {"augment": [{"kind": "flip"}, {"kind": "shift", "p": 0.8, "strength": 0.125}]},
+            "model": {"family": "cnn", "layers": [*norm_conv(16), RELU, *resnet([16, 32, 64], 2, 10)]},
+            "training": {
+                "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+                "schedule": {"kind": "cosine", "warmup": 0.1},
+                "batch_size": 64,
+                "epochs": 20,
+            },
+        },
+    ),
+    Preset(
         "resnet-18",
         "ResNet-18",
         "Four stages of residual blocks, 11.7 million parameters at 1,000 classes. Wants a GPU.",
