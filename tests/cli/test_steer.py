@@ -18,7 +18,7 @@ from workbench.store import Store, open_store
 from workbench.store.states import HOST, started_at
 
 Said = Callable[..., tuple[int, str, str]]
-SPEC = preset("mlp-tiny").spec
+SPEC = preset("mlp-tiny").spec.with_changes("training.device=cpu")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 
 from tests.engine.tiny import Asking, Script, change, images, run, spec_of
 from workbench.engine.checkpoint import equal, from_bytes, to_bytes
+from workbench.engine.flat import Flat
 from workbench.engine.trainer import Trainer
 from workbench.models.build import build
 from workbench.tasks.choose import task_for
@@ -79,6 +80,7 @@ def test_a_steered_run_and_its_ledger_agree(every_step):
     assert np.allclose(seen.values("train/loss"), again.values("train/loss"), rtol=0.05, atol=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_no_step_waits_for_the_device():
     """torch itself complains of every synchronisation inside."""
     for more in (
@@ -95,9 +97,23 @@ def test_no_step_waits_for_the_device():
         trainer.advance(*next(batches))  # lazy state is made here
         torch.cuda.synchronize()
         mode = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
         try:
+            torch.cuda.set_sync_debug_mode("error")
             trainer.advance(*next(batches))
             trainer.advance(*next(batches))
         finally:
             torch.cuda.set_sync_debug_mode(mode)
+
+
+@pytest.mark.filterwarnings("error:RNN module weights")
+@pytest.mark.parametrize("both", [False, True])
+def test_a_recurrent_layer_finds_its_weights_where_cudnn_wants_them(both: bool):
+    """Else they are copied at every call, and torch warns of it."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LSTM(8, 16, 2, bidirectional=both)).cuda()
+    flat = Flat(model)
+    out, _ = model(torch.randn(5, 3, 8, device="cuda"))
+    out.sum().backward()
+    assert float(flat.grad.abs().sum()) > 0
+    for name, part in flat.split(flat.weights.detach()).items():
+        assert part.data_ptr() == model.get_parameter(name).data_ptr()

@@ -56,3 +56,29 @@ def test_a_loaded_state_dict_lands_in_the_vector():
             p.add_(1)
     model.load_state_dict(plain.state_dict())
     assert torch.equal(flat.split(flat.weights)["0.weight"], plain[0].weight)
+
+
+def test_parameters_of_one_storage_share_one_from_its_beginning():
+    """As cuDNN finds the weights of a recurrent layer on a GPU, where torch lays them behind one another."""
+    lstm = torch.nn.LSTM(5, 7, 2, bidirectional=True)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 5), lstm, torch.nn.Linear(7, 2))
+    weights = list(lstm.parameters())
+    together = torch.cat([weight.detach().flatten() for weight in reversed(weights)])
+    at = 0
+    for weight in reversed(weights):
+        weight.data = together[at : at + weight.numel()].view(weight.shape)
+        at += weight.numel()
+    plain, offsets = copy.deepcopy(model), [weight.storage_offset() for weight in weights]
+    flat = Flat(model)
+    assert [weight.storage_offset() for weight in weights] == offsets
+    assert len({weight.untyped_storage().data_ptr() for weight in weights}) == 1
+    assert weights[-1].storage_offset() == 0
+    for name, part in flat.split(flat.weights.detach()).items():
+        parameter = model.get_parameter(name)
+        assert part.data_ptr() == parameter.data_ptr(), name
+        assert torch.equal(parameter, plain.get_parameter(name))
+    x = torch.randn(4, 3, 5)
+    assert torch.equal(plain[1](x)[0], model[1](x)[0])
+    with torch.no_grad():
+        flat.weights.mul_(2)
+    assert all(torch.equal(p, 2 * q) for p, q in zip(model.parameters(), plain.parameters(), strict=True))

@@ -81,6 +81,17 @@ def test_a_slow_model_is_tried_on_fewer_images_and_reckoned_up(name: str) -> Non
     assert whole.step_s / 9 < hurried.step_s < 9 * whole.step_s  # the machine may be busy
 
 
+def test_a_heavy_model_takes_one_step_of_few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second step would take as long as the first: all its weights are read and written again."""
+    spec = PRESETS["cnn-mnist"].spec.with_changes("training.batch_size=64", "training.device=cpu")
+    whole = measured(spec, shape_of(spec), most_s=3600.0)
+    monkeypatch.setattr("workbench.engine.preflight.HEAVY_BYTES", 500_000)
+    heavy = measured(spec, shape_of(spec), most_s=3600.0)
+    assert (heavy.steps, heavy.tried) == (1, 4)
+    assert heavy.memory.total == pytest.approx(whole.memory.total, rel=0.15)
+    assert whole.step_s / 9 < heavy.step_s < 9 * whole.step_s  # the machine may be busy
+
+
 def test_some_of_the_images_tell_of_all_of_them() -> None:
     spec = spec_of(batch_size=32, epochs=3)
     model = build(spec.model, (1, 6, 6), seed=0)

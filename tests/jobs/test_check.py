@@ -126,7 +126,7 @@ def test_one_image_a_class_is_refused_before_the_run_as_it_would_fail_in_it(
 
 
 def test_parts_of_a_batch_need_less_memory(store: Store) -> None:
-    spec = preset("cnn-mnist").spec.with_changes("training.batch_size=512")
+    spec = preset("cnn-mnist").spec.with_changes("training.batch_size=512", "training.device=cpu")
     whole, parts = check(store, spec), check(store, spec.with_changes("training.accumulation_steps=8"))
     assert parts.memory_bytes < whole.memory_bytes
 

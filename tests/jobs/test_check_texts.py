@@ -162,9 +162,10 @@ def test_texts_that_cannot_be_split_are_told(store: Store, tmp_path: Path) -> No
 
 
 def test_a_batch_of_texts_that_can_never_fit_is_refused_with_what_would(store: Store) -> None:
-    block = "{kind: transformer_encoder_layer, dim_feedforward: 20000, causal: true}"
+    block = "{kind: transformer_encoder_layer, dim_feedforward: 65536, causal: true}"
     layers = f"[{{kind: embedding, embedding_dim: 32}}, {{kind: repeat, times: 60, layers: [{block}]}}]"
-    spec = spec_of(store, "book", f"model.layers={layers}", "training.batch_size=60000", "data.text.length=8")
+    huge = (f"model.layers={layers}", "training.batch_size=60000", "data.text.length=8")
+    spec = spec_of(store, "book", "training.device=cpu", *huge)
     found = the_error(store, spec, "training.batch_size")
     assert "GB is all there is" in found.fact
     assert "fits" in found.repair

@@ -35,8 +35,9 @@ def waiting(store: Store) -> list[str]:
     return [row.name for row in store.runs.waiting()]
 
 
-def add(store: Store, *names: str) -> list[str]:
-    return [jobs.submit(store, SPEC.with_changes(f"name={name}")) for name in names]
+def add(store: Store, *names: str, device: str = "auto") -> list[str]:
+    spec = SPEC.with_changes(f"training.device={device}")
+    return [jobs.submit(store, spec.with_changes(f"name={name}")) for name in names]
 
 
 def at_work(store: Store, name: str, slot: str, *, peak: int = 0, spec: RunSpec = SPEC) -> RunRow:
@@ -294,7 +295,7 @@ def test_an_offer_is_taken_up_by_resuming_with_it(store: Store) -> None:
 
 
 def test_held_runs_are_not_read_to_start_the_next_one_and_change_nobody_elses_reason(store: Store) -> None:
-    a, b, c, d = add(store, "a", "b", "c", "d")
+    a, b, c, d = add(store, "a", "b", "c", "d", device="cpu")
     at_work(store, "busy", "cpu")
     jobs.hold(store, [a, c])
     assert [row.id for row in store.runs.waiting(held=False)] == [b, d]

@@ -57,12 +57,14 @@ def test_a_task_that_does_not_fit_the_texts_is_refused_before_a_step(store: Stor
 
 
 def test_what_cannot_fit_is_refused_with_what_would(store: Store) -> None:
-    block = "{kind: transformer_encoder_layer, dim_feedforward: 20000, causal: true}"
+    block = "{kind: transformer_encoder_layer, dim_feedforward: 65536, causal: true}"
     layers = f"[{{kind: embedding, embedding_dim: 32}}, {{kind: repeat, times: 60, layers: [{block}]}}, {{kind: linear, out_features: COLUMNS}}]"  # noqa: E501
     spec = spec_of(store, "book")
     _, columns = catalog.shape_and_classes(store, spec.data)
     spec = spec.with_changes(
-        f"model.layers={layers.replace('COLUMNS', str(columns))}", "training.batch_size=60000"
+        f"model.layers={layers.replace('COLUMNS', str(columns))}",
+        "training.batch_size=60000",
+        "training.device=cpu",
     )
     with pytest.raises(SpecError, match=r"needs [\d.]+ GB.*[Bb]atch \d+ fits|accumulation_steps"):
         answered(store, "preflight", spec)

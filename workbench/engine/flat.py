@@ -7,6 +7,7 @@ zeroing are one operation each. Measured on a 6,000-weight MLP: docs/adr/0002-pl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ class Flat:
 
     rates: parameter name → share of the learning rate at which it learns, where a module asks for less than
     the whole (a module says so by a method `rates`); empty where all learn alike.
-    Gaps between parameters hold zeros and keep them: their gradient is always zero.
+    Gaps between parameters hold zeros and keep them: their gradient is always zero. Parameters that share a
+    storage before, as cuDNN wants those of a recurrent layer, share one afterwards, in the same order.
     Check: the model's output, parameters by name and gradients are as before.
     Raises: SpecError when there is nothing to train.
     """
@@ -54,16 +56,28 @@ class Flat:
         self.rates = _rates(model)
         self.spans: dict[str, Span] = {}
         size = 0
+        blocks = _shared([parameter for _, parameter in named])
+        begun: dict[int, int] = {}  # storage -> where it begins in the vector
         for name, parameter in named:
-            self.spans[name] = Span(size, parameter.numel(), parameter.shape, parameter.stride())
-            size += -(-parameter.numel() // ALIGN) * ALIGN
+            key = parameter.untyped_storage().data_ptr()
+            start, length = size, parameter.numel()
+            if key in blocks:
+                start = begun.setdefault(key, size) + parameter.storage_offset()
+                length = blocks[key] if begun[key] == size else 0
+            self.spans[name] = Span(start, parameter.numel(), parameter.shape, parameter.stride())
+            size += -(-length // ALIGN) * ALIGN
         first = named[0][1]
         vector = torch.zeros(size, dtype=first.dtype, device=first.device)
+        own = {key: _alone(vector[start : start + blocks[key]]) for key, start in begun.items()}
         self.grad = torch.zeros_like(vector)
         for name, parameter in named:
-            span = self.spans[name]
+            span, key = self.spans[name], parameter.untyped_storage().data_ptr()
             span.of(vector).copy_(parameter.detach())
-            parameter.data = span.of(vector)
+            if key in own:
+                offset = span.start - begun[key]
+                parameter.data = own[key].as_strided(span.shape, span.stride, offset)
+            else:
+                parameter.data = span.of(vector)
             parameter.grad = span.of(self.grad)  # backward adds into it, in place
         self.weights = nn.Parameter(vector)
         self.weights.grad = self.grad
@@ -78,6 +92,25 @@ class Flat:
         for name, part in parts.items():
             self.spans[name].of(vector).copy_(part)
         return vector
+
+
+def _shared(parameters: Sequence[nn.Parameter]) -> dict[int, int]:
+    """Storages that hold several parameters and nothing else: address -> numbers in it."""
+    held: dict[int, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        held.setdefault(parameter.untyped_storage().data_ptr(), []).append(parameter)
+    sizes = {key: some[0].untyped_storage().nbytes() // some[0].element_size() for key, some in held.items()}
+    return {
+        key: sizes[key]
+        for key, some in held.items()
+        if len(some) > 1 and sum(parameter.numel() for parameter in some) == sizes[key]
+    }
+
+
+def _alone(part: Tensor) -> Tensor:
+    """The same memory under a storage of its own, which begins with it: cuDNN looks for a recurrent layer's
+    weights from the beginning of their storage, and copies them at every call where they are not there."""
+    return torch.from_dlpack(part)
 
 
 def _rates(model: nn.Module) -> dict[str, float]:

@@ -44,6 +44,7 @@ ENOUGH_S = 0.6  # of measured steps
 MOST_S = 1.8  # for everything; a slow model is tried on fewer samples and reckoned up
 SCOUTS = 16  # a first look takes this part of the batch
 COPIED_BYTES = 50_000_000  # larger training states are not copied to measure that, but counted
+HEAVY_BYTES = 200_000_000  # of weights: one step of few samples is all that there is time for
 SOME = 1024  # samples of a split that are tried, or a batch where that is more
 
 Progress = Callable[[str, float], None]
@@ -116,34 +117,38 @@ class _Flight:
         known = self.sizes or {"validation": self.trainer.validation.n}
         self.images = known["validation"]
         self.judged = min(judged_at_once(spec, data.shape, known, self.kind), self.images)
+        self.is_heavy = self.kind == "cpu" and bytes_of(self.trainer.flat.weights) > HEAVY_BYTES
 
     def measured(self) -> Measured:
         trainer, size, progress = self.trainer, self.size, self.progress
         progress("Taking the first steps", 0.35)
         few, few_s = self._scouted()
-        tried = min(size, 2 * few)
+        tried = few if self.is_heavy else min(size, 2 * few)
         batches = _forever(trainer, tried)
         progress("Measuring memory", 0.5)
         began = perf_counter()
         phases = {"step": self._step_peak(tried, batches)}
         # Where the time is over with that, it is the measure too: looking on costs little beside a slow step.
-        times = [(perf_counter() - began, self._widest(tried))] if self._is_late(self.most_s / 4) else []
+        is_slow = self.is_heavy or self._is_late(self.most_s / 4)
+        times = [(perf_counter() - began, self._widest(tried))] if is_slow else []
         progress("Timing the steps", 0.65)
         feeds = [self._fed(next(batches))]
-        while not times or not self._is_late(self.most_s / 4):
+        while not times or not (self.is_heavy or self._is_late(self.most_s / 4)):
             times.append(self._stepped(*next(batches)))
             feeds.append(self._fed(next(batches)))
             if len(times) >= MEASURED and sum(took for took, _ in times) >= ENOUGH_S:
                 break
         step_s, data_s = self._usual(times, tried), self._usual(feeds, tried)
         if tried < size:
-            step_s = _grown(step_s, tried, few_s, few, size)
+            step_s = step_s * size / tried if self.is_heavy else _grown(step_s, tried, few_s, few, size)
             data_s *= size / tried
         trainer.tally.drain(trainer.step)
         validation_s = writes_s = 0.0
         if self.images:
             progress("Validating", 0.85)
             phases["validation"], validation_s = self._validated(tried, step_s)
+            if self.is_heavy and tried < size:  # a sample's step is three times its look
+                step_s = min(step_s, times[0][0] + 3 * validation_s / self.images * (size - tried))
             writes_s = self._writing_s(step_s)
         validations = -(-trainer.total_steps // trainer.validate_every) if self.images else 0
         return Measured(
@@ -160,6 +165,8 @@ class _Flight:
         few = max(min(size, 2 * trainer.spec.training.accumulation_steps), size // SCOUTS)
         if few >= size:
             return size, 0.0
+        if self.is_heavy:
+            return few, 0.0
         batches = _forever(trainer, few)
         times = [self._stepped(*next(batches))]
         if times[0][0] < (self.until - perf_counter()) / 2:  # the first one allocates and chooses kernels

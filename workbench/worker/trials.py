@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import signal
 import socket
@@ -43,6 +44,7 @@ from workbench.worker.trained import task_of
 
 KEPT = 32
 FRESH_S = 300.0  # a result is given again for so long
+LEAST, SOME_BYTES = 64, 64 << 20  # images of a split that are tried, and bytes of them as float32
 SOME = 1024  # images of a split that a preflight loads: enough for any batch that is validated; texts lie in
 # a memory map, and of them the preflight itself takes some
 KINDS = ("preflight", "range_test")
@@ -189,6 +191,11 @@ def _problem(error: Exception) -> RunError:
     return RunError.of("trial", "a step must work", f"{type(error).__name__}: {first}", "See answers.log.")
 
 
+def _some(shape: Sequence[int]) -> int:
+    """Images of a split that are tried: fewer where they are large, for each is read, resized and kept."""
+    return max(LEAST, min(SOME, SOME_BYTES // (4 * math.prod(shape))))
+
+
 def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, Any]:
     report = check(store, spec)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -205,8 +212,10 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     device = pick(spec.training.device)
     free = free_bytes(device)
     sizes: Mapping[str, int]
-    most = {"train": max(SOME, spec.training.batch_size), "validation": SOME, "test": 1}
-    data, rows, labels = load_some(catalog.with_shipped(store, spec.data.name).path, spec.data, most)
+    row = catalog.with_shipped(store, spec.data.name)
+    some = _some(row.schema.shape_for(spec.data)) if row.schema.kind == "images" else SOME
+    most = {"train": max(some, spec.training.batch_size), "validation": some, "test": 1}
+    data, rows, labels = load_some(row.path, spec.data, most)
     sizes = {name: len(getattr(rows, name)) for name in most} if data.kind != "text" else sizes_of(data, spec)
     task = task_of(spec, data, labels)
     facts = (data.shape, task.n_classes, sizes)
