@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from workbench.engine.frozen import frozen_names
 from workbench.engine.peaks import allocated_peak
 from workbench.models.build import build
 from workbench.specs import starts
@@ -42,7 +43,9 @@ def compared(spec: RunSpec, shape: Shape, batch: int, shortest: float = 1.0) -> 
     pair = isinstance(shape, Pair)
     width, words = shape[0] if pair else shape  # type: ignore[misc]
     model = build(spec.model, shape, seed=0)
-    for parameter in model.parameters():
+    rest = frozen_names(model, spec.training.freeze, dict(model.named_parameters()))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in rest)
         parameter.grad = torch.zeros_like(parameter)
     lengths = torch.linspace(width * shortest, width, batch).round().long().clamp(min=1)
     there = torch.arange(width) < lengths.unsqueeze(1)
@@ -145,6 +148,14 @@ def test_a_translator_keeps_what_torch_does(name: str, words: int) -> None:
     for batch, shortest in ((4, 1.0), (16, 0.5)):
         said, seen = compared(spec, Pair(Tokens(24, words), Tokens(24, words)), batch, shortest)
         assert said == pytest.approx(seen, rel=NEAR), batch
+
+
+@pytest.mark.parametrize("frozen", [[0, 1, 2, 3], [4, 5, 6], [0, 2, 3, 4, 6, 7]])
+def test_a_translator_with_layers_at_rest_keeps_what_torch_does(frozen: list[int]) -> None:
+    spec = spec_of(starts.encoder(), "translation", decoder=starts.decoder(300))
+    spec = spec.with_changes(f"training.freeze={frozen}")
+    said, seen = compared(spec, Pair(Tokens(24, 300), Tokens(24, 300)), 16, 0.5)
+    assert said == pytest.approx(seen, rel=NEAR)
 
 
 def test_every_layer_of_texts_is_among_them() -> None:

@@ -136,8 +136,16 @@ def test_random_changes_of_images_are_not_for_texts(store: Store) -> None:
     assert the_error(store, spec, "data.augment").repair == "Take the changes away."
 
 
-def test_layers_of_two_stacks_are_not_frozen_one_by_one(store: Store) -> None:
-    assert the_error(store, spec_of(store, "pairs", "training.freeze=[0]"), "training.freeze")
+def test_layers_of_two_stacks_are_frozen_one_by_one_and_need_less_memory(store: Store) -> None:
+    spec = spec_of(store, "pairs")
+    n = len(spec.model.numbered)
+    last = spec.with_changes(f"training.freeze=[0, {n - 1}]")
+    assert check(store, last).ok
+    assert check(store, last).memory_bytes < check(store, spec).memory_bytes
+    assert (
+        f"no layer {n}"
+        in the_error(store, spec.with_changes(f"training.freeze=[{n}]"), "training.freeze").fact
+    )
     assert check(store, spec_of(store, "notes", "training.freeze=[0]")).ok
 
 

@@ -78,3 +78,11 @@ def test_the_strip_is_told_the_task(store):
     reader = Reader(store, texts.new_run(store, "pairs", "translation"))
     reader.poll()
     assert reader.status()["task"] == "translation"
+
+
+def test_layers_of_a_translator_are_numbered_through_with_their_stack() -> None:
+    names = layer_names(PRESETS["dates-seq2seq"].spec)
+    assert list(names) == [str(i) for i in range(9)]
+    assert names["3"] == "layer_norm"
+    assert names["4"] == "decoder.0 embedding"
+    assert names["8"] == "decoder.4 linear 15"

@@ -144,10 +144,17 @@ def test_layers_that_do_not_exist_cannot_be_frozen():
         steered(SPEC, {"training.freeze": [-1]})
 
 
+def test_layers_of_a_translator_are_numbered_through():
+    spec = preset("dates-seq2seq").spec
+    assert steered(spec, {"training.freeze": [8]}).training.freeze == (8,)
+    with pytest.raises(SpecError, match="0 to 8, the decoder's from 4 on, but there is no layer 9"):
+        steered(spec, {"training.freeze": [9]})
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_something_must_be_left_to_train_in_every_preset(name: str):
     spec = preset(name).spec
-    n = len(spec.model.layers)
+    n = len(spec.model.numbered)
     assert freeze_problems(spec) == []
     everything = spec.with_changes(f"training.freeze={list(range(n))}")
     assert freeze_problems(everything)[0].fact == "every layer with weights is frozen"

@@ -118,15 +118,6 @@ def text_problems(spec: RunSpec, sizes: Mapping[str, int], shape: AnyShape) -> l
                 repair="Take the changes away.",
             )
         )
-    if isinstance(shape, Pair) and spec.training.freeze:
-        found.append(
-            Problem(
-                where="training.freeze",
-                rule="layers are frozen in models of one stack",
-                fact="this one has two",
-                repair="Leave training.freeze empty.",
-            )
-        )
     if spec.task.kind != "language_model" or not isinstance(sizes, TextSizes) or isinstance(shape, Pair):
         return found
     for name in SPLITS:

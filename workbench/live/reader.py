@@ -217,14 +217,17 @@ def _total_epochs(row: RunRow, spec: RunSpec) -> float | None:
 
 def layer_names(spec: RunSpec, *, inside: bool = False) -> dict[str, str]:
     """Layer name → what to call it: "conv2d 32". inside: those in groups too, "3.layers.1", and those of
-    both stacks of a translator, "encoder.2" and "decoder.1"."""
-    layers = spec.model.layers
-    named_layers = list(named(layers)) if inside else [(str(i), layer) for i, layer in enumerate(layers)]
-    if inside and spec.model.decoder:
-        named_layers = [*named(layers, "encoder."), *named(spec.model.decoder, "decoder.")]
-    names = {}
-    for name, layer in named_layers:
-        size = getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)
-        kind = str(getattr(layer, "kind", ""))
-        names[name] = f"{kind} {size}" if size else kind
-    return names
+    both stacks of a translator, "encoder.2" and "decoder.1"; else numbered as `training.freeze` does."""
+    layers, decoder = spec.model.layers, spec.model.decoder
+    if not inside:
+        found = {str(i): _called(layer) for i, layer in enumerate(layers)}
+        behind = {str(len(layers) + i): f"decoder.{i} {_called(layer)}" for i, layer in enumerate(decoder)}
+        return found | behind
+    stacks = [*named(layers, "encoder."), *named(decoder, "decoder.")] if decoder else named(layers)
+    return {name: _called(layer) for name, layer in stacks}
+
+
+def _called(layer: Any) -> str:
+    size = getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)
+    kind = str(getattr(layer, "kind", ""))
+    return f"{kind} {size}" if size else kind

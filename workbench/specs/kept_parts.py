@@ -18,7 +18,8 @@ def dense(tape: Tape, x: Value, shape: Shape, weights: int, shared: Value | None
     now = cast(tape, x)
     flat = straight(tape, now)
     tape.drop(now.store)
-    saved: list[Value | int] = [flat] + ([weights // 2] if tape.half else [])
+    at_rest = weights and not tape.learns and shared is None  # then its input has no derivative to serve
+    saved: list[Value | int] = ([] if at_rest else [flat]) + ([weights // 2] if tape.half else [])
     inputs = [flat] if shared is None else [flat, shared]
     out = tape.op(inputs, shape, saved=saved, weights=weights, last=False, turned=False)
     tape.drop(flat.store)

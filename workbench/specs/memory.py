@@ -195,7 +195,8 @@ def walked(tape: Tape, spec: RunSpec, shape: AnyShape, frozen: Collection[int] =
     tape.memory = walk(tape, model.layers, source, frozen)
     tape.mask = tape.new((shape.target.length,), 1)
     tie(tape, spec, model.decoder, shape.target)
-    scores = walk(tape, model.decoder, target)
+    first = len(model.layers)  # the decoder's layers count on from the encoder's
+    scores = walk(tape, model.decoder, target, {index - first for index in frozen})
     tape.drop(tape.memory.store)
     return scores, source.store.size + target.store.size
 
@@ -365,8 +366,9 @@ def _tokens(shape: AnyShape, sizes: Mapping[str, int], name: str, targets: bool 
 def _learning(spec: RunSpec, shape: AnyShape) -> int:
     """Weights that are not frozen."""
     rows = spec.model.rows(shape)
-    frozen = {(index,) for index in spec.training.freeze}
-    return sum(row.parameters for row in rows if row.path not in frozen) - _resting(spec, shape)
+    frozen = set(spec.training.freeze)
+    learning = sum(row.parameters for number, row in enumerate(rows) if number not in frozen)
+    return learning - _resting(spec, shape)
 
 
 def _resting(spec: RunSpec, shape: AnyShape) -> int:

@@ -53,6 +53,12 @@ class ModelSpec(Spec):
             )
         return self
 
+    @property
+    def numbered(self) -> tuple[Layer, ...]:
+        """All layers in the order in which `training.freeze` counts them from 0: that of the layer table, the
+        decoder's behind the encoder's."""
+        return (*self.layers, *self.decoder)
+
     def rows(self, shape: AnyShape) -> list[Row]:
         """The layer table for an input of `shape`: (C, H, W), the tokens of a text, or a pair of texts; blank
         from the first fault on.

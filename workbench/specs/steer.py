@@ -101,14 +101,17 @@ def sentence(changed: Mapping[str, tuple[Any, Any]]) -> str:
 
 def freeze_problems(spec: RunSpec) -> list[Problem]:
     """What is wrong with `training.freeze`: layers that do not exist, or nothing left to train."""
-    where, n = "training.freeze", len(spec.model.layers)
+    layers = spec.model.numbered
+    where, n = "training.freeze", len(layers)
     frozen = set(spec.training.freeze)
     absent = sorted(i for i in frozen if not 0 <= i < n)
     if n and absent:
         rule, fact = f"the model's layers are 0 to {n - 1}", f"there is no layer {absent[0]}"
+        if spec.model.decoder:
+            rule += f", the decoder's from {len(spec.model.layers)} on"
         return [Problem(where=where, rule=rule, fact=fact, repair="Choose among them.")]
     # Whoever overrides n_params may have weights; the engine refuses what only it can know.
-    weighty = {i for i, layer in enumerate(spec.model.layers) if type(layer).n_params is not Layer.n_params}
+    weighty = {i for i, layer in enumerate(layers) if type(layer).n_params is not Layer.n_params}
     if n and frozen and weighty <= frozen:
         rule, fact = "something must be left to train", "every layer with weights is frozen"
         return [Problem(where=where, rule=rule, fact=fact, repair="Take at least one of them out.")]

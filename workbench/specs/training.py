@@ -194,8 +194,10 @@ class TrainingSpec(Spec):
         gt=0, lt=1, advanced=True,
     )  # fmt: skip
     freeze: tuple[int, ...] = knob(
-        (), "Layers (by their place in the model, from 0) whose weights stay as they are", max_length=256,
-        advanced=True,
+        (),
+        "Layers (by their place in the model, from 0; a decoder's count on from the encoder's) whose weights "
+        "stay as they are",
+        max_length=256, advanced=True,
     )  # fmt: skip
     precision: Literal["fp32", "bf16", "fp16"] = knob(
         "fp32", "Number format of the forward pass; bf16 and fp16 are faster on recent GPUs", advanced=True

@@ -134,7 +134,8 @@ def _fields(now: RunSpec, key: str) -> tuple[RunSpec, list[Problem]]:
 def freeze_choice(spec: RunSpec, key: str) -> list[int]:
     """Layers by name whose weights are to stay as they are."""
     names = layer_names(spec)
-    weighty = [i for i, layer in enumerate(spec.model.layers) if type(layer).n_params is not Layer.n_params]
+    layers = spec.model.numbered
+    weighty = [i for i, layer in enumerate(layers) if type(layer).n_params is not Layer.n_params]
     options = sorted({*weighty, *(i for i in spec.training.freeze if str(i) in names)})
     frozen = [i for i in spec.training.freeze if i in options]
     chosen = st.multiselect(
