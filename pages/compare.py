@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from workbench.ui import compare, nav
+from workbench.ui import compare, folds, nav
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading, section
 from workbench.ui.presets import nothing_yet
@@ -43,6 +43,7 @@ with guard():
         st.fragment(draw, run_every=REFRESH_S if moving else None)([run.id for run in runs], options)
         section("Scores", help="Final and best values; the best of a column stands out.")
         compare.scores(runs, options.metric)
+        folds.spreads(runs)
     if len(runs) > 1:
         section("What differs", help="Settings that are not the same in all of these runs.")
         compare.spec_diff(runs)

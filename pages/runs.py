@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.store import Query
-from workbench.ui import board, controls, nav, queue
+from workbench.ui import board, controls, folds, nav, queue
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
@@ -51,5 +51,6 @@ with guard():
         nothing_yet("Nothing has been trained yet. What you start is listed here.")
     else:
         line()
+        folds.panel()
         asked, shown = board.filters()
         listing(asked, shown)

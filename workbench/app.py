@@ -24,6 +24,7 @@ MENU = [
     ("runs", "Runs", ":material/table_rows:"),
     ("compare", "Compare", ":material/stacked_line_chart:"),
     ("predict", "Predict", ":material/photo_camera:"),
+    ("variants", "Variants", ":material/compress:"),
 ]
 
 

@@ -19,7 +19,21 @@ from pathlib import Path
 
 import typer
 
-from workbench.cli import data, fetch, house, labels, log, model, preflight, queue, runs, specs, steer, train
+from workbench.cli import (
+    data,
+    fetch,
+    house,
+    labels,
+    log,
+    model,
+    preflight,
+    queue,
+    runs,
+    smaller,
+    specs,
+    steer,
+    train,
+)
 from workbench.cli.terminal import note, print_error
 from workbench.specs.errors import StoreError, WorkbenchError
 
@@ -35,7 +49,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     preflight.range_test, train.train, runs.runs, runs.show, log.log, runs.metrics, steer.pause,
     steer.park, steer.resume, steer.step, steer.stop, steer.change, steer.ledger,
     steer.fork, queue.queue, queue.hold, queue.release, queue.move, model.evaluate, model.predict,
-    model.hardest,
+    model.hardest, smaller.shrink, smaller.variants,
     runs.rename, runs.delete,
 )  # fmt: skip
 for verb in VERBS:

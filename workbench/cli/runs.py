@@ -45,9 +45,15 @@ def runs(
         ),
     ] = "-created",
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show at most this many.")] = 100,
+    group: Annotated[
+        bool, typer.Option("--group", help="Cross-validations instead: mean ± sd over their folds.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
+    if group:
+        _groups(limit, as_json)
+        return
     from workbench.specs.base import did_you_mean
     from workbench.specs.errors import RunError
     from workbench.store import Query
@@ -84,6 +90,28 @@ def runs(
     console().print(rows)
     if total > len(found):
         note(f"{len(found)} of {total:,} runs; --limit shows more.")
+
+
+def _groups(limit: int, as_json: bool) -> None:
+    from workbench.jobs import folds
+
+    store = the_store()
+    found = [folds.summary(store, name) for name in folds.groups(store)[:limit]]
+    if as_json:
+        print_json([one.to_json() for one in found])
+        return
+    if not found:
+        console().print("No cross-validation yet. Start one: workbench train cnn-digits --folds 5")
+        return
+    rows = table("group!", "name", "folds>", "done>", "metric", "mean ± sd of the best>", "trouble")
+    for one in found:
+        key = one.headline
+        told = one.metrics[key]["best"] if key else None
+        value = f"{told['mean']:.4f} ± {told['sd']:.4f}" if told else ""
+        trouble = ", ".join(f"fold {fold} {state}" for fold, _, state in one.wrong)
+        done = len(one.runs) - one.left - len(one.wrong)
+        rows.add_row(one.group, one.name, str(one.folds), str(done), key, value, trouble)
+    console().print(rows)
 
 
 def known_state(text: str) -> RunState:

@@ -182,13 +182,20 @@ def fork(
     replay: Annotated[
         bool, typer.Option("--replay", help="Make the changes of the run's ledger again, each at its step.")
     ] = False,
+    matching: Annotated[
+        bool,
+        typer.Option(
+            "--matching",
+            help="The model may differ, in its head say: take the weights whose name and shape are the same.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start a new run from another's spec; prints the new id."""
     from workbench.jobs import runs as jobs
 
     store = the_store()
-    run_id = jobs.fork(store, run, changes or [], checkpoint, replay)
+    run_id = jobs.fork(store, run, changes or [], checkpoint, replay, matching)
     if as_json:
         print_json(run_json(store.runs.get(run_id), with_spec=True))
     else:

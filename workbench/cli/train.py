@@ -21,6 +21,7 @@ from workbench.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from workbench.specs.run import RunSpec
     from workbench.store import RunRow, Store
 
 POLL_S = 0.2
@@ -37,21 +38,48 @@ def train(
     hold: Annotated[
         bool, typer.Option("--hold", help="Put it into the queue and hold it there; implies --detach.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, max=20, help="Cross-validate: a run per fold, mean ± sd at the end."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Start a training and wait for it.
 
     Prints the run's id first, then shows a progress bar. Ctrl-C leaves the run alone. The exit code
-    is 0 only when the run finished.
+    is 0 only when the run finished. With --folds it prints the group, then an id for each fold.
     """
     from workbench.jobs.runs import submit
 
     store = the_store()
+    if folds is not None:
+        return _folds(store, read_spec(spec, changes, name), folds, detach=detach, held=hold, as_json=as_json)
     run_id = submit(store, read_spec(spec, changes, name), held=hold)
     print(run_id, flush=True)
     if detach or hold:
         return 0
     return wait(store, run_id, as_json=as_json)
+
+
+def _folds(store: Store, spec: RunSpec, folds: int, *, detach: bool, held: bool, as_json: bool) -> int:
+    from workbench.jobs import folds as jobs
+
+    group, ids = jobs.cross_validate(store, spec, folds, held=held)
+    print(group, *ids, sep="\n", flush=True)
+    if detach or held:
+        return 0
+    codes = [wait(store, run_id) for run_id in ids]
+    if 130 in codes:
+        return 130
+    found = jobs.summary(store, group)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for key in found.metrics:
+            print(found.sentence(key))
+        for fold, run_id, state in found.wrong:
+            note(f"Fold {fold} {state}: workbench show {run_id}")
+    return max(codes)
 
 
 def wait(store: Store, run_id: str, *, as_json: bool = False) -> int:

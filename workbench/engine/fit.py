@@ -48,6 +48,7 @@ def fit(
     control: Control | None = None,
     resume: Checkpoint | None = None,
     ledger: Sequence[Change] = (),
+    teacher: nn.Module | None = None,
 ) -> Iterator[Flush]:
     """Trains `model` on `data.train` as `spec` says, and yields what is seen.
 
@@ -56,6 +57,7 @@ def fit(
     control: asked at every flush. resume: an exact continuation; steps, epochs and marks go on from the
     checkpoint's. ledger: what was changed while the run was at work: lines up to the first step are in force
     from the start, later ones come into force at their step, with their event, and are not handed out again.
+    teacher: the trained model that `training.distill` speaks of.
     The first flush comes before the first step, the second right after it, the last one carries the
     outcome. Steps are counted from 1: the values at step s are those of the s-th update.
     Check: n steps equal m steps, a checkpoint, and n - m steps, bit for bit on one CPU; so do the steered
@@ -64,7 +66,7 @@ def fit(
     the ledger that does not fit); torch's own errors, such as out of memory, pass through as they are.
     """
     lines = Ledger(spec, ledger, start=resume.step if resume else 0)
-    trainer = Trainer(model, data, task, lines.spec)
+    trainer = Trainer(model, data, task, lines.spec, teacher)
     return _Run(trainer, data, watch, control or Free(), resume, lines).play()
 
 
@@ -144,6 +146,12 @@ class _Run:
             text += f" from step {trainer.step:,}"
         facts = {"device": self.device, "weights": sum(s.numel for s in trainer.flat.spans.values())}
         events = [self._event(kind, text, **facts)]
+        if trainer.masks is not None and not self.resumed:
+            zeros, weights = (
+                trainer.masks.zeros,
+                sum(trainer.flat.spans[n].numel for n in trainer.masks.names),
+            )
+            events.append(self._event("pruned", f"{zeros:,} of {weights:,} weights are held at zero"))
         if not self.resumed and self.ledger.changed:  # a resumed run's history tells of them
             events.append(self._changed(self.ledger.changed))
         return self._hand([*events, *self._look()])

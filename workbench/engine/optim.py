@@ -104,6 +104,13 @@ class Updates:
         self.frozen = frozenset(names)
         self._build(spec, memory)
 
+    def shrink(self, l1: float) -> None:
+        """Adds the gradient of l1 · Σ|w| to that of every parameter that learns; 0 at 0."""
+        for stretch in self._stretches:
+            grad = stretch.parameter.grad
+            assert grad is not None
+            grad.add_(stretch.parameter.detach().sign(), alpha=l1)
+
     def memory(self) -> Memory:
         """Of all parameters, frozen ones too. The tensors themselves where possible, not copies."""
         if len(self._stretches) == 1 and len(self._stretches[0].names) == len(self.flat.spans):

@@ -85,6 +85,7 @@ def preflight(
     *,
     sizes: Mapping[str, int] | None = None,
     most_s: float = MOST_S,
+    teacher: nn.Module | None = None,
 ) -> Measured:
     """Trains `model` for a few steps; keeps nothing of it but what was measured.
 
@@ -93,7 +94,7 @@ def preflight(
     Check: weights, gradients and optimizer state are exactly 4 bytes a number; the peak is within 15 % of
     `specs.memory.predict`. Raises what a run raises: RunError, DataError, SpecError, torch's out of memory.
     """
-    return _Flight(model, data, task, spec, progress, sizes, most_s).measured()
+    return _Flight(model, data, task, spec, progress, sizes, most_s, teacher).measured()
 
 
 class _Flight:
@@ -101,7 +102,7 @@ class _Flight:
 
     def __init__(
         self, model: nn.Module, data: Data, task: Task, spec: RunSpec, progress: Progress,
-        sizes: Mapping[str, int] | None, most_s: float,
+        sizes: Mapping[str, int] | None, most_s: float, teacher: nn.Module | None,
     ) -> None:  # fmt: skip
         progress("Setting up the trainer", 0.2)
         self.whole, self.data, self.task, self.spec = data, data, task, spec
@@ -110,7 +111,7 @@ class _Flight:
             self.sizes = sizes_of(data, spec)
             most = max(SOME, spec.training.batch_size)
             self.data = some_of(data, spec, {"train": most, "validation": SOME})
-        self.trainer = _trainer(model, self.data, task, spec, self.sizes)
+        self.trainer = _trainer(model, self.data, task, spec, self.sizes, teacher)
         self.until, self.most_s = perf_counter() + most_s, most_s
         self.kind = self.trainer.device.type
         self.size = min(spec.training.batch_size, self.trainer.train.n)
@@ -305,10 +306,11 @@ def _width(rows: Rows) -> int:
 
 
 def _trainer(
-    model: nn.Module, data: Data, task: Task, spec: RunSpec, sizes: Mapping[str, int] | None
-) -> Trainer:
+    model: nn.Module, data: Data, task: Task, spec: RunSpec, sizes: Mapping[str, int] | None,
+    teacher: nn.Module | None,
+) -> Trainer:  # fmt: skip
     """The run's trainer. With only some of the samples it counts steps and keeps images as with all."""
-    trainer = Trainer(model, data, task, spec)
+    trainer = Trainer(model, data, task, spec, teacher)
     if sizes is not None:
         n, training = sizes["train"], spec.training
         batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())

@@ -48,6 +48,7 @@ def range_test(
     low: float = LOW,
     high: float = HIGH,
     steps: int = STEPS,
+    teacher: nn.Module | None = None,
     progress: Callable[[str, float], None] = lambda words, share: None,
 ) -> Ranged:
     """Trains `model` for at most `steps` updates with a rate from `low` to `high`, batch by batch.
@@ -61,7 +62,7 @@ def range_test(
     spec = spec.model_copy(update={"training": training})
     if data.kind == "text":  # of a large set no more than can be seen
         data = some_of(data, spec, {"train": steps * training.batch_size, "validation": 1})
-    trainer = Trainer(model, data, task, spec)
+    trainer = Trainer(model, data, task, spec, teacher)
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smooth = 0.0

@@ -20,9 +20,11 @@ from workbench.engine.average import Average
 from workbench.engine.batches import batch_sizes
 from workbench.engine.checkpoint import Checkpoint
 from workbench.engine.device import pick, place
+from workbench.engine.distill import Teacher
 from workbench.engine.feeds import Feed, Rows, feed_for
 from workbench.engine.flat import Flat
 from workbench.engine.frozen import freeze, frozen_names
+from workbench.engine.masks import Masks
 from workbench.engine.optim import Updates
 from workbench.engine.precision import Precision
 from workbench.engine.progress import Progress
@@ -37,9 +39,14 @@ SAMPLED = 16  # every so many steps the cost of keeping loss, hits and norm is m
 
 
 class Trainer:
-    """step: updates done; progress: what validations have decided. The model is moved to the device."""
+    """step: updates done; progress: what validations have decided. The model is moved to the device.
 
-    def __init__(self, model: nn.Module, data: Data, task: Task, spec: RunSpec) -> None:
+    teacher: the trained model of `training.distill`; left out, the run learns from its labels alone.
+    """
+
+    def __init__(
+        self, model: nn.Module, data: Data, task: Task, spec: RunSpec, teacher: nn.Module | None = None
+    ) -> None:
         training = spec.training
         self.spec = spec
         self.task = task
@@ -48,6 +55,13 @@ class Trainer:
             torch.set_num_threads(training.threads)
         self.model = place(model, self.device, half=training.precision != "fp32").train()
         self.flat = Flat(self.model)
+        self.masks = None
+        if training.prune is not None and training.prune.what == "weights":
+            self.masks = Masks.smallest(self.model, self.flat, training.prune)
+            self.masks.hold()
+        self.teacher = None
+        if teacher is not None and training.distill is not None:
+            self.teacher = Teacher(teacher, training.distill, task, self.device)
         self.updates = Updates(training.optimizer, self.flat)
         self.average = Average(self.flat, training.ema) if training.ema is not None else None
         self.precision = Precision(training.precision, self.device)
@@ -127,12 +141,16 @@ class Trainer:
         self._group["lr"] = rate = self.rate
         grad.zero_()
         if self._parts == 1:
-            loss, scores = self._backward(x, target, None)
+            loss, scores = self._backward(x, target, None, None)
         else:
             loss, scores = self._in_parts(x, target)
         scaler, optimizer = self.precision.scaler, self.updates.torch
         if scaler is not None:
             scaler.unscale_(optimizer)
+        if self.spec.training.l1:
+            self.updates.shrink(self.spec.training.l1)
+        if self.masks is not None:
+            grad.mul_(self.masks.kept)
         began = perf_counter()
         norm = torch.linalg.vector_norm(grad)
         noted = perf_counter() - began
@@ -145,6 +163,8 @@ class Trainer:
             scaler.step(optimizer)
             scaler.update()
         self.step += 1
+        if self.masks is not None:  # momentum of before a resume, decay: whatever moved them, they are zero
+            self.masks.hold()
         if self.average is not None:
             self.average.follow(self.step)
         began = perf_counter()
@@ -153,8 +173,14 @@ class Trainer:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
 
-    def _backward(self, x: Tensor, y: Tensor, share: float | Tensor | None) -> tuple[Tensor, Tensor]:
-        """Adds the gradient of `share` of x's mean loss; gives that loss () and the scores (B, K)."""
+    def _backward(
+        self, x: Tensor, y: Tensor, share: float | Tensor | None, taught: float | Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Adds the gradient of `share` of x's mean loss; gives that loss () and the scores (B, K).
+
+        taught: the share of the teacher's part, whose mean is over samples where the task's may be over
+        weights of classes.
+        """
         if self.precision.name == "fp32":
             scores = self.model(x)  # (B, K)
         else:
@@ -164,6 +190,10 @@ class Trainer:
         loss = self.task.loss(scores, y)
         if share is not None:
             loss = loss * share
+        if self.teacher is not None:
+            told = self.teacher.loss(scores, self.teacher.scores(x, self.precision.autocast), y)
+            weight = self.teacher.spec.weight
+            loss = (1.0 - weight) * loss + weight * (told if taught is None else told * taught)
         scaler = self.precision.scaler
         (loss if scaler is None else scaler.scale(loss)).backward()
         return loss, scores
@@ -174,9 +204,11 @@ class Trainer:
         size, whole = len(y), self.task.mass(y)
         # Batch norm cannot train on a single vector.
         parts = max(1, min(self._parts, size // 2 if self._has_batch_norm else size))
+        teacher = self.teacher
         losses, scores = [], []
         for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            loss, seen = self._backward(some, labels, self.task.mass(labels) / whole)
+            taught = None if teacher is None else teacher.mass(labels) / teacher.mass(y)
+            loss, seen = self._backward(some, labels, self.task.mass(labels) / whole, taught)
             losses.append(loss.detach())
             scores.append(seen.detach())
         return torch.stack(losses).sum(), torch.cat(scores)
@@ -193,6 +225,8 @@ class Trainer:
         if self.average is not None:
             parts = self.flat.split(_copy(self.average.vector))
             tensors |= {f"ema/{name}": part for name, part in parts.items()}
+        if self.masks is not None:
+            tensors |= {f"mask/{name}": bits for name, bits in self.masks.packed().items()}
         tensors |= {f"optimizer/{name}": value for name, value in self.updates.tensors().items()}
         tensors["rng/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -224,6 +258,8 @@ class Trainer:
         }:
             raise _other_work("layers", "others", "these")
         self.model.load_state_dict(weights)
+        if self.masks is not None:
+            self.masks = Masks.restored(self.model, self.flat, checkpoint.part("mask"))
         self.updates.restore(checkpoint.part("optimizer"), self.spec.training.optimizer)
         self._take_up(self.spec)
         if self.average is not None:  # an average that was asked for later begins at the weights

@@ -19,6 +19,7 @@ import psutil
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.jobs.teachers import teacher_problems
 from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
 from workbench.specs.base import AnyShape, Pair, Tokens
 from workbench.specs.data import DataSchema, DataSpec
@@ -73,7 +74,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     version: of the data set; None is the newest.
     """
     try:
-        shape, n_classes, schema = _seen(store, spec, version)
+        shape, n_classes, schema = see(store, spec, version)
     except WorkbenchError as error:
         problems = tuple(p.model_copy(update={"where": f"data ({p.where})"}) for p in error.problems)
         return CheckReport(False, 0, (), problems + tuple(_device_problems(spec)), 0)
@@ -89,6 +90,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     if is_served:
         found += _memory_problems(spec, shape, n_classes, sizes)
         found += metric_problems(spec, n_classes, sizes)
+        seen = (shape, n_classes, schema)
+        found += teacher_problems(store, spec, seen, lambda other, v: see(store, other, v))
     if schema.kind == "text":
         found += text_problems(spec, sizes, shape)
         found += tokenizer_problems(spec.model.layers, spec.data.text)
@@ -104,7 +107,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     )
 
 
-def _seen(store: Store, spec: RunSpec, version: int | None) -> tuple[AnyShape, int, DataSchema]:
+def see(store: Store, spec: RunSpec, version: int | None = None) -> tuple[AnyShape, int, DataSchema]:
     """What a model sees of the data, the columns of its scores, and what the set is. Raises DataError."""
     row = catalog.with_shipped(store, spec.data.name, version)
     if row.schema.kind == "text":

@@ -66,6 +66,8 @@ def outlook(
         ("Texts", "" if found is None else outlook_texts.texts(spec, found)),
         ("Model", _model(spec, report)),
         ("Loss", _loss(spec)),
+        ("Teacher", _teacher(store, spec)),
+        ("Left out", _left_out(spec)),
         ("Learning", f"{_optimizer(training)}; {_schedule(training.schedule)}"),
         ("Length", _length(spec, planned, sample)),
         ("Validation", _validation(spec, planned)),
@@ -156,6 +158,30 @@ def _loss(spec: RunSpec) -> str:
     return text
 
 
+def _teacher(store: Store, spec: RunSpec) -> str:
+    asked = spec.training.distill
+    if asked is None:
+        return ""
+    try:
+        name = store.runs.get(asked.teacher).name
+    except WorkbenchError:  # the check tells of it
+        return ""
+    return (
+        f"{asked.weight:.0%} of the loss is how far its scores, softened by {asked.temperature:g}, are from "
+        f"those of {name} ({asked.checkpoint})"
+    )
+
+
+def _left_out(spec: RunSpec) -> str:
+    prune = spec.training.prune
+    if prune is None:
+        return ""
+    if prune.what == "channels":
+        return "it takes over the strongest channels of the run it is forked from"
+    over = "of the whole model" if prune.scope == "global" else "of each layer"
+    return f"the smallest {prune.amount:.0%} of the weights {over} that it starts with are held at zero"
+
+
 def _optimizer(training: TrainingSpec) -> str:
     optimizer = training.optimizer
     text = f"{OPTIMIZERS[optimizer.kind]} at a learning rate of {optimizer.lr:g}"
@@ -163,6 +189,8 @@ def _optimizer(training: TrainingSpec) -> str:
         text += f", each batch in {training.accumulation_steps} parts"
     if training.clip_norm is not None:
         text += f", gradients cut at {training.clip_norm:g}"
+    if training.l1:
+        text += f", sizes of weights weighing {training.l1:g} (L1)"
     if training.ema is not None:
         text += f", weights averaged (decay {training.ema:g})"
     if training.freeze:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.jobs import steering
+from workbench.jobs import steering, teachers
 from workbench.jobs.check import check
 from workbench.jobs.launch import ensure_supervisor
 from workbench.jobs.queue import why_waiting as why_waiting
+from workbench.jobs.starting import checkpoint_name as checkpoint_name
+from workbench.jobs.starting import known_checkpoint, must_fit, must_start_from_something
 from workbench.records import Event, RunState
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
-from workbench.specs.pretrained import as_built
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
 from workbench.store.states import HOST, started_at
@@ -37,7 +38,11 @@ def submit(store: Store, spec: RunSpec, held: bool = False) -> str:
     Raises SpecError with every problem of the check; warnings do not stop a run.
     """
     _must_work(store, spec)
-    row = store.runs.create(spec, held=held)
+    must_start_from_something(spec, None)
+    row = store.runs.create(teachers.named(store, spec), held=True)  # until it has all it starts from
+    _complete(store, row, lambda: teachers.pin(store, row))
+    if not held:
+        store.runs.release([row.id])
     ensure_supervisor(store)
     return row.id
 
@@ -174,46 +179,57 @@ def stop(store: Store, ref: str) -> RunRow:
 
 
 def fork(
-    store: Store, ref: str, changes: Sequence[str] = (), checkpoint: str | None = None, replay: bool = False
-) -> str:
+    store: Store, ref: str, changes: Sequence[str] = (), checkpoint: str | None = None, replay: bool = False,
+    matching: bool = False,
+) -> str:  # fmt: skip
     """A new run with the spec of another, changed by `a.b=value` texts; its id.
 
     checkpoint: None starts from fresh weights; "best", "last" or a step takes the parent's weights as
     they are now, also while it runs, and leaves its optimizer behind. replay: the child makes the
-    changes of the parent's ledger too, each at its step. Raises SpecError, RunError.
+    changes of the parent's ledger too, each at its step. matching: the model may be another one, such as one
+    with a new head; it takes the weights whose name and shape are the same, and draws the others.
+    Raises SpecError, RunError.
     """
     parent = store.runs.get(ref)
     _must_be_ours(parent, "forked")
     spec = parent.spec.with_changes(*changes)
     if spec.name == parent.name or spec.name == parent.spec.name:
         spec = spec.model_copy(update={"name": f"{parent.name} (fork)"[:200]})
+    return fork_as(store, parent, spec, checkpoint, replay, matching)
+
+
+def fork_as(
+    store: Store, parent: RunRow, spec: RunSpec, checkpoint: str | None = None, replay: bool = False,
+    matching: bool = False,
+) -> str:  # fmt: skip
+    """`fork` with the child's whole spec."""
+    _must_be_ours(parent, "forked")
     if replay and checkpoint is not None:
         raise SpecError.of(
             "replay", "a run's changes are replayed from its first step", "the fork starts from a checkpoint",
             "Fork without a checkpoint, or without the replay.",
         )  # fmt: skip
     if checkpoint is not None:
-        checkpoint = _known_checkpoint(store, parent, checkpoint)
-        before = parent.spec.model.model_copy(update={"layers": as_built(parent.spec.model.layers)})
-        if spec.model.model_copy(update={"layers": as_built(spec.model.layers)}) != before:
-            raise SpecError.of(
-                "model", "weights fit only the architecture that learned them", "the fork changes the model",
-                "Fork without a checkpoint, or leave the model as it is.",
-            )  # fmt: skip
+        checkpoint = known_checkpoint(store, parent, checkpoint)
+        if not matching:
+            must_fit(parent.spec, spec)
     _must_work(store, spec, parent.data_version if replay else None)
+    must_start_from_something(spec, checkpoint)
     if replay:
         steering.with_ledger(spec, store, parent.id)  # the changed spec must take it
     # Nobody may start it before it has all that it starts from.
+    spec = teachers.named(store, spec)
     row = store.runs.create(spec, parent=parent.id, parent_checkpoint=checkpoint, held=True)
-    try:
+
+    def fill() -> None:
+        teachers.pin(store, row)
         if checkpoint is not None:
             store.checkpoints.copy(parent.id, checkpoint, row.id, steering.START)
         if replay:  # on the very images that the parent saw
             store.ledger.copy(parent.id, row.id)
             store.runs.update(row.id, beat=False, data_version=parent.data_version)
-    except WorkbenchError:  # a damaged checkpoint, a parent deleted just now: no half a run stays
-        store.runs.delete(row.id)
-        raise
+
+    _complete(store, row, fill)
     store.runs.release([row.id])
     ensure_supervisor(store)
     return row.id
@@ -248,27 +264,6 @@ def delete(store: Store, ref: str) -> RunRow:
     row = store.runs.get(ref)
     store.runs.delete(row.id)
     return row
-
-
-def checkpoint_name(text: str) -> str:
-    """`best`, `last` or `step-N` from what a person writes: the bare number works too."""
-    return f"step-{text}" if text.isdecimal() else text
-
-
-def _known_checkpoint(store: Store, parent: RunRow, text: str) -> str:
-    """The name of the checkpoint that is meant; step 300 may be kept under the name "last"."""
-    name = checkpoint_name(text)
-    known = [info for info in store.checkpoints.list(parent.id) if info.name != steering.START]
-    if name in [info.name for info in known]:
-        return name
-    for info in known:
-        if name == f"step-{info.step}":
-            return info.name
-    have = ", ".join(f"{info.name} (step {info.step})" for info in known)
-    raise RunError.of(
-        f"run `{parent.name}`", "the checkpoint must exist", f"`{name}` does not",
-        f"It has: {have}." if known else "It has saved none: fork without a checkpoint.",
-    )  # fmt: skip
 
 
 def settle(store: Store, run_id: str, pid: int) -> None:
@@ -345,6 +340,15 @@ WHO = {
     "moved": "a run that waits",
     "moved before": "a run that waits",
 }
+
+
+def _complete(store: Store, row: RunRow, fill: Callable[[], None]) -> None:
+    """Give a new run what it starts from. A damaged checkpoint, a parent deleted just now: no half a run."""
+    try:
+        fill()
+    except WorkbenchError:
+        store.runs.delete(row.id)
+        raise
 
 
 def _must_be_ours(row: RunRow, done: str) -> None:

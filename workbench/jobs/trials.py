@@ -1,9 +1,9 @@
-"""Asks for trials of a spec before it runs: `preflight` and `range_test`; the work is the warm process's."""
+"""Asks for trials: of a spec before it runs, of a run's variants; the work is the warm process's."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from workbench.jobs.answers import ask
@@ -12,8 +12,15 @@ from workbench.specs.run import RunSpec
 from workbench.store import Store
 
 Kind = Literal["preflight", "range_test"]
+Question = Mapping[str, Any]  # kind: quantise or measure; run, checkpoint, how
 POLL_S = 0.1
 PATIENCE_S = 600.0
+
+
+def begin_of(store: Store, question: Question) -> dict[str, Any]:
+    """Start what is asked of a run, or find it under way, as `begin` does."""
+    found: dict[str, Any] = ask(store, "trial_begin", {**question, "again": True})
+    return found
 
 
 def begin(store: Store, kind: Kind, spec: RunSpec, *, again: bool = False) -> dict[str, Any]:
@@ -44,7 +51,17 @@ def result(
     progress: Callable[[str, float], None] = lambda words, share: None,
 ) -> dict[str, Any]:
     """The result, waited for. Raises SpecError where it was refused, RunError where it failed."""
-    found = begin(store, kind, spec, again=True)
+    return _waited(store, begin(store, kind, spec, again=True), progress)
+
+
+def result_of(
+    store: Store, question: Question, progress: Callable[[str, float], None] = lambda words, share: None
+) -> dict[str, Any]:
+    """The same of what is asked of a run."""
+    return _waited(store, begin_of(store, question), progress)
+
+
+def _waited(store: Store, found: dict[str, Any], progress: Callable[[str, float], None]) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE_S
     try:
         while found["state"] == "running" and time.monotonic() < deadline:

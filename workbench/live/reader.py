@@ -179,7 +179,11 @@ class Reader:
 
     def _checkpoint(self) -> dict[str, Any] | None:
         """The newest whole checkpoint, from which a resume would go on."""
-        found = max(self.store.checkpoints.list(self.run_id), key=lambda c: c.step, default=None)
+        found = max(
+            (c for c in self.store.checkpoints.list(self.run_id) if c.is_own),
+            key=lambda c: c.step,
+            default=None,
+        )
         return {"name": found.name, "step": found.step} if found else None
 
     def status(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What differs between specs, and nothing else; and which of them are one experiment with several seeds."""
+"""What differs between specs, and nothing else; and which are one experiment with several seeds or folds."""
 
 from __future__ import annotations
 
@@ -36,12 +36,21 @@ def differences(specs: Sequence[Tree]) -> list[Difference]:
 
 
 def same_but_seed(specs: Mapping[str, Tree]) -> list[tuple[str, ...]]:
-    """Names of specs that differ only in the seed (and in what they are called), two or more each."""
+    """Names of specs that differ only in the seed or the fold (and in what they are called), two or more
+    each."""
     alike: dict[str, list[str]] = {}
     for name, spec in specs.items():
         rest = {key: value for key, value in spec.items() if key not in ("seed", "name")}
+        if isinstance(rest.get("data"), Mapping):
+            rest["data"] = {key: value for key, value in rest["data"].items() if key != "fold"}
         alike.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
-    return [tuple(names) for names in alike.values() if len({specs[name].get("seed") for name in names}) > 1]
+    return [tuple(names) for names in alike.values() if len({_draw(specs[name]) for name in names}) > 1]
+
+
+def _draw(spec: Tree) -> tuple[Any, Any]:
+    """Seed and fold."""
+    data = spec.get("data")
+    return spec.get("seed"), data.get("fold") if isinstance(data, Mapping) else None
 
 
 def _flat(node: Any, path: str = "") -> dict[str, str | None]:

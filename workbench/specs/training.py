@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from workbench.specs.base import Spec, knob
+from workbench.specs.smaller import Distill, Prune
 
 # ---------------------------------------------------------------- optimizers
 
@@ -199,6 +200,14 @@ class TrainingSpec(Spec):
         "stay as they are",
         max_length=256, advanced=True,
     )  # fmt: skip
+    l1: float = knob(
+        0.0,
+        "Weight of the sum of all weights' sizes (L1), which pulls small ones to zero; L2 is the optimizer's "
+        "weight decay",
+        ge=0, le=1, advanced=True,
+    )  # fmt: skip
+    distill: Distill | None = Field(None, description="Learn from another run's model")
+    prune: Prune | None = Field(None, description="Leave out the smallest of the weights it starts with")
     precision: Literal["fp32", "bf16", "fp16"] = knob(
         "fp32", "Number format of the forward pass; bf16 and fp16 are faster on recent GPUs", advanced=True
     )
@@ -208,6 +217,12 @@ class TrainingSpec(Spec):
     threads: int | None = knob(
         None, "CPU threads of the run; empty takes all cores", unit="threads", ge=1, le=256, advanced=True
     )
+    processes: int = knob(
+        1,
+        "Processes that share each batch: a part of the machine's cores each, or a GPU each. The same batch, "
+        "the same losses but for rounding",
+        unit="processes", ge=1, le=16, advanced=True,
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingSpec:

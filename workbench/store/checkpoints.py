@@ -16,17 +16,34 @@ from workbench.specs.errors import RunError, StoreError
 from workbench.store.files import write_whole
 from workbench.store.schema import checkpoints
 
+INT8 = "int8-"  # int8-dynamic, int8-static: variants of a state of the run
+
+
+def is_own(name: str) -> bool:
+    """Whether a checkpoint of that name is a state of its run's own training."""
+    return name in ("best", "last") or name.startswith("step-")
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:
     """What is known of a checkpoint without opening it."""
 
-    name: str  # "last", "best" or "step-N"
+    name: str  # "last", "best" or "step-N"; "start" and "teacher" are others'; "int8-…" variants
     step: int
     epoch: float
     time: float
     bytes: int
     metrics: Mapping[str, float]
+
+    @property
+    def is_own(self) -> bool:
+        """A state of the run's own training; what it started from, its teacher and int8 variants are none."""
+        return is_own(self.name)
+
+    @property
+    def can_answer(self) -> bool:
+        """A model of this run: a state of its training, or an int8 variant made of one."""
+        return self.is_own or self.name.startswith(INT8)
 
 
 class Checkpoints:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from workbench.records import Change, Event, Panel, Record, Scalars, Tiles
 from workbench.specs.errors import RunError, StoreError
-from workbench.store import schema
+from workbench.store import schema, sheets
 from workbench.store.checkpoints import Checkpoints
 from workbench.store.datasets import Datasets
 from workbench.store.labels import Labels
@@ -78,6 +78,14 @@ class Store:
     def log_path(self, run_id: str) -> Path:
         """The file that takes everything the run's process prints."""
         return self.run_folder(run_id) / "log.txt"
+
+    def sheet(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """Facts kept in the run's folder under a name; None where there are none that can be read."""
+        return sheets.read(self.run_folder(run_id), f"{name}.json")
+
+    def put_sheet(self, run_id: str, name: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts in the run's folder, whole or not at all; a full disk keeps none."""
+        sheets.put(self.run_folder(run_id), f"{name}.json", facts)
 
     def flush(
         self, run_id: str, records: Iterable[Record], changes: Sequence[Change] = (), **progress: Any

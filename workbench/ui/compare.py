@@ -121,8 +121,8 @@ def toolbar(runs: Sequence[RunRow]) -> Options | None:
         if seeds:
             spread = st.segmented_control(
                 "Seeds", list(SPREADS), default="Runs", required=True, key="seeds", bind="query-params",
-                help="Runs that differ only in the seed: each by itself, or their mean with the range from "
-                "lowest to highest, or with one standard deviation to each side",
+                help="Runs that differ only in the seed or the fold: each by itself, or their mean with the "
+                "range from lowest to highest, or with one standard deviation to each side",
             )  # fmt: skip
         smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="smooth", width=150, bind="query-params",
                               help="Moving average, drawn over the true values")  # fmt: skip

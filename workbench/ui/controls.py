@@ -97,7 +97,9 @@ def error_box(run: RunRow) -> None:
     if error.get("traceback"):
         with st.expander("Traceback"):
             st.code(str(error["traceback"])[-20_000:], language=None)
-    good = max(store().checkpoints.list(run.id), key=lambda info: info.step, default=None)
+    good = max(
+        (i for i in store().checkpoints.list(run.id) if i.is_own), key=lambda info: info.step, default=None
+    )
     if good is not None:
         st.caption(f"Last good checkpoint: {plain(good.name)} at step {count(good.step)}.")
     offer = error.get("offer")

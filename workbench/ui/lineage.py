@@ -24,7 +24,8 @@ FRESH = "fresh"
 def lineage(run: RunRow, recent: Sequence[RunRow]) -> None:
     """Links to the parent and to the forks of a run; nothing where there are none."""
     children = [row for row in recent if row.parent == run.id]
-    if not run.parent and not children:
+    taught = run.spec.training.distill
+    if not run.parent and not children and taught is None:
         return
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="lineage"):
         if run.parent:
@@ -32,6 +33,12 @@ def lineage(run: RunRow, recent: Sequence[RunRow]) -> None:
             st.caption(f"Forked{at} of" if run.parent_checkpoint else f"Forked{at} from", width="content")
             try:
                 nav.link("live", plain(store().runs.get(run.parent).name, 50), run=run.parent)
+            except RunError:
+                st.caption("a run that was deleted", width="content")
+        if taught is not None:
+            st.caption("Taught by" if not run.parent else "· taught by", width="content")
+            try:
+                nav.link("live", plain(store().runs.get(taught.teacher).name, 50), run=taught.teacher)
             except RunError:
                 st.caption("a run that was deleted", width="content")
         if children:
@@ -47,7 +54,7 @@ def fork_panel(run: RunRow) -> None:
     with st.container(border=True, key="fork"):
         st.markdown("**Fork**")
         st.caption("A new run with these settings, from saved or fresh weights. This run stays as it is.")
-        saved = {info.name: info for info in store().checkpoints.list(run.id) if info.name != steering.START}
+        saved = {info.name: info for info in store().checkpoints.list(run.id) if info.is_own}
         options = [FRESH, *sorted(saved, key=_rank)]
         chosen = st.radio(
             "Start from", options, key=f"fork.{run.id}", index=1 if saved else 0,

@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-PageName = Literal["home", "data", "model", "train", "live", "runs", "compare", "predict"]
+PageName = Literal["home", "data", "model", "train", "live", "runs", "compare", "predict", "variants"]
 MAX_COMPARED = 50  # runs on the compare page at a time
 FOLDER = Path(__file__).resolve().parents[2] / "pages"
 

@@ -24,7 +24,10 @@ from workbench.ui.marks import metric_text, metric_words, plain, share
 from workbench.ui.runs import HEADLINES
 from workbench.ui.state import store
 
-CHECKPOINT_WORDS = {"best": "Best on validation", "last": "Newest"}
+CHECKPOINT_WORDS = {
+    "best": "Best on validation", "last": "Newest",
+    "int8-dynamic": "8-bit, dynamic", "int8-static": "8-bit, static",
+}  # fmt: skip
 OFFERED = 200  # runs in the list
 TOP = 10  # classes shown as bars
 MAX_UPLOAD_MB = 20
@@ -47,7 +50,11 @@ def ready_runs() -> list[RunRow]:
     found, _ = store().runs.search(Query(saved=True, archived=False), limit=OFFERED)
     rows, asked = list(found), nav.asked("run")
     if asked and asked not in {run.id for run in rows}:
-        rows += [run for run in store().runs.many([asked]) if store().checkpoints.list(run.id)]
+        rows += [
+            run
+            for run in store().runs.many([asked])
+            if any(info.can_answer for info in store().checkpoints.list(run.id))
+        ]
     return rows
 
 
@@ -62,7 +69,7 @@ def choose_run(rows: list[RunRow]) -> tuple[RunRow, str]:
         run_id = st.selectbox(
             "Run", list(by_id), key="predict.run", width=380, format_func=lambda i: label(by_id[i])
         )
-        names = [info.name for info in store().checkpoints.list(run_id)]
+        names = [info.name for info in store().checkpoints.list(run_id) if info.can_answer]
         names.sort(key=lambda name: (name != "best", name != "last", name))
         asked_name = nav.asked("checkpoint")
         key = f"predict.checkpoint.{run_id}"

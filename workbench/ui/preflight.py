@@ -74,7 +74,7 @@ def measured(now: Draft, spec: RunSpec) -> Mapping[str, Any] | None:
     asked = st.session_state.get(f"trial.preflight.{now.id}")
     if not asked or asked["spec"] != _nameless(spec).to_json():
         return None
-    found: Mapping[str, Any] | None = _look(asked).get("result")
+    found: Mapping[str, Any] | None = look_at(asked).get("result")
     return found
 
 
@@ -89,7 +89,7 @@ def _trial(
     key = f"trial.{kind}.{now.id}"
     text = spec.to_json()
     asked = st.session_state.get(key)
-    running = asked is not None and _look(asked)["state"] == "running"
+    running = asked is not None and look_at(asked)["state"] == "running"
     if not running:
         st.button(
             label if not asked else f"{label} again", icon=icon, key=f"{key}.start", disabled=not report.ok,
@@ -101,7 +101,7 @@ def _trial(
         return
     if asked["spec"] != text:
         st.caption(":material/history: The settings have changed since; this is of the settings before.")
-    st.fragment(_follow, run_every=POLL_S if running else None)(key, show)
+    st.fragment(follow, run_every=POLL_S if running else None)(key, show)
 
 
 def _begin(kind: trials.Kind, key: str, spec: RunSpec) -> None:
@@ -113,7 +113,7 @@ def _begin(kind: trials.Kind, key: str, spec: RunSpec) -> None:
         st.session_state[key] = {"spec": spec.to_json(), "trial": failed}
 
 
-def _look(asked: dict[str, Any]) -> dict[str, Any]:
+def look_at(asked: dict[str, Any]) -> dict[str, Any]:
     """How the trial is now. What is over is not asked for again."""
     found: dict[str, Any] = asked["trial"]
     if found["state"] == "running":
@@ -125,12 +125,12 @@ def _look(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _follow(key: str, show: Callable[[Mapping[str, Any]], None]) -> None:
+def follow(key: str, show: Callable[[Mapping[str, Any]], None]) -> None:
     asked = st.session_state.get(key)
     if not asked:
         return
     was = asked["trial"]["state"]
-    found = _look(asked)
+    found = look_at(asked)
     if found["state"] == "running":
         st.progress(min(1.0, float(found["share"])), text=plain(found["words"]))
         if st.button("Stop", icon=":material/stop:", key=f"{key}.stop", type="tertiary"):

@@ -11,6 +11,7 @@ import streamlit as st
 
 from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.figures.theme import BAD, GOOD, PLAIN, WARN
+from workbench.jobs import folds
 from workbench.jobs.check import CheckReport, check, split_sizes
 from workbench.jobs.outlook import Plan, outlook, plan
 from workbench.jobs.texts import MEASURED
@@ -30,6 +31,7 @@ from workbench.ui.mismatch import known_schema
 from workbench.ui.presets import launch
 from workbench.ui.state import Draft, save, store
 from workbench.ui.steer import freeze_choice
+from workbench.ui.teaching import teacher_form
 from workbench.ui.tokens import text_fields
 
 FIRST = ("batch_size", "epochs")
@@ -50,9 +52,12 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
         section("Training")
         training, found = fill(
             now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training",
-            only={"early_stopping.metric": MEASURED[purpose.task]},
+            only={"early_stopping.metric": MEASURED[purpose.task]}, skip={"distill"},
         )  # fmt: skip
         problems += found
+        distill, found = teacher_form(training.distill, name, key=f"distill.{key}")
+        problems += found
+        training = training.model_copy(update={"distill": distill})
         training = training.model_copy(update={"freeze": freeze(now, training, f"freeze.{key}")})
     with st.container(border=True, key="box-data"):
         section("Data")
@@ -225,8 +230,25 @@ def origin(now: Draft, spec: RunSpec | None) -> tuple[Draft, list[str]]:
     return now, reasons
 
 
+def fold_choice(now: Draft) -> int:
+    """How many folds are trained, one run each; 0 for a single run."""
+    key = f"folds.{now.id}"
+    if not st.toggle(
+        "Cross-validate", key=f"{key}.on",
+        help="A run for each fold, which is validated on while the others are learned from. Runs and Compare "
+        "tell their mean and standard deviation",
+    ):  # fmt: skip
+        return 0
+    return int(
+        st.number_input(
+            "Folds", min_value=folds.FEWEST, max_value=folds.MOST, value=5, step=1, key=key, width=120
+        )
+    )
+
+
 def launch_button(now: Draft, spec: RunSpec | None, reasons: list[str]) -> None:
     """Start the run, or say why not."""
+    n_folds = 0 if now.parent else fold_choice(now)
     blocked = spec is None or bool(reasons)
     why = (
         f"Not yet: {message(reasons[0], 200)}" if reasons else "Mend the problems first" if blocked else None
@@ -244,6 +266,9 @@ def launch_button(now: Draft, spec: RunSpec | None, reasons: list[str]) -> None:
         st.caption(why or "")
     if pressed and spec is not None:
         try:
+            if n_folds:
+                group, _ = folds.cross_validate(store(), spec, n_folds)
+                nav.go("runs", tags=group)
             if now.parent:
                 nav.go("live", run=fork(spec, now.parent, now.checkpoint))
             launch(spec)

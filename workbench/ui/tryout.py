@@ -50,7 +50,11 @@ def box(run: RunRow) -> None:
 
 def _newest(run_id: str) -> tuple[str, int] | None:
     """Name and step of the checkpoint that is furthest along; `last` before others of the same step."""
-    found = max(store().checkpoints.list(run_id), key=lambda c: (c.step, c.name == "last"), default=None)
+    found = max(
+        (c for c in store().checkpoints.list(run_id) if c.is_own),
+        key=lambda c: (c.step, c.name == "last"),
+        default=None,
+    )
     return (found.name, found.step) if found else None
 
 

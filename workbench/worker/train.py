@@ -21,7 +21,7 @@ from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
 from workbench.engine.flush import Flush
-from workbench.jobs import steering
+from workbench.jobs import steering, teachers
 from workbench.jobs.runs import settle
 from workbench.jobs.slots import is_count
 from workbench.jobs.steering import START
@@ -37,7 +37,8 @@ from workbench.worker.control import StoreControl
 from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
 from workbench.worker.sinks import Sinks
-from workbench.worker.trained import task_of
+from workbench.worker.start import starting
+from workbench.worker.trained import task_of, teacher_for
 from workbench.worker.vitals import Vitals
 
 LOCKED_PATIENCE_S = 60.0  # a backup or another program may hold the database for a while
@@ -98,19 +99,24 @@ class Session:
         self.doing = "building the model"
         task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
+        teacher = teacher_for(store, self.row, data.shape)
         watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
+        if teacher is not None:
+            kept = teachers.pinned(store, self.row)
+            _log(f"learns from run {kept['id']} ({kept['name']}), checkpoint {kept['checkpoint']}")
         self.doing = "reading the checkpoint"
         resume = self._last_checkpoint()
         if resume is None and self.row.parent and self.row.parent_checkpoint:
-            self._take_weights(model)
+            self._take_weights(model, data.shape)
         self._say_where_it_starts(data)
         self.sinks = Sinks.over(store, store.runs.get(self.row.id))
         ledger = store.ledger.list(self.row.id)
         self.doing = TRAINING
         outcome = None
         for flush in fit(
-            model, data, task, spec, watch=watch, control=self.control, resume=resume, ledger=ledger
-        ):
+            model, data, task, spec, watch=watch, control=self.control, resume=resume, ledger=ledger,
+            teacher=teacher,
+        ):  # fmt: skip
             self._write(flush)
             outcome = flush.outcome
         self._warn(self.sinks.close(outcome or "finished"))
@@ -156,14 +162,15 @@ class Session:
             self._event("resumed", "No checkpoint had been saved yet: training starts again at step 0.")
         return found
 
-    def _take_weights(self, model: torch.nn.Module) -> None:
+    def _take_weights(self, model: torch.nn.Module, shape: Any) -> None:
         """The parent's weights as they were when this run was forked off."""
         parent, name = str(self.row.parent), str(self.row.parent_checkpoint)
         own = [info for info in self.store.checkpoints.list(self.row.id) if info.name == START]
         whose, kept = (self.row.id, START) if own else (parent, name)
-        model.load_state_dict(model_tensors(self.store.checkpoints.read(whose, kept)))
+        taken = starting(model, self.row.spec, shape, model_tensors(self.store.checkpoints.read(whose, kept)))
+        model.load_state_dict(taken.tensors)
         at = f" (step {own[0].step:,})" if own else ""
-        self._event("started", f"Weights taken from checkpoint {name}{at} of run {parent}.")
+        self._event("started", f"{taken.words} taken from checkpoint {name}{at} of run {parent}.")
 
     def _say_where_it_starts(self, data: Any) -> None:
         sizes = f"{len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test"

@@ -5,6 +5,7 @@ Works for a run that still trains: its newest checkpoint is whole whenever it is
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,15 @@ import numpy as np
 import torch
 
 from workbench import catalog
-from workbench.engine.checkpoint import model_tensors
+from workbench.engine.checkpoint import from_bytes, model_tensors
+from workbench.jobs import teachers
 from workbench.models.build import build
+from workbench.models.int8 import loaded
 from workbench.specs.errors import RunError, SpecError
-from workbench.specs.run import RunSpec
+from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.training import TOKEN_TASKS
 from workbench.store import RunRow, Store
-from workbench.store.checkpoints import CheckpointInfo
+from workbench.store.checkpoints import INT8, CheckpointInfo
 from workbench.tasks.choose import Task, task_for
 
 KEPT = 4  # models held in memory at a time
@@ -64,6 +67,26 @@ def least_of(spec: RunSpec, data: Any) -> int:
     return spec.model.least_length(data.shape)
 
 
+def teacher_for(store: Store, row: RunRow, shape: Any) -> torch.nn.Module | None:
+    """The model that teaches the run, as it was when the run was made; None where none does.
+
+    Raises RunError, StoreError where neither the run's own copy nor the teacher is there any more.
+    """
+    if row.spec.training.distill is None:
+        return None
+    kept = teachers.pinned(store, row)
+    own = any(info.name == teachers.TEACHER for info in store.checkpoints.list(row.id))
+    whose, name = (row.id, teachers.TEACHER) if own else (kept["id"], kept["checkpoint"])
+    return teacher_of(store, from_dict(json.loads(kept["spec"])), shape, whose, name)
+
+
+def teacher_of(store: Store, spec: RunSpec, shape: Any, run_id: str, checkpoint: str) -> torch.nn.Module:
+    """The model of `spec` with the weights of a checkpoint, for data of `shape`."""
+    model = build(spec.model, shape, seed=spec.seed)
+    model.load_state_dict(model_tensors(store.checkpoints.read(run_id, checkpoint)))
+    return model
+
+
 class Shelf:
     """Recently used models, so that the second question is quick. One thread at a time."""
 
@@ -87,7 +110,7 @@ class Shelf:
         return self._kept[key]
 
     def _chosen(self, row: RunRow, wanted: str | None) -> CheckpointInfo:
-        known = {info.name: info for info in self.store.checkpoints.list(row.id)}
+        known = {info.name: info for info in self.store.checkpoints.list(row.id) if info.can_answer}
         if wanted is None:
             wanted = "best" if "best" in known else "last"
         number = wanted.removeprefix("step-")
@@ -106,7 +129,12 @@ class Shelf:
     def _load(self, row: RunRow, info: CheckpointInfo) -> Trained:
         data = self._data_of(row)
         model = build(row.spec.model, data.shape, seed=row.spec.seed)
-        model.load_state_dict(model_tensors(self.store.checkpoints.read(row.id, info.name)))
+        blob = self.store.checkpoints.read(row.id, info.name)
+        if info.name.startswith(INT8):
+            saved = from_bytes(blob)
+            model = loaded(model, saved.meta["int8"], saved.tensors)
+        else:
+            model.load_state_dict(model_tensors(blob))
         model.eval()
         return Trained(row, info, model, data, task_of(row.spec, data), least_of(row.spec, data))
 

@@ -29,7 +29,7 @@ from workbench.engine.device import free_bytes, pick
 from workbench.engine.preflight import preflight, to_json
 from workbench.engine.range_test import range_test
 from workbench.engine.some import sizes_of
-from workbench.jobs import wire
+from workbench.jobs import teachers, wire
 from workbench.jobs.check import check, fit_problem
 from workbench.jobs.texts import one_of
 from workbench.models.build import build
@@ -40,14 +40,16 @@ from workbench.store import Store, open_store
 from workbench.worker.nursery import Nursery
 from workbench.worker.process import out_of_memory_kills
 from workbench.worker.train import usable_threads
-from workbench.worker.trained import task_of
+from workbench.worker.trained import task_of, teacher_of
+from workbench.worker.variants import measure, quantise
 
 KEPT = 32
 FRESH_S = 300.0  # a result is given again for so long
 LEAST, SOME_BYTES = 64, 64 << 20  # images of a split that are tried, and bytes of them as float32
 SOME = 1024  # images of a split that a preflight loads: enough for any batch that is validated; texts lie in
 # a memory map, and of them the preflight itself takes some
-KINDS = ("preflight", "range_test")
+KINDS = ("preflight", "range_test")  # of a spec; those of a run: `VARIANTS`
+VARIANTS = {"quantise": quantise, "measure": measure}
 
 
 @dataclass
@@ -88,11 +90,14 @@ class Trials:
         self._kept: OrderedDict[str, Trial] = OrderedDict()
 
     def begin(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """payload: kind, spec (as JSON), and `again` to have it done anew. The trial as it stands."""
+        """payload: kind, spec (as JSON) or of a run what its kind asks for, and `again` to have it done anew.
+        The trial as it stands."""
         kind = str(payload["kind"])
-        if kind not in KINDS:
-            raise WorkbenchError.of("trial", f"the kinds are {', '.join(KINDS)}", f"`{kind}` is none of them")
-        text = json.dumps([kind, payload["spec"]], sort_keys=True)
+        if kind not in (*KINDS, *VARIANTS):
+            every = ", ".join((*KINDS, *VARIANTS))
+            raise WorkbenchError.of("trial", f"the kinds are {every}", f"`{kind}` is none of them")
+        question = {name: value for name, value in payload.items() if name != "again"}
+        text = json.dumps([kind, question.get("spec") or question], sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:24]
         known = self._kept.get(name)
         if known is not None:
@@ -101,7 +106,7 @@ class Trials:
                 return known.to_json()
         self._nursery = self._nursery or Nursery(work)
         trial = Trial(name, self._nursery.begin(), kills=out_of_memory_kills())
-        wire.send(trial.connection, {"kind": kind, "spec": payload["spec"]})
+        wire.send(trial.connection, question)
         self._kept[name] = trial
         self._kept.move_to_end(name)
         while len(self._kept) > KEPT:
@@ -169,8 +174,7 @@ def work(connection: socket.socket) -> None:
     said: dict[str, Any]
     try:
         store = open_store()
-        spec = from_dict(dict(question["spec"]))
-        said = {"state": "done", "result": _answer(store, question["kind"], spec, progress)}
+        said = {"state": "done", "result": _result(store, question, progress)}
     except SpecError as error:
         said = {"state": "refused", "problems": [problem.model_dump() for problem in error.problems]}
     except WorkbenchError as error:
@@ -196,6 +200,26 @@ def _some(shape: Sequence[int]) -> int:
     return max(LEAST, min(SOME, SOME_BYTES // (4 * math.prod(shape))))
 
 
+def _result(store: Store, question: Mapping[str, Any], progress: Any) -> dict[str, Any]:
+    kind = question["kind"]
+    if kind in VARIANTS:
+        torch.set_num_threads(usable_threads())
+        told: dict[str, Any] = VARIANTS[kind](store, question, progress)
+        return told
+    return _answer(store, kind, from_dict(dict(question["spec"])), progress)
+
+
+def _teacher(store: Store, spec: RunSpec, shape: Any) -> torch.nn.Module | None:
+    """The model that would teach the run."""
+    asked = spec.training.distill
+    if asked is None:
+        return None
+    row = teachers.teacher_of(store, asked)
+    exact = teachers.named(store, spec).training.distill
+    assert exact is not None
+    return teacher_of(store, row.spec, shape, row.id, exact.checkpoint)
+
+
 def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, Any]:
     report = check(store, spec)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -206,7 +230,9 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
         data = catalog.load(store, spec.data)
         task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
-        found = range_test(model, data, task, spec, progress=progress)
+        found = range_test(
+            model, data, task, spec, teacher=_teacher(store, spec, data.shape), progress=progress
+        )
         columns = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
         return {**columns, "suggestion": found.suggestion, "lowest": found.lowest}
     device = pick(spec.training.device)
@@ -224,7 +250,8 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     if refused is not None:  # ours to say, before torch or the system says it
         raise SpecError(refused)
     model = build(spec.model, data.shape, seed=spec.seed)
-    measured = preflight(model, data, task, spec, progress, sizes=sizes)
+    teacher = _teacher(store, spec, data.shape)
+    measured = preflight(model, data, task, spec, progress, sizes=sizes, teacher=teacher)
     factor = measured.memory.total / max(1, predicted.total)
     largest = largest_batch(spec, *facts, device=device.type, free=free, factor=factor)
     share = measured.data_s / measured.step_s if measured.step_s else 0.0

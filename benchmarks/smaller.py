@@ -1,0 +1,198 @@
+"""Smaller models of a CNN on real pictures: what they weigh, what they know, how quick they are.
+
+    python -m benchmarks.smaller [--seeds 3] [--only variants|processes]
+
+Fashion-MNIST, 20,000 training images and all 10,000 of the test (../shared/data, or WORKBENCH_SHARED_DATA),
+the preset `cnn-mnist` for three epochs. Everything through the product's own command line. The second part
+trains one spec with one process and with two, taking turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy import SHARED, call
+from benchmarks.launch import leave
+from benchmarks.report import Figure, report
+from workbench.store import open_store
+
+DATA = "fashion-mnist"
+EPOCHS, LIMIT = 3, 20_000
+POINT = 0.01
+# what -> the words of `workbench shrink`; a student is trained by `train`
+MADE = {
+    "50 % of the weights pruned, 1 epoch": ["--prune", "0.5", "--finetune", "1"],
+    "50 % of the channels pruned, 2 epochs": ["--prune", "0.5", "--structured", "--finetune", "2"],
+    "8 bits, static": ["--quantise", "static"],
+    "8 bits, dynamic": ["--quantise", "dynamic"],
+}
+STUDENT = "student with half of the channels"
+ORIGINAL = "original"
+ONE, TWO = "one process, 1 thread", "two processes, 1 thread each"
+
+
+def variants(seeds: int, home: Path) -> list[Figure]:
+    """Accuracy, size and latency of every variant against its own original, seed by seed."""
+    call("data", "add", str(SHARED / DATA), "--name", DATA, home=home)
+    found: dict[str, list[dict[str, Any]]] = {}
+    plain: list[float] = []
+    for seed in range(seeds):
+        settings = [f"data.name={DATA}", f"seed={seed}", "data.test=0", f"data.limit={LIMIT}"]
+        settings.append(f"training.epochs={EPOCHS}")
+        run = train(home, "cnn-mnist", settings)
+        narrow = [f"model.layers.{path}={n}" for path, n in halves(home, run)]
+        student = train(home, "cnn-mnist", [*settings, *narrow, f"training.distill={{teacher: {run}}}"])
+        alone = train(home, "cnn-mnist", [*settings, *narrow])
+        plain.append(float(json.loads(call("evaluate", alone, "--json", home=home))["metrics"]["accuracy"]))
+        made = {STUDENT: (student, "best"), ORIGINAL: (run, "best")}
+        for what, words in MADE.items():
+            line = call("shrink", run, *words, home=home).split()
+            made[what] = (line[0], line[1].rstrip(":") if "--quantise" in words else "best")
+        told = json.loads(call("variants", run, "--json", home=home))
+        by_place = {(row["run"], row["checkpoint"]): row for row in told["rows"]}
+        for what, place in made.items():
+            found.setdefault(what, []).append(by_place[place])
+    figures = [accuracy_of(what, rows, found[ORIGINAL]) for what, rows in found.items()]
+    figures.append(
+        Figure(
+            "the student's model, trained without a teacher, accuracy",
+            round(statistics.mean(plain), 4),
+            "",
+            n=seeds,
+            note=f"± {spread(plain):.4f} sd",
+        )
+    )
+    for what, rows in found.items():
+        if what != ORIGINAL:
+            figures += ratios_of(what, rows)
+    return figures
+
+
+def train(home: Path, preset: str, settings: list[str]) -> str:
+    return call("train", preset, *[w for s in settings for w in ("--set", s)], home=home).split()[0]
+
+
+def halves(home: Path, run: str) -> list[tuple[str, int]]:
+    """(place.field, half of it) of the layers that the student has narrower: all but the last."""
+    layers = json.loads(call("show", run, "--json", home=home))["spec"]["model"]["layers"]
+    places = [i for i, layer in enumerate(layers) if layer["kind"] in ("conv2d", "linear")][:-1]
+    names = {"conv2d": "out_channels", "linear": "out_features"}
+    return [(f"{i}.{names[layers[i]['kind']]}", layers[i][names[layers[i]["kind"]]] // 2) for i in places]
+
+
+def accuracy_of(what: str, rows: list[dict[str, Any]], originals: list[dict[str, Any]]) -> Figure:
+    values = [row["value"] for row in rows]
+    mean = statistics.mean(values)
+    if what == ORIGINAL:
+        note = f"± {spread(values):.4f} sd; {rows[0]['bytes'] / 1e3:,.0f} kB"
+        return Figure(f"{what}, test accuracy", round(mean, 4), "", n=len(rows), note=note)
+    lost = [row["value"] - original["value"] for row, original in zip(rows, originals, strict=True)]
+    note = (
+        f"± {spread(values):.4f} sd; against its original {statistics.mean(lost):+.4f} ± {spread(lost):.4f}"
+    )
+    reached = statistics.mean(lost) >= -POINT
+    return Figure(f"{what}, test accuracy", round(mean, 4), "", "within 1 point", reached, len(rows), note)
+
+
+def ratios_of(what: str, rows: list[dict[str, Any]]) -> list[Figure]:
+    """Ratios to the original: above 1 is smaller, or quicker."""
+
+    def mean(name: str) -> float:
+        return statistics.mean(row[name] for row in rows)
+
+    zipped = statistics.mean(row["zipped"] for row in rows) / 1e3
+    size = f"{mean('bytes') / 1e3:,.0f} kB, {zipped:,.0f} kB packed, {mean('nonzeros'):,.0f} numbers not zero"
+    one = f"{mean('latency_1_ms'):.3f} ms; in batches of 32 {mean('latency_32_ms'):.3f} ms a sample"
+    n = len(rows)
+    return [
+        Figure(f"{what}, size: times smaller", round(mean("size"), 2), "×", n=n, note=size),
+        Figure(f"{what}, one sample: times quicker", round(mean("speed_1"), 2), "×", n=n, note=one),
+        Figure(f"{what}, batches of 32: times quicker", round(mean("speed_32"), 2), "×", n=n),
+    ]
+
+
+def spread(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+# ---------------------------------------------------------------- processes
+
+
+def processes(turns: int, home: Path) -> list[Figure]:
+    """The same spec with one process of one thread, one of two, and two of one, taking turns."""
+    ways = {
+        "one process, 1 thread": (1, 1),
+        "one process, 2 threads": (1, 2),
+        "two processes, 1 thread each": (2, 2),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    losses: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(turns):
+        for name, (n, threads) in ways.items():
+            settings = [
+                "data.name=fashion-mnist-sample", f"seed={turn}", "training.epochs=3", "training.device=cpu",
+                f"training.processes={n}", f"training.threads={threads}", "training.batch_size=256",
+            ]  # fmt: skip
+            run = train(home, "cnn-mnist", settings)
+            rates[name].append(stepping(home, run))
+            rows = call("metrics", run, "train/loss", "--format", "json", home=home)
+            losses[name].append(float(json.loads(rows)[-1]["value"]))
+    single, double, both = (statistics.median(found) for found in rates.values())
+    figures = [
+        Figure(f"{name}: samples a second while stepping", round(statistics.median(found), 0), "", n=turns)
+        for name, found in rates.items()
+    ]
+    apart = max(
+        abs(a - b)
+        for a, b in zip(losses["one process, 1 thread"], losses["two processes, 1 thread each"], strict=True)
+    )
+    return [
+        *figures,
+        Figure("two processes against one of 1 thread", round(both / single, 2), "× as fast", n=turns),
+        Figure("two processes against one of 2 threads", round(both / double, 2), "× as fast", n=turns),
+        Figure(
+            "last training loss, apart by at most", apart, "nats", "≤ 0.001", apart <= 1e-3, turns,
+            "the same batches; only the order of sums differs",
+        ),
+    ]  # fmt: skip
+
+
+def stepping(home: Path, run: str) -> float:
+    """Median samples a second of its flushes."""
+    rows = json.loads(call("metrics", run, "throughput/samples_per_s", "--format", "json", home=home))
+    return statistics.median(row["value"] for row in rows[1:] or rows)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--only", choices=("variants", "processes"))
+    chosen = options.parse_args()
+    figures: list[Figure] = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if chosen.only != "processes":
+                figures += variants(chosen.seeds, Path(folder))
+            if chosen.only != "variants":
+                figures += processes(chosen.seeds, Path(folder))
+        finally:
+            leave(open_store(Path(folder)))
+    about = (
+        f"`cnn-mnist` (225,034 weights) on {LIMIT:,} images of Fashion-MNIST, {EPOCHS} epochs, best "
+        "checkpoint, judged on the 10,000 test images; every variant against the original of its seed. "
+        "Latency: medians of warm turns, one thread. Two "
+        "processes: the shipped sample, batches of 256. "
+        f"{(time.monotonic() - began) / 60:.0f} minutes in all; other programs shared the two cores."
+    )
+    report("smaller", about, figures)
+
+
+if __name__ == "__main__":
+    main()

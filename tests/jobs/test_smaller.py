@@ -1,0 +1,162 @@
+"""Teachers, pruned forks, students: what is refused before a launch, what a run keeps of its teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.worker.taught import taught
+from workbench.jobs import runs, smaller, teachers
+from workbench.jobs.check import check
+from workbench.specs.errors import RunError, SpecError
+from workbench.specs.presets import PRESETS
+from workbench.specs.run import RunSpec
+from workbench.specs.smaller import Prune
+from workbench.store import Store, open_store
+
+TINY = PRESETS["mlp-tiny"].spec.with_changes("training.steps=4", "training.device=cpu", "training.threads=1")
+
+
+@pytest.fixture
+def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr("workbench.jobs.runs.ensure_supervisor", lambda store, wait_s=0: None)
+    return open_store()
+
+
+def student(teacher: str, *changes: str) -> RunSpec:
+    return TINY.with_changes(f"training.distill={{teacher: {teacher}}}", "name=pupil", *changes)
+
+
+def problem(store: Store, spec: RunSpec) -> str:
+    found = [p for p in check(store, spec).problems if p.where.startswith("training.distill")]
+    return found[0].sentence() if found else ""
+
+
+def test_a_teacher_that_is_not_there_or_has_saved_nothing_is_told(store: Store) -> None:
+    assert "a teacher must be named" in problem(store, student("''"))
+    assert "the run must exist" in problem(store, student("nobody"))
+    fresh = store.runs.create(TINY).id
+    assert "has saved none" in problem(store, student(fresh)) or "It has saved none" in problem(
+        store, student(fresh)
+    )
+
+
+def test_a_teacher_of_other_data_is_told_with_the_fact(store: Store) -> None:
+    teacher = taught(store, TINY.with_changes("name=teacher"))
+    assert problem(store, student(teacher)) == ""
+    other = problem(store, student(teacher, "data.name=fashion-mnist-sample"))
+    assert "shape of the data" in other
+    assert "(1, 8, 8)" in other
+    assert "data.normalize" in problem(store, student(teacher, "data.normalize=unit"))
+    leak = problem(store, student(teacher, "data.split_seed=3"))
+    assert "validated on" in leak
+    assert check(store, student(teacher, "data.split_seed=3")).ok  # a warning
+
+
+def test_other_classes_are_told(store: Store) -> None:
+    from workbench import catalog
+
+    teacher = taught(store, TINY)
+    catalog.copy(store, "digits", "nine")
+    catalog.drop_classes(store, "nine", ["9"])
+    assert "classes" in problem(store, student(teacher, "data.name=nine"))
+
+
+def test_a_student_pins_its_teacher_and_outlives_it(store: Store) -> None:
+    teacher = taught(store, TINY.with_changes("name=teacher"))
+    run_id = runs.submit(store, student("teacher"))
+    row = store.runs.get(run_id)
+    assert row.spec.training.distill is not None
+    assert row.spec.training.distill.teacher == teacher
+    kept = teachers.pinned(store, row)
+    assert (kept["id"], kept["checkpoint"], kept["step"]) == (teacher, "best", 4)
+    blob = store.checkpoints.read(teacher, "best")
+    assert store.checkpoints.read(run_id, teachers.TEACHER) == blob
+    store.runs.delete(teacher)
+    assert teachers.pinned(store, row)["spec"]
+    from workbench.worker.trained import teacher_for
+
+    assert teacher_for(store, row, (1, 8, 8)) is not None
+
+
+def test_a_student_whose_teacher_vanishes_in_that_moment_is_no_half_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught(store, TINY.with_changes("name=teacher"))
+
+    def gone(*_: object) -> None:
+        raise RunError.of("run `teacher`", "the run must exist", "it was deleted just now")
+
+    monkeypatch.setattr("workbench.jobs.teachers.pin", gone)
+    with pytest.raises(RunError, match="deleted just now"):
+        runs.submit(store, student("teacher"))
+    assert [row.name for row in store.runs.list()] == ["teacher"]
+
+
+def test_a_pruned_variant_is_a_fork_with_less_and_a_falling_rate(store: Store) -> None:
+    parent = taught(store, TINY)
+    child = store.runs.get(smaller.prune(store, parent, Prune(amount=0.4), epochs=2))
+    assert (child.parent, child.parent_checkpoint) == (parent, "best")
+    assert child.spec.model == TINY.model
+    assert child.spec.training.schedule.kind == "cosine"
+    assert child.spec.training.epochs == 2
+    thinner = store.runs.get(smaller.prune(store, parent, Prune(what="channels", amount=0.5)))
+    assert thinner.spec.model.n_params((1, 8, 8)) < TINY.model.n_params((1, 8, 8))
+    assert [kind for kind, _ in smaller.variants(store, store.runs.get(parent))] == ["pruned", "pruned"]
+
+
+def test_channels_cannot_be_chosen_among_fresh_weights(store: Store) -> None:
+    with pytest.raises(SpecError, match="channels are chosen among those of a trained model"):
+        runs.submit(store, TINY.with_changes("training.prune={what: channels}"))
+
+
+def test_a_student_is_narrower_where_its_teacher_has_channels_to_lose(store: Store) -> None:
+    parent = store.runs.get(taught(store, TINY))
+    spec = smaller.student(store, parent)
+    assert spec.training.distill is not None
+    assert spec.model.n_params((1, 8, 8)) < parent.spec.model.n_params((1, 8, 8))
+    assert check(store, spec).ok
+
+
+def test_weights_of_another_architecture_are_taken_only_when_asked(store: Store) -> None:
+    parent = taught(store, TINY)
+    wider = ["model.layers.1.out_features=50"]
+    with pytest.raises(SpecError, match="--matching"):
+        runs.fork(store, parent, wider, "best")
+    child = store.runs.get(runs.fork(store, parent, wider, "best", matching=True))
+    assert child.spec.model.layers[1].out_features == 50  # type: ignore[union-attr]
+
+
+def test_an_8_bit_variant_is_no_state_to_go_on_from_or_to_teach(store: Store) -> None:
+    from workbench.worker.variants import quantise
+
+    parent = taught(store, TINY)
+    made = quantise(store, {"run": parent, "how": "static"}, lambda words, share: None)
+    assert made["checkpoint"] == "int8-static"
+    with pytest.raises(RunError, match="the checkpoint must exist"):
+        runs.fork(store, parent, checkpoint="int8-static")
+    assert "checkpoint must exist" in problem(
+        store, student(parent, f"training.distill={{teacher: {parent}, checkpoint: int8-static}}")
+    )
+
+
+def test_all_variants_are_measured_beside_the_original_and_kept(store: Store) -> None:
+    from workbench.worker.variants import measure, quantise
+
+    parent = taught(store, TINY)
+    quantise(store, {"run": parent, "how": "dynamic"}, lambda words, share: None)
+    waiting = smaller.prune(store, parent, Prune())
+    told: list[str] = []
+    measure(store, {"run": parent}, lambda words, share: told.append(words))
+    found = smaller.measured(store, store.runs.get(parent))
+    assert found is not None
+    rows = smaller.ratios(found)
+    assert [(row["kind"], row["run"]) for row in rows] == [
+        ("original", parent), ("int8", parent), ("pruned", waiting),
+    ]  # fmt: skip
+    assert "has not saved one yet" in rows[2]["problem"]
+    assert rows[0]["size"] == rows[0]["speed_1"] == 1.0
+    assert rows[1]["size"] > 2.5
+    assert rows[0]["parameters"] == TINY.model.n_params((1, 8, 8))
+    assert len(told) == 3

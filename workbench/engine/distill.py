@@ -1,0 +1,56 @@
+"""A second model that teaches: its softened scores are part of the loss.
+
+Notation: B samples, L tokens, K classes; scores (B, K), of tokens (B, L, K).
+Source: Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench.engine.device import place
+from workbench.engine.task import Task
+from workbench.specs.smaller import Distill
+
+CLASSED = ("classification", "language_model", "translation")  # tasks whose scores are told apart by softmax
+PAD = 0
+
+
+class Teacher:
+    """A trained model that is asked and never trained. Its scores are worked out for each batch as the
+    student sees it, random changes included; dropout is off, batch norms keep what they have."""
+
+    def __init__(self, model: nn.Module, spec: Distill, task: Task, device: torch.device) -> None:
+        self.model = place(model, device).eval().requires_grad_(False)
+        self.spec = spec
+        self.task = task
+
+    def scores(self, x: Tensor, autocast: Callable[[], AbstractContextManager[object]]) -> Tensor:
+        """What it says to a batch: like the student's scores, float32."""
+        with torch.no_grad(), autocast():
+            return self.model(x).float()
+
+    def loss(self, scores: Tensor, theirs: Tensor, y: Tensor) -> Tensor:
+        """T² · KL(teacher ‖ student) at temperature T, a mean over samples, or over the tokens that are
+        there; where scores are values and no classes, the mean squared difference. A scalar.
+
+        T² keeps the gradient's size whatever the temperature. Check: 0 for equal scores; torch's kl_div.
+        """
+        if self.task.kind not in CLASSED:
+            return F.mse_loss(scores, theirs)
+        t = self.spec.temperature
+        log_ours, log_theirs = (F.log_softmax(part / t, dim=-1) for part in (scores, theirs))
+        apart = (log_theirs.exp() * (log_theirs - log_ours)).sum(dim=-1)  # (B,) or (B, L)
+        if self.task.kind == "translation":
+            there = y.ne(PAD)
+            return t * t * (apart * there).sum() / there.sum().clamp(min=1)
+        return t * t * apart.mean()
+
+    def mass(self, y: Tensor) -> int | Tensor:
+        """What the mean in `loss` is divided by, as `Task.mass`: parts of a batch sum to the whole by it."""
+        return y.ne(PAD).sum() if self.task.kind == "translation" else len(y)

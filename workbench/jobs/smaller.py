@@ -1,0 +1,113 @@
+"""Variants of a trained run: pruned runs, distilled students and int8 checkpoints. No torch.
+
+A pruned variant is a fork that starts from the run's weights and trains on; a student is a run that names it
+as its teacher; an int8 variant is a checkpoint of the run itself, made by the answering process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.jobs.check import see
+from workbench.jobs.runs import fork_as
+from workbench.jobs.starting import known_checkpoint
+from workbench.specs.errors import SpecError
+from workbench.specs.run import RunSpec
+from workbench.specs.slim import slimmer
+from workbench.specs.smaller import Distill, Prune
+from workbench.specs.training import Cosine
+from workbench.store import RunRow, Store
+
+RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending
+SHEET = "variants"  # what was measured last, kept with the run
+MOST_LOOKED_AT = 500  # newest runs among which variants are looked for
+
+
+def pruned(store: Store, parent: RunRow, prune: Prune, epochs: float = 1.0) -> RunSpec:
+    """The spec of a pruned variant: the parent's, shorter, at a smaller rate that falls along a cosine; with
+    fewer channels where those are left out. Raises SpecError where none can be."""
+    spec = parent.spec
+    optimizer = spec.training.optimizer
+    training = spec.training.model_copy(
+        update={
+            "optimizer": optimizer.model_copy(update={"lr": RATE[prune.what] * optimizer.lr}),
+            "schedule": Cosine(), "epochs": epochs, "steps": None, "early_stopping": None,
+            "stop_at_loss": None, "distill": None, "prune": prune,
+        }
+    )  # fmt: skip
+    model = spec.model
+    if prune.what == "channels":
+        shape = see(store, spec, parent.data_version)[0]
+        model = slimmer(model, shape, prune.amount)
+    words = f"{parent.name}, {prune.amount:.0%} of {prune.what} pruned"
+    return spec.model_copy(update={"name": words[:200], "training": training, "model": model})
+
+
+def prune(store: Store, ref: str, prune: Prune, epochs: float = 1.0, checkpoint: str | None = None) -> str:
+    """Start a pruned variant of a run, fine-tuned for so many epochs; its id.
+
+    checkpoint: the best where there is one. Raises RunError, SpecError.
+    """
+    parent = store.runs.get(ref)
+    known = {info.name for info in store.checkpoints.list(parent.id)}
+    name = known_checkpoint(store, parent, checkpoint or ("best" if "best" in known else "last"))
+    return fork_as(store, parent, pruned(store, parent, prune, epochs), name)
+
+
+def variants(store: Store, row: RunRow) -> Sequence[tuple[str, RunRow]]:
+    """(kind, run) of the runs made of this one: "pruned" and "student", newest first."""
+    found: list[tuple[str, RunRow]] = []
+    for other in store.runs.list(limit=MOST_LOOKED_AT):
+        training: Any = None if other.id == row.id or other.is_own_loop else other.spec.training
+        if training is None:
+            continue
+        if training.prune is not None and other.parent == row.id:
+            found.append(("pruned", other))
+        elif training.distill is not None and training.distill.teacher == row.id:
+            found.append(("student", other))
+    return found
+
+
+def quantise_question(run_id: str, how: str, checkpoint: str | None = None) -> dict[str, Any]:
+    """What is asked of the answering process (jobs.trials) for an 8-bit variant: dynamic or static."""
+    return {"kind": "quantise", "run": run_id, "how": how, "checkpoint": checkpoint}
+
+
+def measure_question(run_id: str, checkpoint: str | None = None) -> dict[str, Any]:
+    """What is asked of it for the figures of all variants."""
+    return {"kind": "measure", "run": run_id, "checkpoint": checkpoint}
+
+
+def measured(store: Store, row: RunRow) -> dict[str, Any] | None:
+    """What was measured last (worker.variants.measure); None before the first time."""
+    found = store.sheet(row.id, SHEET)
+    return found if found is not None and isinstance(found.get("rows"), list) else None
+
+
+def ratios(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows with their ratios to the original: size, speed_1 and speed_32 (above 1: smaller, quicker) and
+    how much the mark has changed, in its own unit; None where there is no figure."""
+    first = found["rows"][0]
+    rows = []
+    for row in found["rows"]:
+        more: dict[str, Any] = {}
+        for name, key in (("size", "bytes"), ("speed_1", "latency_1_ms"), ("speed_32", "latency_32_ms")):
+            more[name] = first[key] / row[key] if row.get(key) and first.get(key) else None
+        told = row.get("value") is not None and first.get("value") is not None
+        rows.append({**row, **more, "change": row["value"] - first["value"] if told else None})
+    return rows
+
+
+def student(store: Store, parent: RunRow, amount: float = 0.5, checkpoint: str = "best") -> RunSpec:
+    """The spec of a student of a run: the same training from fresh weights, taught by it, and a model with
+    `amount` of its channels left out where they can be; the very same model where they cannot."""
+    spec = parent.spec
+    model = spec.model
+    with contextlib.suppress(SpecError):
+        model = slimmer(model, see(store, spec, parent.data_version)[0], amount)
+    asked = Distill(teacher=parent.id, checkpoint=checkpoint)
+    training = spec.training.model_copy(update={"distill": asked, "prune": None})
+    name = f"{parent.name}, student"[:200]
+    return spec.model_copy(update={"name": name, "model": model, "training": training})

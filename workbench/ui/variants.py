@@ -1,0 +1,254 @@
+"""Pieces of the variants page: what was made smaller of a run, its figures, and the ways to make more."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from workbench.jobs import runs, smaller, trials
+from workbench.specs.errors import WorkbenchError
+from workbench.specs.smaller import Prune
+from workbench.store import RunRow
+from workbench.ui import nav
+from workbench.ui.errors import problem_boxes
+from workbench.ui.marks import count, message, plain, section
+from workbench.ui.predict import CHECKPOINT_WORDS, label
+from workbench.ui.preflight import POLL_S, follow, look_at
+from workbench.ui.runs import progress_words
+from workbench.ui.state import begin, store
+
+KINDS = {"original": "The run itself", "pruned": "Pruned", "student": "Student", "int8": "8-bit"}
+EXPORTED = (
+    "kind", "name", "run", "checkpoint", "state", "bytes", "zipped", "parameters", "nonzeros", "value",
+    "change",
+    "latency_1_ms", "latency_32_ms", "size", "speed_1", "speed_32",
+)  # fmt: skip
+
+
+def choose(rows: Sequence[RunRow]) -> RunRow:
+    """The run that the URL names, else the newest; another choice changes the URL."""
+    by_id = {row.id: row for row in rows}
+    asked = nav.asked("run")
+    current = asked if asked in by_id else rows[0].id
+    st.session_state["variants.run"] = current
+    if asked != current:
+        st.query_params["run"] = current
+
+    def carry_over() -> None:
+        st.query_params["run"] = st.session_state["variants.run"]
+
+    st.selectbox(
+        "Run", list(by_id), key="variants.run", on_change=carry_over, width=420,
+        format_func=lambda run_id: label(by_id[run_id]), filter_mode="contains",
+    )  # fmt: skip
+    return by_id[current]
+
+
+# ---------------------------------------------------------------- figures
+
+
+def figures(row: RunRow) -> None:
+    """The button that measures, and the table of what was measured last."""
+    found = smaller.measured(store(), row)
+    key = f"variants.measure.{row.id}"
+    _asked(
+        key, "Measure" if found is None else "Measure again", ":material/straighten:",
+        smaller.measure_question(row.id),
+        "Judges every variant on the same held-out samples and times it, one after the other.",
+    )  # fmt: skip
+    if found is None:
+        st.info("Nothing has been measured yet. Press Measure: this run stands alone until it has variants.")
+        return
+    rows = smaller.ratios(found)
+    st.dataframe(
+        [_shown(one, str(found["mark"])) for one in rows], hide_index=True, key=f"variants.table.{row.id}",
+        column_config={"Variant": st.column_config.TextColumn(pinned=True)},
+    )  # fmt: skip
+    mark = str(found["mark"]).replace("_", " ")
+    st.caption(
+        f"{plain(mark.capitalize())} on {count(found['samples'])} {found['split']} samples. Time per sample, "
+        f"median of warm turns, {found['threads']} thread, {plain(str(found['machine']))}, "
+        f"{time.strftime('%d %b %H:%M', time.localtime(found['time']))}. Ratios are to the run itself: above "
+        "1 is smaller, or quicker. Packed: what the zeros of pruned weights save in a zip."
+    )
+    for one in rows:
+        if "problem" in one:
+            st.caption(f"{plain(str(one['name']))}: {message(str(one['problem']))}")
+    st.download_button(
+        "Table as CSV", table_csv(rows), f"variants-{row.id}.csv", "text/csv", icon=":material/download:",
+        key=f"variants.csv.{row.id}", on_click="ignore",
+    )  # fmt: skip
+
+
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows with every figure as it was measured."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, EXPORTED, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dict(row) for row in rows)
+    return out.getvalue()
+
+
+def _shown(one: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    """One row as people read it."""
+    cells: dict[str, Any] = {"Variant": _what(one), "Run": str(one["name"])[:80]}
+    if "problem" in one:
+        return cells
+    return cells | {
+        mark.replace("_", " ").capitalize(): f"{one['value']:.4f}",
+        "Change": f"{one['change']:+.4f}" if one["change"] is not None else "",
+        "Size": _kilobytes(one["bytes"]),
+        "Packed": "" if one["zipped"] is None else _kilobytes(one["zipped"]),
+        "Numbers": count(one["parameters"]),
+        "Not zero": count(one["nonzeros"]),
+        "1 sample": f"{one['latency_1_ms']:.3g} ms",
+        "Of 32": f"{one['latency_32_ms']:.3g} ms",
+        "Size ratio": f"{one['size']:.2f}",
+        "Speed at 1": f"{one['speed_1']:.2f}",
+        "Speed at 32": f"{one['speed_32']:.2f}",
+    }
+
+
+def _what(one: Mapping[str, Any]) -> str:
+    if one["kind"] == "int8":
+        return CHECKPOINT_WORDS.get(str(one["checkpoint"]), str(one["checkpoint"]))
+    return KINDS.get(str(one["kind"]), str(one["kind"]))
+
+
+def _kilobytes(n: float) -> str:
+    return f"{n / 1e3:,.0f} kB" if n < 10e6 else f"{n / 1e6:,.1f} MB"
+
+
+# ---------------------------------------------------------------- runs made of it
+
+
+@st.fragment(run_every=2)
+def made(row: RunRow) -> None:
+    """The runs made of this one that still work, and links to all of them."""
+    found = smaller.variants(store(), row)
+    if not found:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="variants-made"):
+        for kind, other in found:
+            nav.link("live", f"{KINDS[kind]}: {plain(other.name, 50)}", run=other.id)
+            if not other.state.is_over:
+                st.caption(plain(progress_words(other)), width="content")
+
+
+# ---------------------------------------------------------------- making more
+
+
+def make(row: RunRow) -> None:
+    """Three ways, side by side."""
+    with st.container(key="wrap-variants"):
+        left, middle, right = st.columns(3, gap="medium")
+    with left, st.container(border=True, height="stretch", key="box-prune"):
+        _prune(row)
+    with middle, st.container(border=True, height="stretch", key="box-quantise"):
+        _quantise(row)
+    with right, st.container(border=True, height="stretch", key="box-student"):
+        _student(row)
+
+
+def _prune(row: RunRow) -> None:
+    section("Prune", help="Leave out the smallest weights of the trained model, then train the rest on")
+    what = st.segmented_control(
+        "What goes", ["weights", "channels"], default="weights", required=True, key=f"prune.what.{row.id}",
+        format_func=str.capitalize,
+        help="Weights: single ones are held at zero, the model keeps its size. Channels: whole filters and "
+        "neurons go; the model is smaller and quicker.",
+    )  # fmt: skip
+    amount = st.slider("Share that goes", 0.05, 0.95, 0.5, 0.05, key=f"prune.amount.{row.id}")
+    epochs = st.number_input(
+        "Then train on, epochs",
+        min_value=0.1,
+        max_value=1000.0,
+        value=1.0,
+        step=0.5,
+        key=f"prune.epochs.{row.id}",
+    )
+    if st.button("Prune and train on", icon=":material/content_cut:", key=f"prune.go.{row.id}"):
+        how = Prune(what="channels" if what == "channels" else "weights", amount=float(amount))
+        _do(lambda: nav.go("live", run=smaller.prune(store(), row.id, how, float(epochs))))
+
+
+def _quantise(row: RunRow) -> None:
+    section(
+        "8 bits", help="The same model with weights in 8 bits, run by int8 kernels on the CPU. No training"
+    )
+    how = st.segmented_control(
+        "Ranges", ["static", "dynamic"], default="static", required=True, key=f"int8.how.{row.id}",
+        format_func=str.capitalize,
+        help="Static: convolutions and linear layers, their ranges seen beforehand on 256 training samples. "
+        "Dynamic: linear layers alone, each batch's range as it comes.",
+    )  # fmt: skip
+    _asked(
+        f"int8.{row.id}.{how}", "Make it", ":material/compress:", smaller.quantise_question(row.id, str(how)),
+        "It is kept as a checkpoint of this run: choose it on the Predict page, or measure it here.",
+    )  # fmt: skip
+
+
+def _student(row: RunRow) -> None:
+    section(
+        "Student", help="A smaller model learns from the labels and from this run's scores (distillation)"
+    )
+    amount = st.slider(
+        "Narrower by", 0.1, 0.9, 0.5, 0.05, key=f"student.amount.{row.id}",
+        help="Share of the channels that the student has less, where they can go",
+    )  # fmt: skip
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Teach it", icon=":material/school:", key=f"student.go.{row.id}"):
+            _do(
+                lambda: nav.go("live", run=runs.submit(store(), smaller.student(store(), row, float(amount))))
+            )
+        if st.button(
+            "Design it", icon=":material/layers:", key=f"student.edit.{row.id}",
+            help="Opens the layers; the teacher is filled in",
+        ):  # fmt: skip
+            _do(lambda: nav.go("model", draft=begin(smaller.student(store(), row, float(amount))).id))
+
+
+def _do(what: Any) -> None:
+    try:
+        what()
+    except WorkbenchError as error:
+        problem_boxes(error.problems)
+
+
+def _asked(key: str, label: str, icon: str, question: Mapping[str, Any], about: str) -> None:
+    """A button whose work is done beside the page: its progress, a way to stop it, its end."""
+    asked = st.session_state.get(key)
+    running = asked is not None and look_at(asked)["state"] == "running"
+    if not running:
+        st.button(
+            label,
+            icon=icon,
+            key=f"{key}.start",
+            type="primary",
+            on_click=_begin,
+            args=(key, question),
+            help=about,
+        )
+    if asked:
+        st.fragment(follow, run_every=POLL_S if running else None)(key, _done)
+
+
+def _begin(key: str, question: Mapping[str, Any]) -> None:
+    try:
+        st.session_state[key] = {"trial": trials.begin_of(store(), question)}
+    except WorkbenchError as error:
+        problems = [problem.model_dump() for problem in error.problems]
+        st.session_state[key] = {"trial": {"state": "failed", "problems": problems, "id": ""}}
+
+
+def _done(found: Mapping[str, Any]) -> None:
+    name = str(found.get("checkpoint", ""))
+    if "rows" in found:
+        st.caption(f"Measured {count(len(found['rows']))} variants.")
+    else:
+        st.caption(f"Made: {CHECKPOINT_WORDS.get(name, name)}, {_kilobytes(found['bytes'])} on disk.")
