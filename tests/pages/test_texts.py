@@ -261,3 +261,37 @@ def test_the_plain_start_works_for_every_purpose(store: Store) -> None:
         shape, n = fitting.input_of(store, data)
         report = stack.report(stack.dump(spec.model), shape, n, per_token=wanted.per_token)
         assert report["ok"], (name, report["problems"])
+
+
+def test_a_set_of_texts_of_the_hub_is_asked_for_by_name_and_columns(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    monkeypatch.setattr(
+        "workbench.ui.imports.catalog.add",
+        lambda store, source, name, **options: asked.append((str(source), options["texts"])) or store,
+    )
+    app = AppTest.from_function(adding, default_timeout=60).run()
+    app.segmented_control(key="add.way").set_value("Hugging Face").run()
+    app.text_input(key="add.hub").set_value("owner/reviews").run()
+    app.text_input(key="add.named.text.hub").set_value("title, body").run()
+    app.text_input(key="add.named.label.hub").set_value("stars").run()
+    assert not app.exception
+    app.button(key="add.go").click().run()
+    until(lambda: bool(asked), "the import begins")
+    assert asked == [("hf:owner/reviews", TextImport(text_columns=("title", "body"), label_column="stars"))]
+
+
+def test_a_set_of_texts_offline_is_a_clear_word_on_the_page(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    app = AppTest.from_function(adding, default_timeout=60).run()
+    app.segmented_control(key="add.way").set_value("Hugging Face").run()
+    app.text_input(key="add.hub").set_value("owner/reviews").run()
+    app.button(key="add.go").click().run()
+    found = imports.imports(store)[-1]
+    until(lambda: found.over, "the import ends")
+    imports.dismiss(found)
+    assert "HF_HUB_OFFLINE is set" in found.problems[0].fact
+    assert "download its files elsewhere" in found.problems[0].repair

@@ -87,17 +87,12 @@ def add(
     Raises DataError (data.ImportCancelled after `stop`); then nothing is registered.
     """
     is_hub = str(source).startswith(PREFIX)  # the command line may have made a Path of it
-    if is_hub and kind == "text":
-        raise DataError.of(
-            str(source), "sets of the hub are images", "texts are asked for",
-            "Download its Parquet or CSV files, and add those.",
-        )  # fmt: skip
     chosen = checked_name(store, name) if name else free_name(store, str(source))
     with incoming(store) as folder:
         if is_hub:
             prepared = prepare_hub(
                 str(source).removeprefix(PREFIX), folder, size=size, channels=channels, limits=limits,
-                progress=progress, stop=stop,
+                progress=progress, stop=stop, kind=kind, texts=texts,
             )  # fmt: skip
         else:
             prepared = data.prepare(
@@ -115,7 +110,10 @@ def look(
     """What `add` would take the source for, before it is added: kind, and of texts task, form, columns with
     examples, header, files. So a page can ask. Raises DataError."""
     if str(source).startswith(PREFIX):
-        return {"kind": kind or "images"}  # the hub is not asked for a look
+        raise DataError.of(
+            str(source), "a look is for files at hand", "this is a name of the hub",
+            "Add it: the report says what its columns were taken for.",
+        )  # fmt: skip
     return data.look(Path(source).expanduser(), kind=kind, texts=texts, limits=limits)
 
 

@@ -1,4 +1,4 @@
-"""Image sets of the Hugging Face hub by name, streamed through the `datasets` library.
+"""Sets of images or texts of the Hugging Face hub by name, streamed through the `datasets` library.
 
 The library is optional and imported here only. Whether the hub can be reached is asked first, with a
 deadline: the library itself retries for half a minute.
@@ -29,12 +29,14 @@ from workbench.data.prepared import Prepared, Writer, new_folder
 from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import HEAD_BYTES, Member, natural
 from workbench.data.splits import TRAIN
-from workbench.specs.data import DataSchema
+from workbench.data.text.streamed import Stream, import_rows
+from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, WorkbenchError
 
 PREFIX = "hf:"
 _NAME = re.compile(r"(?P<repo>(\w[\w.-]*/)?\w[\w.-]*)(:(?P<config>[\w.-]+))?", re.ASCII)
 _GLANCED = 200  # images looked at to choose the size; a stream cannot be read twice
+NO_TEXT = ("Image", "Audio", "Video", "Pdf")  # kinds of columns
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "y")
 
 
@@ -56,11 +58,15 @@ def prepare_hub(
     progress: Callable[[str, float], None] | None = None,
     stop: Callable[[], bool] | None = None,
     timeout_s: float = 8.0,
+    kind: str | None = None,
+    texts: TextImport | None = None,
 ) -> Prepared:
     """Import `owner/name` or `owner/name:config` from the hub into the new folder `out`.
 
+    kind: "images" or "text"; left out, a set with a column of images is one of images. texts: what its
+    columns mean, where that should not be guessed.
     Raises DataError: a name that is none, the library absent, the hub out of reach within `timeout_s`,
-    a set that is unknown, private or not one of labelled images. Then `out` does not exist.
+    a set that is unknown, private, or neither one of labelled images nor of texts. Then `out` does not exist.
     """
     limits = limits or Limits.from_environment()
     where = PREFIX + name
@@ -79,8 +85,9 @@ def prepare_hub(
         streams = library.load_dataset(repo, config, streaming=True)
         first = next(iter(streams.values()))
         features = first.features or first._resolve_features().features
-        columns = choose_columns(features, where)
-        raw = {key: s.cast_column(columns.image, library.Image(decode=False)) for key, s in streams.items()}
+        is_text = kind == "text" or (kind is None and (texts is not None or not _of(features, "Image")))
+        columns = None if is_text else choose_columns(features, where)
+        raw = _plain(streams, features) if columns is None else _encoded(streams, columns, library)
     except WorkbenchError:
         raise
     except Exception as error:  # the library raises its own, aiohttp's, pyarrow's and fsspec's
@@ -91,6 +98,11 @@ def prepare_hub(
             "Look at its page on huggingface.co; a set with several configurations needs owner/name:config.",
         ) from error
     schema = DataSchema(source=f"https://huggingface.co/datasets/{repo}")
+    if columns is None:
+        return stream_texts(
+            raw, features, out, where=where, asked=texts or TextImport(), schema=schema, limits=limits,
+            progress=progress, stop=stop,
+        )  # fmt: skip
     with quiet():
         return import_streams(
             raw,
@@ -106,9 +118,51 @@ def prepare_hub(
         )
 
 
+def stream_texts(
+    streams: Mapping[str, Iterable[Mapping[str, Any]]],
+    features: Mapping[str, Any],
+    out: Path,
+    *,
+    where: str,
+    asked: TextImport,
+    schema: DataSchema,
+    limits: Limits,
+    progress: Callable[[str, float], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Prepared:
+    """Write streams of rows, by split name, as a prepared set of texts. Raises DataError."""
+    report = Report(limits.report_rows)
+    codes = _split_codes(list(streams), where, report)
+    ordered = sorted(codes, key=lambda key: codes[key])
+    parts = [Stream(key, codes[key], _safely(iter(streams[key]), where)) for key in ordered]
+    coded = {key: tuple(features[key].names) for key in _of(features, "ClassLabel")}
+    coded = {key: coded[key] for key in sorted(coded, key=lambda key: key not in _LABEL_NAMES)}
+    with new_folder(out, where) as folder:
+        return import_rows(
+            parts, coded, folder, where=where, asked=asked, schema=schema, limits=limits, report=report,
+            tick=lambda words: _tick(where, words, progress, stop),
+        )  # fmt: skip
+
+
+def _plain(streams: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, Any]:
+    """The streams without columns that no text is in, such as images: they are not even decoded."""
+    left = [key for name in NO_TEXT for key in _of(features, name)]
+    return {key: s.remove_columns(left) if left else s for key, s in streams.items()}
+
+
+def _encoded(streams: Mapping[str, Any], columns: Columns, library: Any) -> dict[str, Any]:
+    """The streams with their images as files are."""
+    return {key: s.cast_column(columns.image, library.Image(decode=False)) for key, s in streams.items()}
+
+
+def _of(features: Mapping[str, Any], kind: str) -> list[str]:
+    """The columns of a kind, such as ClassLabel."""
+    return [key for key, feature in features.items() if type(feature).__name__ == kind]
+
+
 def choose_columns(features: Mapping[str, Any], where: str) -> Columns:
     """The image column and the label column of a set's features. Raises DataError."""
-    images = [key for key, f in features.items() if type(f).__name__ == "Image"]
+    images = _of(features, "Image")
     if len(images) != 1:
         raise DataError.of(
             where,
@@ -116,7 +170,7 @@ def choose_columns(features: Mapping[str, Any], where: str) -> Columns:
             f"it has {len(images)} among {', '.join(features)}",
             "Choose a set for image classification.",
         )
-    classes = [key for key, f in features.items() if type(f).__name__ == "ClassLabel"]
+    classes = _of(features, "ClassLabel")
     named = [key for key in (*_LABEL_NAMES, *classes) if key in (classes or features)]
     if not named:
         raise DataError.of(
@@ -261,7 +315,7 @@ def _library(where: str) -> Any:
             where,
             "sets of the Hugging Face hub need the package `datasets`",
             "it is not installed",
-            "Run `pip install datasets`, or download the images and add them as a folder or zip.",
+            "Run `pip install datasets`, or download its files and add them as a folder or zip.",
         ) from None
     return datasets
 
@@ -277,7 +331,7 @@ def reach(
     timeout_s: float,
     kind: str = "datasets",
     what: str = "set",
-    offline: str = "Go online, or download the images elsewhere and add them as a folder or zip.",
+    offline: str = "Go online, or download its files elsewhere and add them as a folder or zip.",
 ) -> None:
     """Ask the hub for a set (or a model: kind "models"), within a deadline that covers name servers too.
     offline: the repair without a connection. Raises DataError."""

@@ -15,7 +15,7 @@ from workbench.catalog.sets import free_name
 from workbench.data.limits import MIB, Limits, human
 from workbench.ui import imports
 from workbench.ui.errors import guard, problem_boxes
-from workbench.ui.guess import guess_form
+from workbench.ui.guess import guess_form, typed_form
 from workbench.ui.marks import count, plain
 from workbench.ui.state import store
 
@@ -35,7 +35,11 @@ def add_form() -> None:
         source, names = _source(str(way))
         options: dict[str, Any] = {}
         is_text = False
-        if source and not source.startswith("hf:"):
+        if way == "Hugging Face":
+            chosen = typed_form("hub")
+            if chosen is not None:
+                options["texts"] = chosen
+        elif source:
             chosen = guess_form(source, sure=way == "Paste text" or any(map(imports.is_text, names)))
             is_text = chosen is not None
             if chosen is not None:
@@ -57,8 +61,9 @@ def _source(way: str) -> tuple[str, list[str]]:
     """Where the set is: a path, or `hf:name`; and the names of the files as they were sent."""
     if way == "Hugging Face":
         hub = st.text_input(
-            "Name on the hub", placeholder="ylecun/mnist", key="add.hub",
-            help="Needs a connection to huggingface.co",
+            "Name on the hub", placeholder="ylecun/mnist, stanfordnlp/imdb or abisee/cnn_dailymail:3.0.0",
+            key="add.hub", help="Labelled images, or texts: owner/name, or owner/name:configuration. Needs a "
+            "connection to huggingface.co",
         )  # fmt: skip
         return (f"hf:{hub.strip()}" if hub.strip() else ""), [hub.strip()]
     if way == "Folder on this server":

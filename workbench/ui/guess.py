@@ -56,6 +56,29 @@ def guess_form(source: str, *, sure: bool) -> TextImport | None:
     return asked
 
 
+def typed_form(source: str) -> TextImport | None:
+    """Columns of a set that cannot be looked at beforehand, by name; None where all is to be guessed."""
+    with st.expander("Texts: name the columns", expanded=False):
+        task = st.selectbox(
+            "What it is for", list(TASKS), index=None, key=f"add.named.task.{source}", placeholder="Guess",
+            format_func=TASKS.__getitem__,
+            help="Guessed from the columns where nothing is named; the set's page on the hub names them",
+        )  # fmt: skip
+        wanted = {"text": "Text", "label": "Class", "target": "Translation"}
+        columns = st.columns(len(wanted), gap="small")
+        said = {
+            role: str(column.text_input(words, key=f"add.named.{role}.{source}", placeholder="guess")).strip()
+            for column, (role, words) in zip(columns, wanted.items(), strict=True)
+        }
+    if not task and not any(said.values()):
+        return None
+    text = tuple(part.strip() for part in said["text"].split(",") if part.strip())
+    return TextImport(
+        task=task, text_columns=text[:20], label_column=said["label"][:200] or None,
+        target_column=said["target"][:200] or None,
+    )  # fmt: skip
+
+
 @st.cache_data(show_spinner="Looking at the texts", max_entries=32)
 def _look_at(source: str, asked: str) -> dict[str, Any]:
     return catalog.look(source, texts=TextImport.model_validate_json(asked))

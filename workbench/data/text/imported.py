@@ -14,11 +14,12 @@ from workbench.data.report import Report, shown
 from workbench.data.sources import Source, natural
 from workbench.data.splits import SPLITS
 from workbench.data.text.arranged import Arranged, arranged
+from workbench.data.text.columns import Columns
 from workbench.data.text.reading import Reading, Row
 from workbench.data.text.sniffed import Sniffed
 from workbench.data.text.stored import TextWriter
 from workbench.data.text.surveyed import DAMAGE
-from workbench.data.text.tabled import Table, Tables
+from workbench.data.text.tabled import Tables
 from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, WorkbenchError
 
@@ -52,7 +53,7 @@ def import_texts(
     reading = Reading(source, asked, limits, report, progress.read)
     task, rows, columns = _rows(reading, found, report)
     progress.words = "Reading texts"
-    writing = _Writing(folder, task, limits, report, source.where)
+    writing = Writing(folder, task, limits, report, source.where)
     try:
         for row in rows:
             writing.add(row)
@@ -103,7 +104,7 @@ def _rows(reading: Reading, found: Arranged, report: Report) -> tuple[str, Itera
         tables = reader.all(found)
         if not tables:
             refuse_set(reading.source.where, report, "a set needs texts", "no table could be read")
-        _tell_columns(tables, reading.asked, report)
+        tell_columns(tables[0].columns, reading.asked, report)
         columns = tables[0].columns
         return columns.task, (row for t in tables for row in reader.rows_of(t)), columns.meaning
     if found.form == "pairs":
@@ -127,9 +128,8 @@ def _meaning(found: Arranged) -> dict[str, str]:
     return {"text": found.names[0], "target": found.names[1]} if found.form == "pairs" else {}
 
 
-def _tell_columns(tables: Sequence[Table], asked: TextImport, report: Report) -> None:
+def tell_columns(columns: Columns, asked: TextImport, report: Report) -> None:
     """The choice of columns, in the report; and how to choose otherwise."""
-    columns = tables[0].columns
     meaning = "; ".join(f"{role}: {shown(name, 80)}" for role, name in columns.meaning.items())
     how = "as asked for" if asked.text_columns or asked.label_column else "guessed; say which to change it"
     report.kept("columns", f"{meaning} ({how}; {'a header' if columns.header else 'no header'})")
@@ -138,7 +138,7 @@ def _tell_columns(tables: Sequence[Table], asked: TextImport, report: Report) ->
         report.kept("columns", f"left out: {left}")
 
 
-class _Writing:
+class Writing:
     """Rows into a set: cleaned, numbered, counted."""
 
     def __init__(self, folder: Path, task: str, limits: Limits, report: Report, where: str) -> None:

@@ -32,6 +32,19 @@ from workbench.data.text.surveyed import (
 from workbench.specs.errors import DataError, WorkbenchError
 
 
+def row_of(record: Record, c: Columns, file: str, split: int) -> Row:
+    """A record with what each column means. split: where no column tells it."""
+    cells, told = record.cells, split_of(record.cells[c.split]) if c.split is not None else None
+    text = cells[c.text[0]] if len(c.text) == 1 else " ".join(cells[k].strip() for k in c.text)
+    return Row(
+        file, record.line, text.strip(),
+        cells[c.label].strip() if c.label is not None else "",
+        cells[c.target].strip() if c.target is not None else None,
+        split if told is None else told,
+        cells[c.group].strip() if c.group is not None else "",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Table:
     """A file of rows and columns. names: where its format has them; dialect: where it is text; examples: some
@@ -80,23 +93,13 @@ class Tables:
 
     def rows_of(self, table: Table) -> Iterator[Row]:
         """Its rows, with what each column means."""
-        c, path, at = table.columns, shown(table.path), table.path
-        width, one = len(c.names), c.text[0] if len(c.text) == 1 else None
+        path, width = shown(table.path), len(table.columns.names)
         for record in self._records(table):
-            cells = record.cells
-            if len(cells) != width:
-                fact = f"it has {len(cells)} cells and the others {width}"
+            if len(record.cells) != width:
+                fact = f"it has {len(record.cells)} cells and the others {width}"
                 self.report.refused(f"{path}, line {record.line}", fact)
                 continue
-            split = split_of(cells[c.split]) if c.split is not None else None
-            yield Row(
-                at, record.line,
-                cells[one].strip() if one is not None else " ".join(cells[k].strip() for k in c.text).strip(),
-                cells[c.label].strip() if c.label is not None else "",
-                cells[c.target].strip() if c.target is not None else None,
-                table.part.split if split is None else split,
-                cells[c.group].strip() if c.group is not None else "",
-            )  # fmt: skip
+            yield row_of(record, table.columns, table.path, table.part.split)
 
     def _table(self, part: Part, one: Surveyed | None, others: list[Table]) -> Table | None:
         path = part.file.member.path
