@@ -1,7 +1,7 @@
 """`make test`: static checks, then the whole suite; exits with the first failure's code.
 
-The fast tests share the cores; those that start real processes or a browser measure seconds and so
-run one after another.
+The fast tests share the cores, and so do the slow ones of rooms that start no process; those that start
+real processes or a browser measure seconds and so run one after another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+CROWDED = [f"tests/{room}" for room in ("data", "engine", "export", "models", "probes", "tasks")]
 BIN = Path(sys.executable).parent
 STAGES = [
     ["ruff", "format", "--check", "."],
@@ -19,7 +20,8 @@ STAGES = [
     ["mypy"],
     ["lint-imports"],
     ["pytest", "-q", "-n", "2", "-m", "not slow and not browser"],
-    ["pytest", "-q", "-m", "slow or browser"],
+    ["pytest", "-q", "-n", "2", "-m", "slow", *CROWDED],
+    ["pytest", "-q", "-m", "slow or browser", *[f"--ignore={room}" for room in CROWDED]],
 ]
 
 
