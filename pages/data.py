@@ -54,7 +54,7 @@ with guard():
         "Tokens": tokens.tokens if is_text else None,
         "Statistics": None if is_text else quality.statistics,
         "Copies": texts.copies if is_text else quality.copies,
-        hardest.VIEW: None if is_text else hardest.hard_and_odd,
+        hardest.VIEW: hardest.hard_and_odd if has_classes or not is_text else None,
         "Split": split,
         "Augmentation": None if is_text else preview.augmentation,
         "Import report": datasets.report_table,

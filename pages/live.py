@@ -93,8 +93,7 @@ with guard():
         lineage(run, recent)
         if is_text(run.spec):
             tryout.box(run)
-        else:
-            hardest.link(run)
+        hardest.link(run)
         if panel == "steer":
             steer.panel(run.id)
         elif panel == "fork":

@@ -1,4 +1,4 @@
-"""After a run: the samples its model finds hardest, the labels it doubts, and the oddest images.
+"""After a run: the samples its model finds hardest, the labels it doubts, and the oddest ones.
 
 The scores come from the process that has torch loaded. The run keeps its version of the set; what is
 changed here is the newest, so each sample is looked up there first.
@@ -15,7 +15,7 @@ import streamlit as st
 
 from workbench import catalog
 from workbench.data import SHIPPED
-from workbench.data.prepared import open_arrays
+from workbench.data.prepared import open_arrays, read_labels
 from workbench.jobs.hardest import SPLITS, hardest
 from workbench.store import Query, RunRow
 from workbench.store.datasets import DatasetRow
@@ -36,8 +36,8 @@ KINDS = {
     ),
     "oddest": (
         "Oddest",
-        "Unlike what was trained on: far from its tenth nearest training image in the model's last features. "
-        "Deep nearest neighbours, Sun et al. 2022.",
+        "Unlike what was trained on: far from its tenth nearest neighbour in training, in the model's last "
+        "features. Deep nearest neighbours, Sun et al. 2022.",
     ),
 }
 SPLIT_WORDS = {"validation": "Validation", "test": "Test", "train": "Training"}
@@ -55,8 +55,8 @@ def hard_and_odd(row: DatasetRow) -> None:
         split = st.segmented_control(
             "Split", options, default=options[0], required=True, key=f"hard.split.{row.name}.{len(options)}",
             format_func=lambda name: SPLIT_WORDS[name],
-            help="Validation and test images were not learned from, so their losses are the honest ones. "
-            "Training images show wrong labels as long as the model has not learned them by heart.",
+            help="Validation and test samples were not learned from, so their losses are the honest ones. "
+            "Training samples show wrong labels as long as the model has not learned them by heart.",
         )  # fmt: skip
         kind = st.segmented_control(
             "Show", list(KINDS), default="hardest", required=True, key=f"hard.kind.{row.name}",
@@ -74,7 +74,7 @@ def hard_and_odd(row: DatasetRow) -> None:
 
 def link(run: RunRow) -> None:
     """From a run to its samples, once it has been validated."""
-    if run.metrics.get("val/loss"):
+    if run.metrics.get("val/loss") and run.spec.task.kind == "classification":
         nav.link(
             "data", "Its hardest and oddest samples", icon=":material/troubleshoot:",
             set=run.spec.data.name, view=VIEW, run=run.id,
@@ -122,8 +122,9 @@ def _ask(run: RunRow, split: str) -> dict[str, Any]:
 
 def _facts(answer: Mapping[str, Any], kind: str) -> None:
     judged, whole = int(answer["judged"]), int(answer["of"])
+    what = "texts" if answer["kind"] == "text" else "images"
     words = (
-        f"{count(judged)} images judged by checkpoint {answer['checkpoint']}, step {count(answer['step'])}"
+        f"{count(judged)} {what} judged by checkpoint {answer['checkpoint']}, step {count(answer['step'])}"
     )
     if judged < whole:
         words += f", drawn from {count(whole)}"
@@ -139,35 +140,74 @@ def _grid(row: DatasetRow, answer: Mapping[str, Any], lines: Sequence[Mapping[st
     page = min(int(st.session_state.get(page_key, 1)), pages) - 1
     here = lines[page * PAGE : (page + 1) * PAGE]
     rows = [int(line["row"]) for line in here]
-    version = int(answer["version"])
-    seen = open_arrays(store().datasets.get(row.name, version).path).images[rows]
-    now = catalog.followed(store(), row.name, version, rows)
-    labels = open_arrays(row.path).labels
-    editable = row.name not in SHIPPED
-    chosen: list[int] = []
-    answers: set[str] = set()
+    now = catalog.followed(store(), row.name, int(answer["version"]), rows)
+    show = _texts if answer["kind"] == "text" else _images
+    chosen = show(row, answer, here, now.tolist(), kind, key)
+    if pages > 1:
+        st.pagination(pages, key=page_key)
+    if row.name in SHIPPED:
+        classes.copy_hint(row)
+        return
+    said = {str(answer["classes"][line["prediction"]]) for line, _ in chosen}
+    classes.act_on(row, [place for _, place in chosen], key, said.pop() if len(said) == 1 else None)
+
+
+Line = Mapping[str, Any]
+
+
+def _images(
+    row: DatasetRow, answer: Line, lines: Sequence[Line], now: Sequence[int], kind: str, key: str
+) -> list[tuple[Line, int]]:
+    """Tiles in rows; those that were chosen, with their rows in the newest version (`now`, -1 where gone)."""
+    rows = [int(line["row"]) for line in lines]
+    seen = open_arrays(store().datasets.get(row.name, int(answer["version"])).path).images[rows]
+    labels, _ = read_labels(row.path)
+    chosen = []
     with st.container(horizontal=True, gap="small", key="grid-images-hard"):
-        for line, image, place in zip(here, seen, now.tolist(), strict=True):
+        for line, image, place in zip(lines, seen, now, strict=True):
             label, said = (answer["classes"][line[name]] for name in ("label", "prediction"))
             with st.container(width=TILE_PX + 56, gap="xxsmall"):
                 st.image(enlarged(_hwc(image)), width=TILE_PX, alt=f"{label}, called {said}"[:80])
                 st.markdown(f"**{plain(label, 12)}** → {plain(said, 12)}")
                 st.caption(_score(line, kind))
-                if place < 0:
-                    st.caption("dropped since")
-                    continue
-                current = row.schema.classes[labels[place]]
-                if current != label:
-                    st.caption(f"now {plain(current, 12)}")
-                if editable and st.checkbox("Choose", key=f"{key}.{line['row']}"):
-                    chosen.append(place)
-                    answers.add(said)
-    if pages > 1:
-        st.pagination(pages, key=page_key)
-    if editable:
-        classes.act_on(row, chosen, key, answers.pop() if len(answers) == 1 else None)
-    else:
-        classes.copy_hint(row)
+                if told := _since(row, label, labels, place):
+                    st.caption(told)
+                if place >= 0 and _choose(row, line, key):
+                    chosen.append((line, place))
+    return chosen
+
+
+def _texts(
+    row: DatasetRow, answer: Line, lines: Sequence[Line], now: Sequence[int], kind: str, key: str
+) -> list[tuple[Line, int]]:
+    """A text a line, as `_images`."""
+    labels, _ = read_labels(row.path)
+    chosen = []
+    for line, place in zip(lines, now, strict=True):
+        label, said = (answer["classes"][line[name]] for name in ("label", "prediction"))
+        with st.container(
+            horizontal=True, gap="medium", vertical_alignment="top", key=f"{key}.line.{line['row']}"
+        ):
+            with st.container(width=190, gap="xxsmall"):
+                st.markdown(f"**{plain(label, 20)}** → {plain(said, 20)}")
+                told = _since(row, label, labels, place)
+                st.caption(" · ".join(part for part in (_score(line, kind), told) if part))
+                if place >= 0 and _choose(row, line, key):
+                    chosen.append((line, place))
+            st.text(str(line["text"]), width="stretch")
+    return chosen
+
+
+def _since(row: DatasetRow, label: str, labels: np.ndarray, place: int) -> str:
+    """What became of a sample after the run's version of the set."""
+    if place < 0:
+        return "dropped since"
+    current = row.schema.classes[labels[place]]
+    return f"now {plain(current, 12)}" if current != label else ""
+
+
+def _choose(row: DatasetRow, line: Line, key: str) -> bool:
+    return row.name not in SHIPPED and st.checkbox("Choose", key=f"{key}.{line['row']}")
 
 
 def _score(line: Mapping[str, Any], kind: str) -> str:
