@@ -160,3 +160,15 @@ def test_all_variants_are_measured_beside_the_original_and_kept(store: Store) ->
     assert rows[1]["size"] > 2.5
     assert rows[0]["parameters"] == TINY.model.n_params((1, 8, 8))
     assert len(told) == 3
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(store: Store) -> None:
+    few = TINY.with_changes("training.processes=4", "training.batch_size=2")
+    found = [p for p in check(store, few).problems if p.where == "training.processes"]
+    assert "every process needs a sample" in found[0].rule
+    many = TINY.with_changes("training.processes=16", "training.batch_size=64")
+    warned = [p for p in check(store, many).problems if p.where == "training.processes"]
+    assert [p.severity for p in warned] in ([], ["warning"])  # a machine of 16 cores has nothing to say
+    assert check(store, many).memory_bytes > 10 * check(store, TINY).memory_bytes
+    gpus = TINY.with_changes("training.processes=2", "training.device=cuda:60")
+    assert not check(store, gpus).ok

@@ -26,6 +26,7 @@ from workbench.engine.meter import Meter
 from workbench.engine.progress import judge_progress, reason_to_stop, warning
 from workbench.engine.tally import Points
 from workbench.engine.task import Task
+from workbench.engine.team import Team
 from workbench.engine.trainer import Trainer
 from workbench.engine.watch import Watch
 from workbench.engine.writing import Written, write
@@ -49,6 +50,7 @@ def fit(
     resume: Checkpoint | None = None,
     ledger: Sequence[Change] = (),
     teacher: nn.Module | None = None,
+    team: Team | None = None,
 ) -> Iterator[Flush]:
     """Trains `model` on `data.train` as `spec` says, and yields what is seen.
 
@@ -57,7 +59,8 @@ def fit(
     control: asked at every flush. resume: an exact continuation; steps, epochs and marks go on from the
     checkpoint's. ledger: what was changed while the run was at work: lines up to the first step are in force
     from the start, later ones come into force at their step, with their event, and are not handed out again.
-    teacher: the trained model that `training.distill` speaks of.
+    teacher: the trained model that `training.distill` speaks of. team: the processes that share each batch;
+    this one is its rank 0, and the others follow (`worker.crew`).
     The first flush comes before the first step, the second right after it, the last one carries the
     outcome. Steps are counted from 1: the values at step s are those of the s-th update.
     Check: n steps equal m steps, a checkpoint, and n - m steps, bit for bit on one CPU; so do the steered
@@ -66,7 +69,7 @@ def fit(
     the ledger that does not fit); torch's own errors, such as out of memory, pass through as they are.
     """
     lines = Ledger(spec, ledger, start=resume.step if resume else 0)
-    trainer = Trainer(model, data, task, lines.spec, teacher)
+    trainer = Trainer(model, data, task, lines.spec, teacher, team)
     return _Run(trainer, data, watch, control or Free(), resume, lines).play()
 
 
@@ -91,6 +94,7 @@ class _Run:
             trainer.restore(resume)
             self.metrics = resume.metrics
             self.clocks |= resume.meta.get("clocks", {})
+        trainer.share()
         self.meter = Meter(**self.clocks)
         self.device = describe(trainer.device)
         self.points = Points()  # of validations and of the flush itself

@@ -7,6 +7,7 @@ waits is bounded: scores are folded to counts, still on the device, when they gr
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,13 @@ from workbench.records import Scalars
 
 FOLD_BYTES = 16 * 2**20  # scores that may wait
 FOLD_STEPS = 1024  # tensors that may wait
+
+
+class Counted(NamedTuple):
+    """Hits and how many there were, scalars () on the device, of a batch that several processes shared."""
+
+    hits: Tensor
+    count: Tensor
 
 
 class Tally:
@@ -55,6 +63,14 @@ class Tally:
         self._times.append(time.time())
         if len(self._scores) >= self._room:
             self._fold()
+
+    def add_counted(self, loss: Tensor, norm: Tensor, counted: Counted, size: int, rate: float) -> None:
+        """The same of a step whose scores lie in several processes."""
+        columns = (loss.detach(), counted.hits, norm, counted.count)
+        self._folded.append(torch.stack([c.to(torch.float32) for c in columns]).unsqueeze(1))
+        self._sizes.append(size)
+        self._rates.append(rate)
+        self._times.append(time.time())
 
     def drain(self, last_step: int) -> list[Scalars]:
         """The steps up to `last_step` as train/loss, train/accuracy (or what the task counts), grad_norm

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from workbench.engine.augment import Augment
 from workbench.engine.average import Average
 from workbench.engine.batches import batch_sizes
-from workbench.engine.checkpoint import Checkpoint
+from workbench.engine.checkpoint import Checkpoint, to_bytes
 from workbench.engine.device import pick, place
 from workbench.engine.distill import Teacher
 from workbench.engine.feeds import Feed, Rows, feed_for
@@ -28,8 +29,9 @@ from workbench.engine.masks import Masks
 from workbench.engine.optim import Updates
 from workbench.engine.precision import Precision
 from workbench.engine.progress import Progress
-from workbench.engine.tally import Tally
+from workbench.engine.tally import Counted, Tally
 from workbench.engine.task import Task
+from workbench.engine.team import CHANGE, STEP, Order, Team
 from workbench.records import Data
 from workbench.specs.errors import DataError, RunError
 from workbench.specs.run import RunSpec
@@ -41,18 +43,22 @@ SAMPLED = 16  # every so many steps the cost of keeping loss, hits and norm is m
 class Trainer:
     """step: updates done; progress: what validations have decided. The model is moved to the device.
 
-    teacher: the trained model of `training.distill`; left out, the run learns from its labels alone.
+    teacher: the trained model of `training.distill`; left out, the run learns from its labels alone. team:
+    the processes that share each batch; None where this one takes all of it.
     """
 
     def __init__(
-        self, model: nn.Module, data: Data, task: Task, spec: RunSpec, teacher: nn.Module | None = None
-    ) -> None:
+        self, model: nn.Module, data: Data, task: Task, spec: RunSpec, teacher: nn.Module | None = None,
+        team: Team | None = None,
+    ) -> None:  # fmt: skip
         training = spec.training
         self.spec = spec
         self.task = task
         self.device = pick(training.device)
         if training.threads is not None:
-            torch.set_num_threads(training.threads)
+            shared = 1 if team is None else team.size
+            torch.set_num_threads(max(1, training.threads // shared))
+        self.team = team
         self.model = place(model, self.device, half=training.precision != "fp32").train()
         self.flat = Flat(self.model)
         self.masks = None
@@ -110,6 +116,14 @@ class Trainer:
         Raises: SpecError, and nothing has changed, when no layer with weights is left to train.
         """
         self._take_up(spec)
+        if self.team is not None and self.team.leads:
+            self.team.say(Order(CHANGE))
+            self.team.hand(spec.to_json().encode())
+
+    def share(self) -> None:
+        """Rank 0's state becomes everybody's. Before the first step; without a team nothing happens."""
+        if self.team is not None:
+            self.team.hand(to_bytes(self.capture()))
 
     def judged_model(self) -> AbstractContextManager[None]:
         """Inside, the model is the one that is validated and kept: averaged where that is asked for."""
@@ -131,6 +145,8 @@ class Trainer:
 
     def advance(self, rows: Rows, size: int) -> None:
         """One update from the B samples of `rows`. Never waits for the device."""
+        if self.team is not None:
+            self._begin_together(self.team)
         if self._augment is None:
             x, target = self.train.batch(rows)  # (B, C, H, W) and (B,); texts (B, L)
         else:
@@ -140,10 +156,13 @@ class Trainer:
         grad = self.flat.grad
         self._group["lr"] = rate = self.rate
         grad.zero_()
-        if self._parts == 1:
+        counted: Counted | None = None
+        if self.team is not None:
+            loss, scores, counted = self._share_of(self.team, x, target, y)
+        elif self._parts == 1:
             loss, scores = self._backward(x, target, None, None)
         else:
-            loss, scores = self._in_parts(x, target)
+            loss, scores = self._in_parts(x, target, target)
         scaler, optimizer = self.precision.scaler, self.updates.torch
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -168,7 +187,10 @@ class Trainer:
         if self.average is not None:
             self.average.follow(self.step)
         began = perf_counter()
-        self.tally.add(loss, norm, scores, y, size, rate)
+        if counted is None:
+            self.tally.add(loss, norm, scores, y, size, rate)
+        else:
+            self.tally.add_counted(loss, norm, counted, size, rate)
         if self.step % SAMPLED == 0:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
@@ -198,16 +220,41 @@ class Trainer:
         (loss if scaler is None else scaler.scale(loss)).backward()
         return loss, scores
 
-    def _in_parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _begin_together(self, team: Team) -> None:
+        """All make this update. What is drawn by chance in it depends on seed, step and rank alone, so that a
+        checkpoint need not hold every process's random state."""
+        if team.leads:
+            team.say(Order(STEP, self.step, self.progress.factor))
+        mixed = np.random.SeedSequence([self.spec.seed, self.step, team.rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(mixed[0]) >> 1)
+
+    def _share_of(self, team: Team, x: Tensor, target: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Counted]:
+        """This process's part of the batch; gradient, loss () and counts are the whole batch's. Batch norm
+        sees the part, of two samples at least."""
+        shares = max(1, min(team.size, len(y) // 2 if self._has_batch_norm else len(y)))
+        loss = scores = torch.zeros((), device=self.device)
+        sums = torch.zeros(3, device=self.device)
+        if team.rank < shares:
+            own, meant, told = (part.tensor_split(shares)[team.rank] for part in (x, target, y))
+            loss, scores = self._in_parts(own, meant, target)
+            count = self.task.count(told)
+            sums[1] = self.task.hits(scores, told)
+            sums[2] = len(told) if count is None else count
+        sums[0] = loss
+        team.sum(self.flat.grad)
+        team.sum(sums)
+        return sums[0], scores, Counted(sums[1], sums[2])
+
+    def _in_parts(self, x: Tensor, y: Tensor, everything: Tensor) -> tuple[Tensor, Tensor]:
         """The same, the batch in parts that differ by one image at most: their losses, each weighted by
-        its share of the batch's mass, sum to the whole batch's mean."""
-        size, whole = len(y), self.task.mass(y)
+        its share of the mass of `everything`, the batch's labels, sum to the whole batch's mean."""
+        size, whole = len(y), self.task.mass(everything)
         # Batch norm cannot train on a single vector.
         parts = max(1, min(self._parts, size // 2 if self._has_batch_norm else size))
         teacher = self.teacher
         losses, scores = [], []
         for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            taught = None if teacher is None else teacher.mass(labels) / teacher.mass(y)
+            taught = None if teacher is None else teacher.mass(labels) / teacher.mass(everything)
             loss, seen = self._backward(some, labels, self.task.mass(labels) / whole, taught)
             losses.append(loss.detach())
             scores.append(seen.detach())

@@ -87,6 +87,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     memory = memory_bytes(spec, shape, n_classes, sizes) if is_served else 0
     found += _device_problems(spec)
     found += _thread_problems(spec)
+    found += _process_problems(spec)
     if is_served:
         found += _memory_problems(spec, shape, n_classes, sizes)
         found += metric_problems(spec, n_classes, sizes)
@@ -129,7 +130,8 @@ def memory_bytes(
         )
     except WorkbenchError:
         return 0
-    return PROCESS_BYTES + found.total
+    each = PROCESS_BYTES + found.total  # every process has the data, the model and its part of a batch
+    return each if _kind(spec) == "cuda" else each * spec.training.processes
 
 
 def fit_problem(
@@ -206,6 +208,36 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
             severity="warning",
         )
     ]
+
+
+def _process_problems(spec: RunSpec) -> list[Problem]:
+    """Whether there is a part of the machine for every process, and a sample of every batch."""
+    n, where = spec.training.processes, "training.processes"
+    if n == 1:
+        return []
+    kind = _kind(spec)
+    if kind == "mps":
+        return [_problem(where, "an Apple GPU has one process", f"{n} are asked for", "Set processes to 1.")]
+    if n > spec.training.batch_size:
+        rule, fact = "every process needs a sample of each batch", f"batches have {spec.training.batch_size}"
+        return [_problem(where, rule, fact, "Use larger batches or fewer processes.")]
+    if kind == "cuda":
+        first = int(spec.training.device.partition(":")[2] or 0)
+        if first + n > gpu_count():
+            fact = f"{n} are asked for from cuda:{first} on, and this machine has {gpu_count()}"
+            repair = "Use fewer processes, or set training.device to cpu."
+            return [_problem(where, "each process needs a GPU of its own", fact, repair)]
+        return []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n <= cores:
+        return []
+    return [
+        Problem(
+            where=where, rule="more processes than cores take each other's time",
+            fact=f"{n} are asked for on {cores} core{'s' if cores != 1 else ''}",
+            repair=f"Use {cores} at most.", severity="warning",
+        )
+    ]  # fmt: skip
 
 
 def _split_problems(store: Store, spec: RunSpec, version: int | None) -> list[Problem]:

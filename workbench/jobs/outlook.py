@@ -75,7 +75,7 @@ def outlook(
         ("Ends early", _early_ends(training)),
         ("Kept", "the best state by validation loss and the last one; older ones are replaced"
          if planned.sizes["validation"] else "the last state"),
-        ("Where", where(training.device)),
+        ("Where", where(training.device) + _shared(training)),
         ("Time", duration(measured)),
         ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"
          if report.memory_bytes else ""),
@@ -114,6 +114,11 @@ def where(device: str) -> str:
         return "the first free GPU" if gpu_count() else "this machine's processor; no GPU was found"
     words = {"cpu": "this machine's processor", "cuda": "the first free GPU", "mps": "the Apple GPU"}
     return words.get(device, device)
+
+
+def _shared(training: TrainingSpec) -> str:
+    n = training.processes
+    return f", in {n} processes that share each batch" if n > 1 else ""
 
 
 def _data(spec: RunSpec, sizes: Mapping[str, int]) -> str:

@@ -28,12 +28,13 @@ from workbench.jobs.steering import START
 from workbench.models.build import build
 from workbench.probes.watch import Watcher
 from workbench.records import Event
-from workbench.specs.errors import RunError, StoreError
+from workbench.specs.errors import RunError, StoreError, WorkbenchError
 from workbench.specs.layer import show
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store, open_store
 from workbench.store.states import HOST, started_at
 from workbench.worker.control import StoreControl
+from workbench.worker.crew import Crew, threads
 from workbench.worker.faults import TRAINING, describe
 from workbench.worker.process import UNRECORDED, sacrifice_first, stamp
 from workbench.worker.sinks import Sinks
@@ -54,14 +55,19 @@ def main(run_id: str, slot: str | None = None) -> int:
     me = os.getpid()
     if not store.runs.claim(run_id, me, started_at(me), HOST, slot=slot) and store.runs.get(run_id).pid != me:
         return 0  # somebody else has it, or it was stopped while it waited
+    row = store.runs.get(run_id)
+    store.close()  # the processes beside this one are forked now: database connections do not survive that
+    crew = _crew(row)
     control = StoreControl(store, run_id)
     signal.signal(signal.SIGTERM, lambda *_: control.terminate())
     vitals = Vitals(store, run_id)
     vitals.start()
-    session = Session(store, store.runs.get(run_id), control, vitals)
+    session = Session(store, store.runs.get(run_id), control, vitals, crew)
     try:
         outcome = session.run()
+        crew.dismiss(orderly=True)
     except BaseException as error:
+        crew.dismiss(orderly=False)
         vitals.stop()
         if not session.failed(error):
             return UNRECORDED
@@ -75,10 +81,18 @@ def main(run_id: str, slot: str | None = None) -> int:
     return 0
 
 
+def _crew(row: RunRow) -> Crew:
+    try:
+        return Crew(row.id, placed(row.spec, row.slot))
+    except WorkbenchError:  # a spec that cannot be read: the session tells of it
+        return Crew(row.id, RunSpec())
+
+
 class Session:
     """One process's share of a run; a resumed run has several."""
 
-    def __init__(self, store: Store, row: RunRow, control: StoreControl, vitals: Vitals) -> None:
+    def __init__(self, store: Store, row: RunRow, control: StoreControl, vitals: Vitals, crew: Crew) -> None:
+        self.crew = crew
         self.store = store
         self.row = row
         self.control = control
@@ -93,7 +107,7 @@ class Session:
         store = self.store
         spec = placed(self.row.spec, self.row.slot)
         _log(f"run {self.row.id} ({self.row.name}), process {os.getpid()}, seed {spec.seed}")
-        torch.set_num_threads(spec.training.threads or usable_threads())
+        torch.set_num_threads(threads(spec, usable_threads()))
         self.doing = "loading the data"
         data = self._data()
         self.doing = "building the model"
@@ -111,11 +125,16 @@ class Session:
         self._say_where_it_starts(data)
         self.sinks = Sinks.over(store, store.runs.get(self.row.id))
         ledger = store.ledger.list(self.row.id)
+        self.doing = "waiting for its processes"
+        team = self.crew.gathered()
+        if team is not None:
+            beside = ", ".join(map(str, self.crew.pids))
+            _log(f"{team.size} processes share each batch: {beside} beside this one")
         self.doing = TRAINING
         outcome = None
         for flush in fit(
             model, data, task, spec, watch=watch, control=self.control, resume=resume, ledger=ledger,
-            teacher=teacher,
+            teacher=teacher, team=team,
         ):  # fmt: skip
             self._write(flush)
             outcome = flush.outcome
