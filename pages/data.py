@@ -7,7 +7,7 @@ import streamlit as st
 from workbench import catalog
 from workbench.specs.data import DataSpec
 from workbench.store.datasets import DatasetRow
-from workbench.ui import adding, datasets, fitting, hardest, nav, preview, quality, texts, tokens
+from workbench.ui import adding, datasets, fitting, hardest, nav, preview, quality, series, texts, tokens
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.state import draft, save, store
@@ -17,7 +17,7 @@ def split(row: DatasetRow) -> None:
     """Held-out shares, kept for the next run."""
     now = draft()
     spec = now.section("data", DataSpec)
-    mine = spec if spec.name == row.name else DataSpec(name=row.name, text=spec.text)
+    mine = spec if spec.name == row.name else DataSpec(name=row.name, text=spec.text, series=spec.series)
     changed = datasets.split_form(row, mine, key=f"split.{now.id}.{now.rev}.{row.name}")
     if changed == mine:
         return
@@ -32,7 +32,7 @@ def split(row: DatasetRow) -> None:
 with guard():
     heading(
         "Data",
-        "Pictures and texts to learn from. Some small sets come with the workbench; add your own to them.",
+        "Pictures, texts and series to learn from. Some small sets come with the workbench; add your own to them.",
     )
     adding.imports_panel()
     rows = catalog.list(store())
@@ -48,15 +48,17 @@ with guard():
             nav.go("model", draft=now.id)
     datasets.facts(row)
     is_text, has_classes = row.schema.kind == "text", bool(row.schema.classes)
+    is_images = row.schema.kind == "images"
     views = {
-        "Samples": texts.samples if is_text else datasets.samples,
+        "Curves": series.curves if row.schema.kind == "series" else None,
+        "Samples": texts.samples if is_text else datasets.samples if is_images else None,
         "Class balance": datasets.balance if has_classes else None,
         "Tokens": tokens.tokens if is_text else None,
-        "Statistics": None if is_text else quality.statistics,
-        "Copies": texts.copies if is_text else quality.copies,
-        hardest.VIEW: hardest.hard_and_odd if has_classes or not is_text else None,
+        "Statistics": quality.statistics if is_images else None,
+        "Copies": texts.copies if is_text else quality.copies if is_images else None,
+        hardest.VIEW: hardest.hard_and_odd if has_classes or is_images else None,
         "Split": split,
-        "Augmentation": None if is_text else preview.augmentation,
+        "Augmentation": preview.augmentation if is_images else None,
         "Import report": datasets.report_table,
         "About": datasets.about,
     }

@@ -56,6 +56,7 @@ with guard():
         now = model.data_choice(draft())
         model.preset_choice(now)
         now = model.tokens_choice(now)
+        now = model.windows_choice(now)
         kept.save_button()
     mismatch(now)
     bench(model.input_of(now))

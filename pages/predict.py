@@ -1,12 +1,12 @@
-"""Predict: show a trained model a picture or a text and see what it says."""
+"""Predict: show a trained model a picture or a text and see what it says, or look ahead in a series."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from workbench.live.views import is_text
+from workbench.live.views import is_series, is_text
 from workbench.store import RunRow
-from workbench.ui import predict, predict_text
+from workbench.ui import predict, predict_text, series
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
@@ -51,4 +51,7 @@ with guard():
         st.stop()
     run, checkpoint = predict.choose_run(rows)
     with guard():
-        (text_page if is_text(run.spec) else image_page)(run, checkpoint)
+        if is_series(run.spec):
+            series.page(run, checkpoint)
+        else:
+            (text_page if is_text(run.spec) else image_page)(run, checkpoint)

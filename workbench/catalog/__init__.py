@@ -11,6 +11,7 @@ from workbench.catalog.editing import (
 )
 from workbench.catalog.following import followed
 from workbench.catalog.looking import Samples, Statistics, class_balance, copies, in_turn, samples, statistics
+from workbench.catalog.series import Curve, SeriesView, series
 from workbench.catalog.sets import (
     add,
     delete,
@@ -38,8 +39,10 @@ from workbench.catalog.texts import (
 list = list_sets  # read as `catalog.list(store)`
 
 __all__ = [
+    "Curve",
     "Lengths",
     "Samples",
+    "SeriesView",
     "Statistics",
     "TextPage",
     "Tokenized",
@@ -64,6 +67,7 @@ __all__ = [
     "restore",
     "samples",
     "schema",
+    "series",
     "shape_and_classes",
     "show",
     "statistics",

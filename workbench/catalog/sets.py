@@ -24,6 +24,7 @@ from workbench.data.hub import PREFIX, prepare_hub
 from workbench.specs.base import AnyShape
 from workbench.specs.data import DataName, DataSchema, DataSpec, TextImport
 from workbench.specs.errors import DataError
+from workbench.specs.series_import import SeriesImport
 from workbench.store import Store
 from workbench.store.datasets import DatasetRow
 
@@ -79,6 +80,7 @@ def add(
     stop: Callable[[], bool] | None = None,
     kind: str | None = None,
     texts: TextImport | None = None,
+    series: SeriesImport | None = None,
 ) -> DatasetRow:
     """Import a folder, an archive or a file, or `hf:owner/name` from the Hugging Face hub, and register it.
 
@@ -87,6 +89,11 @@ def add(
     Raises DataError (data.ImportCancelled after `stop`); then nothing is registered.
     """
     is_hub = str(source).startswith(PREFIX)  # the command line may have made a Path of it
+    if is_hub and kind == "series":
+        raise DataError.of(
+            str(source), "sets of the hub are images or texts", "a series is asked for",
+            "Download its Parquet or CSV files, and add those.",
+        )  # fmt: skip
     chosen = checked_name(store, name) if name else free_name(store, str(source))
     with incoming(store) as folder:
         if is_hub:
@@ -98,14 +105,14 @@ def add(
             prepared = data.prepare(
                 Path(source).expanduser(), folder, size=size, channels=channels, labels=labels,
                 class_names=class_names, licence=licence, limits=limits, progress=progress, stop=stop,
-                kind=kind, texts=texts,
+                kind=kind, texts=texts, series=series,
             )  # fmt: skip
         return put(store, chosen, folder, prepared)
 
 
 def look(
     source: Path | str, *, kind: str | None = None, texts: TextImport | None = None,
-    limits: data.Limits | None = None,
+    series: SeriesImport | None = None, limits: data.Limits | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What `add` would take the source for, before it is added: kind, and of texts task, form, columns with
     examples, header, files. So a page can ask. Raises DataError."""
@@ -114,7 +121,7 @@ def look(
             str(source), "a look is for files at hand", "this is a name of the hub",
             "Add it: the report says what its columns were taken for.",
         )  # fmt: skip
-    return data.look(Path(source).expanduser(), kind=kind, texts=texts, limits=limits)
+    return data.look(Path(source).expanduser(), kind=kind, texts=texts, series=series, limits=limits)
 
 
 def show(store: Store, name: str) -> dict[str, Any]:
@@ -149,10 +156,13 @@ def schema(store: Store, name: str, version: int | None = None) -> DataSchema:
 
 def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[AnyShape, int]:
     """What a model sees under `spec`, (C, H, W) or the tokens of a text or a pair, and how many scores it
-    gives: classes, or of language models and translators entries of the vocabulary. Raises DataError."""
+    gives: classes, of language models and translators entries of the vocabulary, of a series the numbers
+    that are told (`specs.training.score_columns` says how often each). Raises DataError."""
     row = with_shipped(store, spec.name, version)
     if row.schema.kind == "text":
         return data.text_shape(row.path, spec)
+    if row.schema.kind == "series":
+        return data.series_shape(row.path, spec)
     return row.schema.shape_for(spec), len(row.schema.classes)
 
 

@@ -11,9 +11,11 @@ from workbench.specs.layer import show as shape_text
 
 if TYPE_CHECKING:
     from workbench.specs.data import TextImport
+    from workbench.specs.series_import import SeriesImport
     from workbench.store.datasets import DatasetRow
 
-KINDS = ("images", "text")  # of data that can be added
+WORDS = {"text": "texts", "series": "steps"}
+KINDS = ("images", "text", "series")  # of data that can be added
 TASKS = ("classification", "language_model", "translation")  # of texts
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
@@ -32,6 +34,20 @@ Header = Annotated[
     bool | None, typer.Option("--header/--no-header", help="Texts: whether the first row names the columns.")
 ]
 Encoding = Annotated[str | None, typer.Option(help="Texts: their encoding, such as shift_jis.")]
+TimeColumn = Annotated[str | None, typer.Option(help="Series: the column of the moments, by name or number.")]
+ValueColumn = Annotated[
+    list[str] | None, typer.Option(help="Series: a column of a variate, by name or number; again for more.")
+]
+FrequencyOption = Annotated[
+    str | None, typer.Option("--frequency", help="Series: what lies between two steps, such as 1 h, 1 month.")
+]
+Gaps = Annotated[
+    str | None, typer.Option(metavar="interpolate|last|keep", help="Series: what becomes of missing steps.")
+]
+Duplicates = Annotated[
+    str | None, typer.Option(metavar="mean|first|last", help="Series: which row of a moment counts.")
+]
+Timezone = Annotated[str | None, typer.Option(help="Series: the zone of its moments, such as Europe/Berlin.")]
 
 
 @app.command()
@@ -46,7 +62,7 @@ def add(
     ],
     name: Annotated[str | None, typer.Option(help="What to call it; its file name when none.")] = None,
     kind: Annotated[
-        str | None, typer.Option(metavar="images|text", help="What it holds; found out when left away.")
+        str | None, typer.Option(metavar="|".join(KINDS), help="What it holds; found out when left away.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=4, max=512, help="Side of all images, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for colour.")] = None,
@@ -56,9 +72,15 @@ def add(
     target_column: TargetColumn = None,
     header: Header = None,
     encoding: Encoding = None,
+    time_column: TimeColumn = None,
+    value_column: ValueColumn = None,
+    frequency: FrequencyOption = None,
+    gaps: Gaps = None,
+    duplicates: Duplicates = None,
+    timezone: Timezone = None,
     as_json: Json = False,
 ) -> None:
-    """Import pictures or texts as a data set. What is not said of texts is guessed and reported."""
+    """Import pictures, texts or a series as a data set. What is not said of them is guessed and reported."""
     from rich.progress import BarColumn, TextColumn
 
     from workbench import catalog
@@ -66,6 +88,7 @@ def add(
 
     _one_of("--kind", "kinds", kind, KINDS)
     texts = _texts(task, text_column, label_column, target_column, header, encoding)
+    series = _series(time_column, value_column, frequency, gaps, duplicates, timezone, header, encoding, kind)
     if not path.strip():
         raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
     store = the_store()
@@ -76,21 +99,25 @@ def add(
             bar.update(task, description=text, completed=share)
 
         row = catalog.add(
-            store, path, name=name, size=size, channels=channels, progress=tick, kind=kind, texts=texts
-        )
+            store, path, name=name, size=size, channels=channels, progress=tick, kind=kind, texts=texts,
+            series=series,
+        )  # fmt: skip
     _print(catalog.show(store, row.name), as_json)
 
 
 @app.command()
 def look(
     path: Annotated[str, typer.Argument(metavar="PATH", help="What `data add` would be given.")],
-    kind: Annotated[str | None, typer.Option(metavar="images|text", help="What it holds.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="|".join(KINDS), help="What it holds.")] = None,
     task: Task = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     target_column: TargetColumn = None,
     header: Header = None,
     encoding: Encoding = None,
+    time_column: TimeColumn = None,
+    value_column: ValueColumn = None,
+    frequency: FrequencyOption = None,
     as_json: Json = False,
 ) -> None:
     """What `data add` would take PATH for: kind, task and columns, with some rows; nothing is added."""
@@ -98,14 +125,19 @@ def look(
 
     _one_of("--kind", "kinds", kind, KINDS)
     texts = _texts(task, text_column, label_column, target_column, header, encoding)
-    found = catalog.look(path, kind=kind, texts=texts)
+    series = _series(time_column, value_column, frequency, None, None, None, header, encoding, kind)
+    found = catalog.look(path, kind=kind, texts=texts, series=series)
     if as_json:
         print_json(found)
         return
     if found["kind"] == "images":
         print("images")
         return
-    print(f"texts for {found['task']}, from {found['form']}")
+    if found["kind"] == "series":
+        step = f"a step every {found['frequency']}" if found["frequency"] else "uneven steps"
+        print(f"a series: {found['rows']:,} rows, {step}")
+    else:
+        print(f"texts for {found['task']}, from {found['form']}")
     for role, name in found["columns"].items():
         print(f"{role}: {name}")
     if found["examples"]:
@@ -173,8 +205,10 @@ def list_sets(as_json: Json = False) -> None:
     rows = table("name", "samples>", "shape or task", "classes>", "splits")
     for row in found:
         splits = ", ".join(f"{n:,} {split}" for split, n in row.splits.items())
-        is_text = row.schema.kind == "text"
-        shape = f"texts, {row.schema.task}" if is_text else shape_text(row.schema.shape)
+        shape = f"texts, {row.schema.task}" if row.schema.kind == "text" else shape_text(row.schema.shape)
+        if row.schema.kind == "series":
+            n, step = len(row.schema.variates), row.schema.frequency or "uneven"
+            shape = f"series, {n} {'variate' if n == 1 else 'variates'}, {step}"
         rows.add_row(row.name, f"{row.rows:,}", shape, str(len(row.schema.classes)), splits)
     console().print(rows)
 
@@ -329,7 +363,7 @@ def _changed(row: DatasetRow) -> None:
 
 
 def _word(row: DatasetRow) -> str:
-    return "texts" if row.schema.kind == "text" else "images"
+    return WORDS.get(row.schema.kind, row.schema.kind)
 
 
 def _one_of(option: str, word: str, given: str | None, known: tuple[str, ...]) -> None:
@@ -365,11 +399,35 @@ def _texts(
         raise DataError(*problems_of(error, tree)) from None
 
 
+def _series(
+    time: str | None, values: list[str] | None, frequency: str | None, gaps: str | None, duplicates: str | None,
+    timezone: str | None, header: bool | None, encoding: str | None, kind: str | None,
+) -> SeriesImport | None:  # fmt: skip
+    """How a series is to be read; None where nothing of it is said."""
+    from pydantic import ValidationError
+
+    from workbench.specs.base import problems_of
+    from workbench.specs.errors import DataError
+    from workbench.specs.series_import import SeriesImport
+
+    tree: dict[str, Any] = {
+        "time_column": time, "value_columns": tuple(values or ()), "frequency": frequency, "gaps": gaps,
+        "duplicates": duplicates, "timezone": timezone,
+    }  # fmt: skip
+    tree = {name: value for name, value in tree.items() if value}
+    if not tree and kind != "series":
+        return None
+    try:
+        return SeriesImport.model_validate({**tree, "header": header, "encoding": encoding})
+    except ValidationError as error:
+        raise DataError(*problems_of(error, tree)) from None
+
+
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    what = f"{facts['rows']:,} {'texts' if facts['kind'] == 'text' else facts['kind']}"
+    what = f"{facts['rows']:,} {WORDS.get(facts['kind'], facts['kind'])}"
     what += (
         f", {len(facts['classes'])} classes, {facts['task']}" if facts["classes"] else f", {facts['task']}"
     )
@@ -377,6 +435,9 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     print("splits: " + ", ".join(f"{n:,} {split}" for split, n in facts["splits"].items()))
     if facts["classes"]:
         print("classes: " + ", ".join(facts["classes"]))
+    if facts["schema"]["variates"]:
+        print("variates: " + ", ".join(facts["schema"]["variates"]))
+        print(f"a step every {facts['schema']['frequency'] or '(uneven)'}")
     for role, column in facts["schema"]["columns"].items():
         print(f"{role}: {column}")
     worth = [item for item in facts["report"] if item["action"] != "kept"]

@@ -44,6 +44,8 @@ def evaluate(
     print(f"{found['samples']:,} samples of {found['data']} ({where})")
     for name, value in found["metrics"].items():
         print(f"{name}: {value:.4f}")
+    for floor, marks in ((found["report"] or {}).get("floors") or {}).items():
+        print(f"{floor}: " + ", ".join(f"{name} {value:.4f}" for name, value in marks.items()))
     if not found["classes"]:
         return
     rows = table("true \\ said", *(f"{name}>" for name in found["classes"]))
@@ -55,9 +57,13 @@ def evaluate(
 def predict(
     run: Run,
     inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT...", help="Image files; for a model of texts, texts or files."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Image files; for a model of texts, texts or files; for one of a series, tables (none: it goes "
+            "on from the end of its own).",
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, max=10, help="Language models: 0 takes the likeliest token.")
@@ -80,6 +86,14 @@ def predict(
         "beam": beam,
     }
     payload: dict[str, Any] = {"run": run, "checkpoint": checkpoint, "asked": asked}
+    if store.runs.get(run).spec.task.kind == "forecasting":
+        files = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs or ()]
+        _print_forecasts(answer(store, "predict", payload | {"images": files}, timeout_s=120.0), as_json)
+        return
+    if not inputs:
+        raise DataError.of(
+            "INPUT", "something to predict from must be given", "nothing is", "Name a file or a text."
+        )
     if store.runs.get(run).spec.task.kind != "classification" or _reads_texts(store, run):
         payload["texts"] = [_text(name) for name in inputs]
     else:
@@ -95,6 +109,23 @@ def predict(
             continue
         best = "  ".join(f"{name} {share:.1%}" for name, share in list(item["probabilities"].items())[:3])
         print(f"{item['input']}: {item['prediction']}   ({best})")
+
+
+def _print_forecasts(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        keys = ("input", "prediction", "low", "high", "band", "times", "variates", "quantiles", "repairs")
+        print_json([{key: item[key] for key in keys} for item in found])
+        return
+    for item in found:
+        print(f"{item['input']}{', with its band: ' + item['band'] if item['band'] else ''}")
+        for repair in item["repairs"]:
+            print(f"repaired: {repair}")
+        rows = table("time", *(f"{name}>" for name in item["variates"]))
+        for at, time in enumerate(item["times"]):
+            sides = (item[name][at] for name in ("prediction", "low", "high"))
+            cells = [f"{m:.5g} ({a:.5g} to {b:.5g})" for m, a, b in zip(*sides, strict=True)]
+            rows.add_row(time, *cells)
+        console().print(rows)
 
 
 def _reads_texts(store: Store, run: str) -> bool:

@@ -4,6 +4,8 @@ from workbench.data.dataset import Dataset, Split, load
 from workbench.data.limits import ImportCancelled, Limits
 from workbench.data.prepare import look, prepare
 from workbench.data.prepared import Prepared
+from workbench.data.series.dataset import SeriesData, Windows
+from workbench.data.series.dataset import shape as series_shape
 from workbench.data.shipped import SHIPPED, prepare_shipped
 from workbench.data.text.dataset import TextData, Texts, tokenizers
 from workbench.data.text.dataset import shape as text_shape
@@ -14,13 +16,16 @@ __all__ = [
     "ImportCancelled",
     "Limits",
     "Prepared",
+    "SeriesData",
     "Split",
     "TextData",
     "Texts",
+    "Windows",
     "load",
     "look",
     "prepare",
     "prepare_shipped",
+    "series_shape",
     "text_shape",
     "tokenizers",
 ]

@@ -25,6 +25,8 @@ from workbench.data.prepared import (
     read_fingerprint,
     read_schema,
 )
+from workbench.data.series import dataset as series
+from workbench.data.series.dataset import SeriesData, SeriesRows
 from workbench.data.text import dataset as texts
 from workbench.data.text.dataset import TextData, TextRows
 from workbench.specs.base import Shape
@@ -85,9 +87,16 @@ class Dataset:
     kind: Literal["images"] = field(default="images", init=False)
 
 
-def load(folder: Path, spec: DataSpec) -> Dataset | TextData:
-    """The set in `folder`, of images or of texts, cut and shaped as `spec` says. Raises DataError."""
+def load(folder: Path, spec: DataSpec) -> Dataset | TextData | SeriesData:
+    """The set in `folder`, of whichever kind, cut and shaped as `spec` says. Raises DataError."""
+    if is_series(folder):
+        return series.load(folder, spec)
     return texts.load(folder, spec) if is_text(folder) else load_images(folder, spec)
+
+
+def is_series(folder: Path) -> bool:
+    """Whether a prepared set is a series."""
+    return read_schema(folder).kind == "series"
 
 
 def is_text(folder: Path) -> bool:
@@ -141,6 +150,8 @@ def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[An
 
     Texts come whole: they lie in a memory map. Raises DataError.
     """
+    if is_series(folder):
+        return series.load(folder, spec), series.rows_of(folder, spec), None
     if is_text(folder):
         found_texts = texts.load(folder, spec)
         return found_texts, texts.rows_of(folder, spec), found_texts.train.y
@@ -161,8 +172,10 @@ def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[An
     return found, rows, arrays.labels[rows.train]
 
 
-def rows_of(folder: Path, spec: DataSpec) -> SplitRows | TextRows:
+def rows_of(folder: Path, spec: DataSpec) -> SplitRows | TextRows | SeriesRows:
     """The rows of each split as `load` would cut the set; reads no pixels. Raises DataError."""
+    if is_series(folder):
+        return series.rows_of(folder, spec)
     if is_text(folder):
         return texts.rows_of(folder, spec)
     arrays = open_arrays(folder)

@@ -24,16 +24,18 @@ from workbench.data.npy import Array, as_array, has_images, is_npy
 from workbench.data.pictures import SUFFIXES, has_magic, quiet
 from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
+from workbench.data.series.imported import guessed_series, import_series, may_be_series
 from workbench.data.sources import Folder, Member, Source, read_all
 from workbench.data.tables import TABLES, Names, labelled, names_images
 from workbench.data.text.imported import guessed, import_texts
 from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, Problem
+from workbench.specs.series_import import SeriesImport
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-KINDS = ("images", "text")
+KINDS = ("images", "text", "series")
 MOST_TABLES = 50
 ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
@@ -54,12 +56,14 @@ def prepare(
     stop: Stop | None = None,
     kind: str | None = None,
     texts: TextImport | None = None,
+    series: SeriesImport | None = None,
 ) -> Prepared:
     """Import `source` into the new folder `out`, as `data.prepared` or `data.text.stored` say.
 
     source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
     idx(.gz) or NumPy files; an .npz; one idx or .npy file of images beside its labels; or texts in one of the
-    forms of docs/texts.md. kind: `images` or `text`; found out where None. texts: how texts are to be read.
+    forms of docs/texts.md; or the table of a series. kind: one of KINDS; found out where None. texts, series: how
+    those are to be read.
     size: side in pixels of all images; without it their own size, or the median side where they differ, and
     at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.
@@ -96,7 +100,13 @@ def prepare(
             "tick": tick_reading,
         }  # fmt: skip
         with new_folder(out, where) as folder:
-            if _is_text(opened, found, kind):
+            if _is_series(opened, found, kind, texts, series):
+                _refuse_for_texts(found, report, "it is no table, and the set is a series")
+                prepared = import_series(
+                    opened, found.texts, folder, asked=series or SeriesImport(), schema=schema, limits=limits,
+                    report=report, tick=tick_reading,
+                )  # fmt: skip
+            elif _is_text(opened, found, kind):
                 _refuse_for_texts(found, report)
                 prepared = import_texts(
                     opened, found.texts, folder, asked=texts or TextImport(), schema=schema, limits=limits,
@@ -120,10 +130,12 @@ def look(
     *,
     kind: str | None = None,
     texts: TextImport | None = None,
+    series: SeriesImport | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
     """What an import would take the source for, without one: `{"kind": "images"}`, or of texts also task,
-    form, columns by meaning, all their names, whether there is a header, examples (rows of cells) and files.
+    form, columns by meaning, all their names, whether there is a header, examples (rows of cells) and files;
+    of a series also frequency, rows, variates, and the columns that are left out.
 
     Raises DataError, also where the columns cannot be told.
     """
@@ -131,6 +143,9 @@ def look(
     with quiet():
         opened = open_source(source, limits)
         found = _sorted_out(opened, Report(0), lambda text, share: None)
+        if _is_series(opened, found, kind, texts, series):
+            told = guessed_series(opened, found.texts, series or SeriesImport(), limits, sure=True)
+            return {"kind": "series", **(told or {})}
         if not _is_text(opened, found, kind):
             return {"kind": "images"}
         return {"kind": "text", **guessed(opened, found.texts, texts or TextImport(), limits)}
@@ -225,8 +240,29 @@ def _is_text(source: Source, found: Found, kind: str | None) -> bool:
     return not any(t.kind == "table" for t in found.texts)
 
 
-def _refuse_for_texts(found: Found, report: Report) -> None:
-    """What is beside the texts of a set of texts."""
+def _is_series(
+    source: Source, found: Found, kind: str | None, texts: TextImport | None, series: SeriesImport | None
+) -> bool:
+    """Whether a series is meant. Where nobody says so, a table is one whose moments lie evenly beside columns
+    of numbers. Raises DataError where a person says that it is one, and it holds no table."""
+    if kind == "series" or (kind is None and series is not None and series != SeriesImport()):
+        if not found.texts:
+            fact = next(iter(found.no_texts.values()), "it holds none")
+            raise DataError.of(source.where, "a series is read from a table", fact, "Check the files.")
+        return True
+    if kind is not None or (texts is not None and texts != TextImport()) or found.images or found.arrays:
+        return False
+    if not found.texts or any(len(file.dims) > 1 for file in found.idx):
+        return False
+    if not may_be_series(source, found.texts, source.limits):
+        return False
+    return guessed_series(source, found.texts, SeriesImport(), source.limits, sure=False) is not None
+
+
+def _refuse_for_texts(
+    found: Found, report: Report, why: str = "it is no text, and the set is one of texts"
+) -> None:
+    """What is beside the texts of a set of texts, or beside the table of a series."""
     for member in found.others:
         if member.path in found.no_texts:
             report.refused(shown(member.path), found.no_texts[member.path])
@@ -236,7 +272,7 @@ def _refuse_for_texts(found: Found, report: Report) -> None:
         *(a.member for a in found.arrays),
     ]
     for member in left:
-        report.refused(shown(member.path), "it is no text, and the set is one of texts")
+        report.refused(shown(member.path), why)
 
 
 def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> Layout:

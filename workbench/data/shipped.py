@@ -15,6 +15,8 @@ import numpy as np
 from workbench.data.limits import Limits
 from workbench.data.prepared import Prepared, Writer, new_folder
 from workbench.data.report import Report
+from workbench.data.series.shipped import SHIPPED as SERIES
+from workbench.data.series.shipped import prepare_series
 from workbench.data.splits import TEST, TRAIN
 from workbench.data.text.shipped import SHIPPED as TEXTS
 from workbench.data.text.shipped import prepare_texts
@@ -25,7 +27,7 @@ from workbench.specs.errors import DataError
 HERE = Path(__file__).parent / "shipped"
 FASHION, DIGITS = "fashion-mnist-sample", "digits"
 IMAGES = (FASHION, DIGITS)
-SHIPPED = (*IMAGES, *TEXTS)
+SHIPPED = (*IMAGES, *TEXTS, *SERIES)
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -38,6 +40,8 @@ def prepare_shipped(name: str, out: Path) -> Prepared:
         return _fashion(out)
     if name == DIGITS:
         return _digits(out)
+    if name in SERIES:
+        return prepare_series(name, out)
     if name in TEXTS:
         return prepare_texts(name, out)
     raise DataError.of(

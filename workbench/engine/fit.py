@@ -298,7 +298,7 @@ class _Run:
         began = perf_counter()
         with trainer.judged_model():
             judged = judge(trainer.model, trainer.validation, trainer.task, trainer.precision.autocast)
-            self.written = write(trainer.model, self.data, trainer.task, trainer.spec)
+            self.written = write(trainer.model, self.data, trainer.task, trainer.spec, judged.sums)
         found = {**judged.marks, **(self.written.marks if self.written else {})}
         marks = {"val/loss": judged.loss, **{f"val/{name}": value for name, value in found.items()}}
         for key, value in marks.items():
@@ -381,7 +381,9 @@ class _Run:
     def _facts(self) -> dict[str, object]:
         meter = self.meter
         clocks = {"active_s": meter.active_s, "spent_s": meter.spent_s, "pace_s": meter.pace_s}
-        return {"metrics": dict(self.metrics), "clocks": clocks, "device": self.device}
+        facts = {"metrics": dict(self.metrics), "clocks": clocks, "device": self.device}
+        carried = getattr(self.data, "carried", None)  # what it takes to use the model again, such as a scale
+        return facts if carried is None else {**facts, "carried": carried}
 
     def _hand(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.engine.evaluate import Judged, confusion
+from workbench.engine.series import horizon_panel
 from workbench.engine.task import Task
 from workbench.records import Data, Panel
 
@@ -24,6 +25,8 @@ def of(
 ) -> list[Panel]:
     """All panels of a validation; `samples` predictions, 0 for none. None where tokens are told."""
     found: list[Panel] = []
+    if judged.sums is not None and data.kind == "series":
+        return [Panel("horizon", step, epoch, time, horizon_panel(data, task, judged.sums))]
     if judged.scores is None or judged.y is None or not len(judged.y):
         return found
     report = task.report(judged.scores, judged.y, data.classes)

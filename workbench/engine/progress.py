@@ -16,6 +16,8 @@ import numpy as np
 from workbench.records import Event, Scalars
 from workbench.specs.training import Plateau, TrainingSpec
 
+FALLING = ("val/loss", "val/scaled_mae")  # marks that are better when they are smaller
+
 
 @dataclass
 class Progress:
@@ -68,7 +70,7 @@ def judge_progress(
     patience and plateau: a resumed run would decide otherwise than an uninterrupted one.
     """
     metric = watched(training)
-    rising = metric != "val/loss"
+    rising = metric not in FALLING
     loss = marks["val/loss"]
     mark = marks.get(metric, math.nan)
     if progress.metric not in ("", metric):  # steered to another: marks of two kinds cannot be compared

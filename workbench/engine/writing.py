@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from workbench.engine.decode import continued, draw, translated
 from workbench.engine.evaluate import evaluating
+from workbench.engine.series import forecasts
 from workbench.engine.task import Task
 from workbench.engine.texts import EOS
 from workbench.specs.run import RunSpec
-from workbench.specs.training import LanguageModelTask, TranslationTask
+from workbench.specs.training import ForecastingTask, LanguageModelTask, TranslationTask
 
 BATCH = 64  # texts translated at a time
 
@@ -29,11 +30,17 @@ class Written(NamedTuple):
     arrays: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-def write(model: nn.Module, data: Any, task: Task, spec: RunSpec) -> Written | None:
-    """A look at what the model writes now; None where the spec asks for none. The same weights give the same
+def write(
+    model: nn.Module, data: Any, task: Task, spec: RunSpec, sums: np.ndarray | None = None
+) -> Written | None:
+    """A look at what the model writes now, or what it forecasts; None where the spec asks for none. sums: of
+    the validation just done, where its marks are made of some. The same weights give the same
     text: the draw begins anew each time. Random states and modes are left as they were."""
     asked = spec.task
     with evaluating(model):
+        if isinstance(asked, ForecastingTask) and spec.watch.samples and len(data.validation):
+            facts, arrays = forecasts(model, data, task, spec.watch.samples, sums)
+            return Written({}, "forecast", facts, arrays)
         if isinstance(asked, LanguageModelTask) and asked.sample_tokens:
             prompt = asked.prompt or beginning(data)
             text = continuation(model, data, asked, prompt, seed=spec.seed)

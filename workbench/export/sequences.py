@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.specs import attention, columns, patches, recurrent, sequence
+from workbench.specs import attention, columns, patches, recurrent, sequence, series
 from workbench.specs.base import Shape, Tokens
 from workbench.specs.layer import Layer
 
@@ -27,7 +27,12 @@ def of_sequences(layer: Layer, shape: Shape) -> Call | None:
         return "ClassToken", [str(shape[1])]
     if isinstance(layer, sequence.Conv1d):
         given = [str(shape[1]), str(layer.out_channels), f"kernel_size={layer.kernel_size}"]
-        return "Conv1d", given + list(changed(layer, "stride", "padding", "dilation", "groups", "bias"))
+        return "Conv1d", given + list(
+            changed(layer, "stride", "padding", "dilation", "groups", "bias", "causal")
+        )
+    if isinstance(layer, series.SeriesLinear):
+        given = [str(shape[0]), str(shape[1]), str(layer.out_steps)]
+        return "SeriesLinear", given + list(changed(layer, "kernel_size", "individual", "normalize", "bias"))
     if isinstance(layer, sequence.SequencePool):
         width = [str(shape[1])] if layer.mode == "attention" else []
         return "SequencePool", [repr(layer.mode), *width]

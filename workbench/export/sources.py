@@ -16,6 +16,7 @@ FILES = (
     "columns.py",
     "patches.py",
     "sequence.py",
+    "series.py",
     "attention.py",
 )  # of workbench/models, each using those before it
 IMPORTS = {  # name -> the line that brings it, beside torch and nn

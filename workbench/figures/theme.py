@@ -42,6 +42,7 @@ GROUPS: dict[str, str] = {
     "text": "#0d8f86",
     "recurrent": "#7d8a15",
     "attention": "#d6336c",
+    "series": "#0e7490",
     "group": "#64748b",
     "other": "#8089a0",
 }

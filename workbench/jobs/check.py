@@ -19,9 +19,11 @@ import psutil
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.jobs.series import series_problems
+from workbench.jobs.series import sizes as series_sizes
 from workbench.jobs.teachers import teacher_problems
 from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
-from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens, Window
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.memory import fewest_parts, largest_batch, predict
@@ -30,7 +32,7 @@ from workbench.specs.pretrained import tokenizer_problems
 from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.training import TOKEN_TASKS, score_columns
 from workbench.store import Store
 
 NO_IMAGES: Mapping[str, int] = {"train": 0, "validation": 0, "test": 0}
@@ -93,6 +95,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
         found += metric_problems(spec, n_classes, sizes)
         seen = (shape, n_classes, schema)
         found += teacher_problems(store, spec, seen, lambda other, v: see(store, other, v))
+    if schema.kind == "series":
+        found += series_problems(spec, catalog.with_shipped(store, spec.data.name, version))
     if schema.kind == "text":
         found += text_problems(spec, sizes, shape)
         found += tokenizer_problems(spec.model.layers, spec.data.text)
@@ -114,7 +118,8 @@ def see(store: Store, spec: RunSpec, version: int | None = None) -> tuple[AnySha
     if row.schema.kind == "text":
         known = facts(row, spec.data)  # remembered, while the catalog reads its tokenizer anew
         return known.shape, known.columns, row.schema
-    return (*catalog.shape_and_classes(store, spec.data, version), row.schema)
+    shape, n = catalog.shape_and_classes(store, spec.data, version)
+    return shape, score_columns(spec.task, n), row.schema
 
 
 def memory_bytes(
@@ -162,7 +167,9 @@ def fit_problem(
         fits.append(f"batch {batch:,} fits")
     if parts is not None:
         fits.append(f"accumulation_steps {parts} " + ("does too" if fits else "makes it fit"))
-    smaller = "shorter texts" if isinstance(shape, Pair | Tokens) else "smaller images"
+    smaller = "shorter texts" if isinstance(shape, Pair | Tokens) else (
+        "a shorter look-back" if isinstance(shape, Window) else "smaller images"
+    )  # fmt: skip
     return _problem(
         "training.batch_size",
         "the run must fit into memory",
@@ -247,6 +254,9 @@ def _split_problems(store: Store, spec: RunSpec, version: int | None) -> list[Pr
         if row.schema.kind == "text":
             facts(row, spec.data)
             return []
+        if row.schema.kind == "series":
+            series_sizes(row, spec.data)
+            return []
         return list(_cut(row.path, row.fingerprint, spec.data.model_dump_json())[0])
     except WorkbenchError as error:
         return list(error.problems)
@@ -258,6 +268,8 @@ def split_sizes(store: Store, spec: RunSpec, version: int | None = None) -> Mapp
         row = catalog.with_shipped(store, spec.data.name, version)
         if row.schema.kind == "text":
             return facts(row, spec.data).sizes
+        if row.schema.kind == "series":
+            return series_sizes(row, spec.data)
         return _cut(row.path, row.fingerprint, spec.data.model_dump_json())[1]
     return NO_IMAGES
 

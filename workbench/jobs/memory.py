@@ -13,13 +13,14 @@ import psutil
 
 from workbench import catalog
 from workbench.jobs.check import PROCESS_BYTES, memory_bytes, split_sizes
-from workbench.specs.base import Pair, Tokens
-from workbench.specs.data import TextSpec
+from workbench.specs.base import Pair, Tokens, Window
+from workbench.specs.data import SeriesSpec, TextSpec
 from workbench.specs.errors import WorkbenchError
 from workbench.store import RunRow, Store
 
 # What a forked run takes of its own before it holds a model: the rest is shared with the supervisor.
 OWN_BYTES = 60_000_000
+SERIES = SeriesSpec().model_dump(mode="json")
 TEXT = TextSpec().model_dump(mode="json")
 CONTEXT_BYTES = 600_000_000  # CUDA's own share of a GPU per process, which torch does not count
 
@@ -34,7 +35,7 @@ def expected(store: Store, row: RunRow) -> tuple[int, str]:
         shape, columns = catalog.shape_and_classes(store, row.spec.data, row.data_version)
     except WorkbenchError:  # it will fail with the reason
         return OWN_BYTES, "estimated"
-    if isinstance(shape, Pair | Tokens):
+    if isinstance(shape, Pair | Tokens | Window):
         sizes = split_sizes(store, row.spec, row.data_version)
         found = memory_bytes(row.spec, shape, columns, sizes)
     else:
@@ -84,9 +85,10 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
         given = spec.get("data", {})
         data = {key: given.get(key) for key in ("name", "size", "channels", "limit")}
         text = {**TEXT, **(given.get("text") or {})}  # of specs from before there were texts, too
+        window = {**SERIES, **(given.get("series") or {})}
         model = {"decoder": [], "tie_embeddings": False, **(spec.get("model") or {})}
         return (
-            model, data, text, spec.get("task", {}).get("kind", "classification"),
+            model, data, text, window, spec.get("task", {}).get("kind", "classification"),
             training.get("batch_size"), training.get("accumulation_steps", 1),
             training.get("precision"), training.get("optimizer", {}).get("kind"), bool(training.get("ema")),
         )  # fmt: skip

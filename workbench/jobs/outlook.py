@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench import catalog
-from workbench.jobs import outlook_texts, texts
+from workbench.jobs import outlook_texts, series, texts
 from workbench.jobs.check import CheckReport, gpu_count, split_sizes
 from workbench.specs import inside
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.run import RunSpec
-from workbench.specs.training import AnySchedule, ClassificationTask, TrainingSpec
+from workbench.specs.training import AnySchedule, ClassificationTask, ForecastingTask, TrainingSpec
 from workbench.store import Store
+from workbench.store.datasets import DatasetRow
 
 OPTIMIZERS = {"sgd": "gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 LOSSES = {
     "classification": "cross-entropy",
     "language_model": "cross-entropy of every next token",
     "translation": "cross-entropy of every token of the translation",
+    "forecasting": "errors of the scaled values",
 }
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "squeeze_excitation")
 
@@ -60,9 +62,12 @@ def outlook(
     """(heading, sentence) pairs. measured: a preflight's result, which adds how long it takes."""
     planned, training = plan(spec, split_sizes(store, spec)), spec.training
     found = _texts(store, spec)
-    sample = "image" if found is None else texts.one_of(spec, found.shape)
+    row = _series(store, spec)
+    sample = "window" if row else "image" if found is None else texts.one_of(spec, found.shape)
+    told = series.told(spec, row, planned.sizes) if row else _data(spec, planned.sizes)
     lines = [
-        ("Data", _data(spec, planned.sizes) if found is None else outlook_texts.data(spec, found)),
+        ("Data", told if found is None else outlook_texts.data(spec, found)),
+        ("Windows", series.windows(spec, row) if row else ""),
         ("Texts", "" if found is None else outlook_texts.texts(spec, found)),
         ("Model", _model(spec, report)),
         ("Loss", _loss(spec)),
@@ -145,6 +150,14 @@ def _texts(store: Store, spec: RunSpec) -> texts.TextFacts | None:
         return None
 
 
+def _series(store: Store, spec: RunSpec) -> DatasetRow | None:
+    try:
+        row = catalog.with_shipped(store, spec.data.name)
+        return row if row.schema.kind == "series" and series.sizes(row, spec.data) else None
+    except WorkbenchError:  # the check tells of it
+        return None
+
+
 def _model(spec: RunSpec, report: CheckReport) -> str:
     model = spec.model
     layers = count(len(model.layers), "layer")
@@ -155,6 +168,8 @@ def _model(spec: RunSpec, report: CheckReport) -> str:
 
 
 def _loss(spec: RunSpec) -> str:
+    if isinstance(spec.task, ForecastingTask):
+        return series.loss(spec.task)
     text = LOSSES[spec.task.kind]
     if smoothing := getattr(spec.task, "label_smoothing", 0.0):
         text += f", targets smoothed by {smoothing:g}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.data.text.dataset import load
 from workbench.data.text.tokenizer import UNK
-from workbench.specs.base import AnyShape, Pair
+from workbench.specs.base import AnyShape, Pair, Window
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.run import RunSpec
@@ -25,11 +25,13 @@ MEASURED = {  # task -> the metrics that an early stop may wait for
     "classification": ("val/loss", "val/accuracy", "val/f1", "val/auroc"),
     "language_model": ("val/loss", "val/accuracy"),
     "translation": ("val/loss", "val/accuracy", "val/bleu", "val/exact_match"),
+    "forecasting": ("val/loss", "val/scaled_mae"),
 }
 NAMES = {
     "classification": "classification",
     "language_model": "language models",
     "translation": "translation",
+    "forecasting": "forecasting",
 }
 
 
@@ -138,7 +140,7 @@ def one_of(spec: RunSpec, shape: AnyShape) -> str:
     """What a sample is called: image, text, pair or window."""
     if isinstance(shape, Pair):
         return "pair"
-    if spec.task.kind == "language_model":
+    if spec.task.kind == "language_model" or isinstance(shape, Window):
         return "window"
     return "text" if hasattr(shape, "vocabulary") else "image"
 

@@ -10,11 +10,18 @@ from workbench.specs.training import TOKEN_TASKS
 def views_of(spec: RunSpec) -> list[str]:
     """Tabs by id, in order. Those of runs on images are always the same; attention and states join them
     where the model has any."""
+    if is_series(spec):
+        states = ["states"] * recurs(spec.model)
+        return ["curves", "forecast", *(["attention"] * attends(spec.model)), *states, "log"]
     inside = ["attention"] * attends(spec.model) + ["states"] * recurs(spec.model)
     if not is_text(spec):
         return ["curves", "filters", "maps", *inside, "predictions", "log"]
     report = [] if spec.task.kind in TOKEN_TASKS else ["report"]
     return ["curves", *inside, "text", *report, "log"]
+
+
+def is_series(spec: RunSpec) -> bool:
+    return spec.task.kind == "forecasting"
 
 
 def is_text(spec: RunSpec) -> bool:

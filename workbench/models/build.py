@@ -30,6 +30,7 @@ from workbench.models.sequence import (
     SequenceResidual,
     Stack,
 )
+from workbench.models.series import SeriesLinear
 from workbench.specs import (
     activation,
     attention,
@@ -42,6 +43,7 @@ from workbench.specs import (
     pretrained,
     recurrent,
     sequence,
+    series,
 )
 from workbench.specs import layers as spec
 from workbench.specs.base import AnyShape, Pair, Shape
@@ -233,8 +235,14 @@ def _recurrent(kind: type[nn.RNNBase]) -> Callable[[Any, Shape], nn.Module]:
 def _conv1d(layer: sequence.Conv1d, shape: Shape) -> nn.Module:
     return Conv1d(
         shape[1], layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
-        dilation=layer.dilation, groups=layer.groups, bias=layer.bias,
+        dilation=layer.dilation, groups=layer.groups, bias=layer.bias, causal=layer.causal,
     )  # fmt: skip
+
+
+def _series_linear(layer: series.SeriesLinear, shape: Shape) -> nn.Module:
+    return SeriesLinear(
+        shape[0], shape[1], layer.out_steps, layer.kernel_size, layer.individual, layer.normalize, layer.bias
+    )
 
 
 def _attention(layer: attention.MultiheadAttention, shape: Shape) -> nn.Module:
@@ -326,6 +334,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     sequence.ImageRows: lambda layer, shape: ImageRows(),
     sequence.Conv1d: _conv1d,
     sequence.SequencePool: lambda layer, shape: SequencePool(layer.mode, shape[1]),
+    series.SeriesLinear: _series_linear,
     recurrent.RNN: _recurrent(nn.RNN),
     recurrent.LSTM: _recurrent(nn.LSTM),
     recurrent.GRU: _recurrent(nn.GRU),

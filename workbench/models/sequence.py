@@ -174,9 +174,14 @@ class ImageRows(nn.Module):
 
 
 class Conv1d(nn.Conv1d):
-    """Filters along the steps: (B, L, D) -> (B, L', C). Padding is read as zeros; windows on it are such."""
+    """Filters along the steps: (B, L, D) -> (B, L', C). Padding is read as zeros; windows on it are such.
+    causal: they see no later step, and zeros before the first take the place of padding."""
 
     contextual = True
+
+    def __init__(self, *given: int, causal: bool = False, **more: object) -> None:
+        super().__init__(*given, **more)
+        self.causal = causal
 
     def forward(self, x: torch.Tensor, context: Context | None = None) -> torch.Tensor:
         mask = None if context is None else context.mask
@@ -185,13 +190,17 @@ class Conv1d(nn.Conv1d):
         out = self._slid(x.transpose(1, 2)).transpose(1, 2)
         if context is not None and mask is not None:
             reach = self.dilation[0] * (self.kernel_size[0] - 1) + 1
-            there = (mask.sum(dim=1) + 2 * self.padding[0] - reach) // self.stride[0] + 1
+            wider = reach - 1 if self.causal else 2 * self.padding[0]
+            there = (mask.sum(dim=1) + wider - reach) // self.stride[0] + 1
             steps = torch.arange(out.shape[1], device=x.device)
             context.mask = steps < there.clamp(min=1).unsqueeze(1)
         return out
 
     def _slid(self, x: torch.Tensor) -> torch.Tensor:
         size, reach = self.padding[0], self.dilation[0] * (self.kernel_size[0] - 1) + 1
+        if self.causal:
+            past = F.pad(x, (reach - 1, 0))
+            return F.conv1d(past, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
         lacking = reach - 2 * size - x.shape[2]
         if lacking > 0:  # a batch of texts shorter than the window, which longer ones would have widened
             x = F.pad(x, (0, lacking))

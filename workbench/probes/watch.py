@@ -14,6 +14,7 @@ from workbench.probes.budget import Budget
 from workbench.probes.convolutions import feature_maps, filters, watched
 from workbench.probes.patches import grid_of, is_of_patches, patch_tiles
 from workbench.probes.texts import ProbeTexts, one_per_class, probe_texts
+from workbench.probes.windows import probe_windows
 from workbench.records import Data, Panel, Record
 from workbench.specs.inside import attends, patch_grid, recurs
 from workbench.specs.model import ModelSpec
@@ -68,6 +69,10 @@ class Watcher:
             texts = probe_texts(data, model, watch.probe_images)
             told: dict[str, Any] = {"kind": "text", "items": texts.items, "width": texts.width}
             return cls(model, watch, texts.inputs, told, texts=texts)
+        if data.kind == "series":
+            windows = probe_windows(data, watch.probe_images)
+            told = {"kind": "text", "items": windows.items, "width": windows.width}
+            return cls(model, watch, windows.inputs, told, texts=windows)
         split = data.validation if len(data.validation.y) else data.train
         rows = one_per_class(np.asarray(split.y), watch.probe_images)
         pixels = np.ascontiguousarray(split.x[rows])

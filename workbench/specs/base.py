@@ -63,6 +63,13 @@ class Columns(tuple[int, ...]):
         return f"Columns(numeric={self.numeric}, categories={self.categories})"
 
 
+class Window(NamedTuple):
+    """The shape of a stretch of a series: a sequence of `length` steps of `variates` numbers each."""
+
+    length: int
+    variates: int
+
+
 AnyShape = Shape | Pair  # what comes into a model
 
 

@@ -40,6 +40,36 @@ class TextSpec(Spec):
     )  # fmt: skip
 
 
+class SeriesSpec(Spec):
+    """How a series becomes samples: windows of its past, and the steps that follow and are to be told."""
+
+    look_back: int = knob(96, "Steps of the past that the model sees", unit="steps", ge=1, le=20_000)
+    horizon: int = knob(24, "Steps ahead that it tells, all of them at once", unit="steps", ge=1, le=10_000)
+    target: str = knob(
+        "", "The one variate that is told, by name; empty: all of them. The model sees all either way",
+        max_length=200,
+    )  # fmt: skip
+    scaling: Literal["standardize", "none"] = knob(
+        "standardize",
+        "standardize: each variate with zero mean and unit variance on the training steps; none: as it is",
+    )
+    stride: int = knob(
+        1, "Steps from the beginning of one training window to that of the next", unit="steps", ge=1,
+        le=100_000, advanced=True,
+    )  # fmt: skip
+    season: int | None = knob(
+        None,
+        "Steps after which things come round again, for the seasonal floor and MASE; empty: as its frequency "
+        "suggests (24 of hours, 7 of days, 12 of months)",
+        unit="steps", ge=1, le=1_000_000, advanced=True,
+    )  # fmt: skip
+    rows: int | None = knob(
+        None,
+        "Use the first so many steps only; empty uses all. Papers on ETTh1 use 14,400, cut 12/4/4 months",
+        unit="steps", ge=4, advanced=True,
+    )  # fmt: skip
+
+
 class DataSpec(Spec):
     """A registered data set by name, with what is done to its samples before training."""
 
@@ -100,6 +130,9 @@ class DataSpec(Spec):
         advanced=True,
     )
     text: TextSpec = Field(default_factory=TextSpec, description="How texts become tokens; texts only")
+    series: SeriesSpec = Field(
+        default_factory=SeriesSpec, description="How a series is cut into windows; series only"
+    )
     augment: tuple[AnyAugmentation, ...] = knob(
         (), "Random changes of the training images, in this order; none by default", max_length=16
     )
@@ -139,11 +172,13 @@ class TextImport(Spec):
 class DataSchema(Spec):
     """What a data set is, as far as a model and a form must know. Written once at import."""
 
-    kind: Literal["images", "text"] = "images"
-    task: Literal["classification", "language_model", "translation"] = "classification"
-    shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for texts
+    kind: Literal["images", "text", "series"] = "images"
+    task: Literal["classification", "language_model", "translation", "forecasting"] = "classification"
+    shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for texts and series
     classes: tuple[str, ...] = ()
     columns: dict[str, str] = Field(default_factory=dict)  # of a table: what became text, label and target
+    variates: tuple[str, ...] = ()  # of a series, in the order of its columns
+    frequency: str = ""  # of a series: "1 h", "1 month"; empty where its steps are only numbered
     source: str = ""  # where it came from, for people
     licence: str = ""
 

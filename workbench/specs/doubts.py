@@ -17,15 +17,17 @@ from workbench.specs.layers import LAYERS, MAX_LAYERS
 from workbench.specs.nesting import every
 from workbench.specs.rows import Group, Row, placed, walk, where
 
-Loss = Literal["cross_entropy", "bce_with_logits"]
+Loss = Literal["cross_entropy", "bce_with_logits", "forecast"]
 
 SQUASHING = {
     "cross_entropy": ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "hardsigmoid"),
     "bce_with_logits": ("sigmoid", "log_sigmoid", "hardsigmoid", "softmax", "log_softmax"),
+    "forecast": ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "hardsigmoid", "tanh", "hardtanh"),
 }
 LOSS_RULES = {
     "cross_entropy": "cross-entropy applies softmax by itself",
     "bce_with_logits": "BCE-with-logits applies sigmoid by itself",
+    "forecast": "forecasts are compared with values of any size",
 }
 ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
@@ -92,11 +94,9 @@ def _on_seeing_ahead(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:
         here, kind = (*path, i), kind_of(layer)
         name = "causal" if hasattr(layer, "causal") else "bidirectional"
         sees = getattr(layer, "causal", True) is False or getattr(layer, "bidirectional", False)
-        if kind == "conv1d" and getattr(layer, "kernel_size", 1) > 1:
-            fix = removed(kind)
-            sees = True
-        else:
-            fix = set_to(**{name: name == "causal"})
+        if kind == "conv1d" and getattr(layer, "kernel_size", 1) == 1:
+            sees = False
+        fix = set_to(**{name: name == "causal"})
         if sees:
             found = _doubt(
                 here, kind, "a model must not see the token that it is to tell",
@@ -141,7 +141,8 @@ def _on_the_output(layers: Sequence[Layer], loss: Loss, prefix: Path = ()) -> It
     kind = kind_of(layers[at])
     if kind in SQUASHING[loss]:
         rule = LOSS_RULES[loss]
-        fact = f"the model ends in {kind}, so scores are squashed twice"
+        twice = "what it tells is squashed" if loss == "forecast" else "scores are squashed twice"
+        fact = f"the model ends in {kind}, so {twice}"
     elif kind in ONE_SIDED:
         rule, fact = "scores should be free to be negative", f"the model ends in {kind}"
     else:
@@ -240,10 +241,10 @@ def output_problem(
     head: dict[str, Any] = {"kind": "linear", "out_features": n_classes}
     if len(out) != 1:
         repair = f"Add a flatten and a linear layer with out_features={n_classes}."
-        fix = _appended(layers, f"flatten and linear ({n_classes})", {"kind": "flatten"}, head)
+        fix = appended(layers, f"flatten and linear ({n_classes})", {"kind": "flatten"}, head)
     elif linear is None or rows[linear].out_shape != out or any(map(changes_size, layers[linear + 1 :])):
         repair = f"Add a linear layer with out_features={n_classes}."
-        fix = _appended(layers, f"linear ({n_classes})", head)
+        fix = appended(layers, f"linear ({n_classes})", head)
     else:
         repair = f"Set out_features of the last linear layer to {n_classes}."
         fix = placed(set_to(out_features=n_classes), (linear,))
@@ -268,12 +269,12 @@ def _unpooled(layers: Sequence[Layer], out: Shape, n_classes: int) -> Problem:
     pool: dict[str, Any] = {"kind": "sequence_pool"}
     if isinstance(out, Tokens):
         pool = {"kind": "embedding", "embedding_dim": 64}
-        fix = _appended(layers, "embedding, sequence_pool and linear", pool, {"kind": "sequence_pool"}, head)
+        fix = appended(layers, "embedding, sequence_pool and linear", pool, {"kind": "sequence_pool"}, head)
     elif kind_of(layers[last]) == "linear" and out[1] == n_classes:
         edits = (Edit(action="insert", path=(last,), layer=pool),)
         fix = Fix(label="Insert sequence_pool before the last linear", edits=edits)
     else:
-        fix = _appended(layers, f"sequence_pool and linear ({n_classes})", pool, head)
+        fix = appended(layers, f"sequence_pool and linear ({n_classes})", pool, head)
     return Problem(
         where=where((last,), kind_of(layers[last])),
         rule=f"the last layer must give one score per class ({n_classes}) for the whole text",
@@ -309,14 +310,14 @@ def _token_problem(
         fix = placed(set_to(out_features=n), (*prefix, last))
         repair = f"Set out_features of the last linear layer to {n}."
     else:
-        added = _appended(layers, f"linear ({n:,})", {"kind": "linear", "out_features": n})
+        added = appended(layers, f"linear ({n:,})", {"kind": "linear", "out_features": n})
         edits = tuple(edit.model_copy(update={"path": (*prefix, *edit.path)}) for edit in added.edits)
         fix = added.model_copy(update={"edits": edits})
         repair = f"Add a linear layer with out_features={n}."
     return Problem(where=place, rule=rule, fact=f"it gives {show(out)}", repair=repair, fix=fix)
 
 
-def _appended(layers: Sequence[Layer], what: str, *new: dict[str, Any]) -> Fix:
+def appended(layers: Sequence[Layer], what: str, *new: dict[str, Any]) -> Fix:
     """New layers at the end, in place of the last ones where the stack is full."""
     last = len(layers) - 1
     room = MAX_LAYERS - sum(1 for _ in every(layers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Columns, Pair, Shape, Spec, Tokens
+from workbench.specs.base import Columns, Pair, Shape, Spec, Tokens, Window
 from workbench.specs.errors import Edit, Fix, LayerError, Problem
 
 
@@ -157,6 +157,10 @@ def show(shape: Shape) -> str:
         return f"{shape.length} tokens of {shape.vocabulary:,}"
     if isinstance(shape, Columns):
         return f"{shape.numeric} numbers, {len(shape.categories)} categories"
+    if isinstance(shape, Window):
+        return (
+            f"{shape.length:,} steps of {shape.variates:,} {'variate' if shape.variates == 1 else 'variates'}"
+        )
     return "×".join(str(n) for n in shape)
 
 

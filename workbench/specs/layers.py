@@ -80,6 +80,7 @@ from workbench.specs.pretrained import PretrainedText
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
+from workbench.specs.series import SeriesLinear
 
 MAX_LAYERS = 256  # written in one list
 MAX_BRANCHES = 16
@@ -377,6 +378,7 @@ AnyLayer = Annotated[
     | Flatten | Linear
     | Embedding | Positions | ClassToken | ImageRows | Conv1d | SequencePool
     | RNN | LSTM | GRU | LSTMDecoder
+    | SeriesLinear
     | PatchEmbedding | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | PretrainedText
     | ColumnEmbedding | ColumnTokens

@@ -11,12 +11,12 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens, Window
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
 from workbench.specs.pretrained import PretrainedText
 from workbench.specs.run import RunSpec
-from workbench.specs.sizes import Extent, TextSizes
+from workbench.specs.sizes import Extent, SeriesSizes, TextSizes
 from workbench.specs.tape import FLOAT, INDEX, Storage, Tape, Value
 from workbench.specs.training import TOKEN_TASKS, AnyOptimizer
 
@@ -249,6 +249,8 @@ def validation_bytes(
     if per_token:  # each batch is told at once, and its scores are not kept
         loss_of(tape, spec, scores)
         return tape.peak + INDEX * batch * width_of(shape)
+    if isinstance(shape, Window):  # its marks are made of sums
+        return tape.peak + 4 * batch * n_classes * FLOAT
     return tape.peak + 2 * n * n_classes * FLOAT
 
 
@@ -313,6 +315,8 @@ def input_bytes(shape: AnyShape, batch: int) -> int:
         return 3 * INDEX * batch * width_of(shape)
     if isinstance(shape, Tokens):
         return 2 * INDEX * batch * shape.length
+    if isinstance(shape, Window):  # gathered with what follows, from which the window is a view
+        return batch * math.prod(shape) * FLOAT
     return batch * math.prod(shape) * FLOAT
 
 
@@ -320,6 +324,8 @@ def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device:
     """Samples and labels that stay on the device for the whole run; on a CPU also the arrays as loaded."""
     if isinstance(shape, Pair | Tokens):
         return token_bytes(spec, shape, sizes, device, free)
+    if isinstance(shape, Window):
+        return series_bytes(shape, sizes, device)
     pixels = math.prod(shape)
     if len(shape) == 1:  # rows of a table: float32 as they are
         return sum((FLOAT * pixels + INDEX) * sizes.get(name, 0) for name in ("train", "validation")) + (
@@ -340,6 +346,16 @@ def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device:
         n = sum(sizes.get(name, 0) for name in ("train", "validation", "test"))
         held += n * pixels + 2 * INDEX * n
     return held
+
+
+def series_bytes(shape: Window, sizes: Mapping[str, int], device: str) -> int:
+    """The same of a series (engine.series): its windows share its numbers, on the device once a split."""
+    windows = sum(sizes[name] for name in ("train", "validation"))
+    numbers = sizes.numbers if isinstance(sizes, SeriesSizes) else windows + shape.length * shape.variates
+    held = 2 * FLOAT * numbers + INDEX * windows
+    if device == "cpu":
+        held += INDEX * sum(sizes.get(name, 0) for name in ("train", "validation", "test"))
+    return held + 2 * INDEX * sizes["train"]
 
 
 def token_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str, free: int) -> int:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from workbench.specs.base import AnyShape, Pair, Shape, Spec, Tokens, knob
+from workbench.specs.base import AnyShape, Pair, Shape, Spec, Tokens, Window, knob
 from workbench.specs.doubts import Loss, blind_decoder, doubts, inner_doubts, output_problem
 from workbench.specs.errors import Problem, SpecError
+from workbench.specs.forecasts import forecast_problem
 from workbench.specs.layer import Layer
 from workbench.specs.layers import MAX_LAYERS, AnyLayer
 from workbench.specs.nesting import built, depth, every
@@ -87,13 +88,15 @@ class ModelSpec(Spec):
     def problems(
         self, shape: AnyShape, n_classes: int, loss: Loss = "cross_entropy", *, per_token: bool = False
     ) -> list[Problem]:
-        """All that is wrong or doubtful, for inputs of `shape` and `n_classes` columns of scores.
+        """All that is wrong or doubtful, for inputs of `shape` and `n_classes` columns of scores: of a window
+        of a series, the numbers that are told.
 
         per_token: whether every token has scores, as in a language model; a pair's always have. Each problem
         says where, and carries its repair as data where there is one obvious way. Only the fault nearest to
         the input is told: those behind it often go with it.
         """
         per_token = per_token or isinstance(shape, Pair)
+        loss = "forecast" if isinstance(shape, Window) else loss
         missing = self._missing(shape, n_classes, per_token)
         if missing:
             return [missing]
@@ -102,6 +105,8 @@ class ModelSpec(Spec):
         prefix = ("decoder",) if isinstance(shape, Pair) else ()
         fault = first_problem(rows) or tied_problem(self, shape)
         own = rows[-len(last) :]
+        if isinstance(shape, Window):
+            fault = fault or forecast_problem(last, own, shape, n_classes)
         fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
         told = doubts(last, own, shape, loss, prefix=prefix, causal=per_token)
         if isinstance(shape, Pair):

@@ -8,6 +8,7 @@ from typing import Any
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec, from_dict
+from workbench.specs.series_presets import SERIES_PRESETS
 from workbench.specs.text_presets import TEXT_PRESETS
 from workbench.specs.vision_presets import VISION_PRESETS
 
@@ -378,7 +379,7 @@ _ALL = [
     ),
 ]
 
-_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS)]
+_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS, *SERIES_PRESETS)]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}

@@ -108,6 +108,10 @@ class Conv1d(Layer):
     kernel_size: int = knob(3, "Steps that a filter sees", unit="steps", ge=1, le=255)
     stride: int = knob(1, "Steps between two windows", unit="steps", ge=1, le=64, advanced=True)
     padding: int = knob(0, "Zeros put before and behind the sequence", unit="steps", ge=0, le=255)
+    causal: bool = knob(
+        False, "Each step sees itself and earlier ones only, as many zeros before the first as it takes: the "
+        "length stays, and padding has no say"
+    )  # fmt: skip
     dilation: int = knob(
         1, "Distance between the steps of a filter", unit="steps", ge=1, le=64, advanced=True
     )
@@ -125,6 +129,8 @@ class Conv1d(Layer):
                     f"groups must divide {name}", f"{self.groups} groups and {n}", f"Set groups to {fit}.",
                     set_to(groups=fit),
                 )  # fmt: skip
+        if self.causal:
+            return ((length - 1) // self.stride + 1, self.out_channels)
         reach = self.dilation * (self.kernel_size - 1) + 1
         lacking = -(-(reach - length) // 2)
         fix = set_to(padding=lacking) if lacking <= 255 else set_to(kernel_size=1, dilation=1)

@@ -83,6 +83,24 @@ class TextSizes(Mapping[str, int]):
         return self.lengths[name].tokens if name in self.lengths else 0
 
 
+@dataclass(frozen=True)
+class SeriesSizes(Mapping[str, int]):
+    """Windows per split by the names train, validation and test; numbers: of the whole series, all variates,
+    which the windows share."""
+
+    counts: Mapping[str, int]
+    numbers: int
+
+    def __getitem__(self, name: str) -> int:
+        return self.counts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
 def text_sizes(splits: Mapping[str, Any], task: str, context: int) -> TextSizes:
     """Of splits of texts, by name; each has `ids` and perhaps `target` with `values` and `offsets`. task: the
     kind of task; context: tokens of a language model's window.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Shape, Tokens, Window
 from workbench.specs.errors import Edit, Fix, Path
+from workbench.specs.forecasts import forecaster
 
 Raw = dict[str, Any]
 WIDTH = 128
@@ -24,6 +25,9 @@ def start(
     if isinstance(shape, Tokens) and per_token:
         layers = gpt(n_classes)
         label = f"Start with a small GPT ({len(layers)} layers)"
+    elif isinstance(shape, Window):
+        layers = forecaster(shape, n_classes)
+        label = f"Start with a linear forecast ({len(layers)} layers)"
     elif isinstance(shape, Tokens):
         layers = [
             {"kind": "embedding", "embedding_dim": 64},

@@ -143,9 +143,15 @@ AnySchedule = Annotated[Constant | Step | Cosine | OneCycle | Plateau, Field(dis
 class EarlyStopping(Spec):
     """Ends the run when validation stops improving; the best checkpoint is kept either way."""
 
-    metric: Literal["val/loss", "val/accuracy", "val/f1", "val/auroc", "val/bleu", "val/exact_match"] = knob(
-        "val/loss", "What must keep improving; the task must measure it"
-    )
+    metric: Literal[
+        "val/loss",
+        "val/accuracy",
+        "val/f1",
+        "val/auroc",
+        "val/bleu",
+        "val/exact_match",
+        "val/scaled_mae",
+    ] = knob("val/loss", "What must keep improving; the task must measure it")
     patience: int = knob(
         5, "Validations without improvement before stopping", unit="validations", ge=1, le=1000
     )
@@ -299,6 +305,42 @@ class TranslationTask(TaskSpec):
     )  # fmt: skip
 
 
+class ForecastingTask(TaskSpec):
+    """The next steps of a series, from a window of its past."""
+
+    kind: Literal["forecasting"] = "forecasting"
+    loss: Literal["mse", "mae", "huber", "quantile"] = knob(
+        "mse",
+        "mse: squared errors, which large ones rule; mae: absolute errors; huber: squared where small, "
+        "absolute where large; quantile: tells a band, by the pinball loss of each quantile",
+    )
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = knob(
+        (0.1, 0.5, 0.9),
+        "What the quantile loss tells: 0.1 is the value that one in ten falls below; the middle one is the forecast",
+        min_length=1, max_length=19,
+    )  # fmt: skip
+    delta: float = knob(
+        1.0, "Errors up to this are squared by the huber loss, in standard deviations", gt=0, le=1000,
+        advanced=True,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _rising(self) -> ForecastingTask:
+        if any(a >= b for a, b in zip(self.quantiles, self.quantiles[1:], strict=False)):
+            raise ValueError("quantiles rise, and none occurs twice; sort them")
+        return self
+
+    @property
+    def told(self) -> tuple[float, ...]:
+        """The quantiles that are told of every value; one number alone where the loss is another."""
+        return self.quantiles if self.loss == "quantile" else (0.5,)
+
+
+def score_columns(task: TaskSpec, n: int) -> int:
+    """Columns of the scores where the data asks for `n`: of a forecast, so many for each quantile."""
+    return n * len(task.told) if isinstance(task, ForecastingTask) else n
+
+
 TOKEN_TASKS = ("language_model", "translation")  # one score row per token, not per sample
 
 
@@ -308,7 +350,7 @@ def _named_kind(value: object) -> object:
 
 
 AnyTask = Annotated[
-    ClassificationTask | LanguageModelTask | TranslationTask,
+    ClassificationTask | LanguageModelTask | TranslationTask | ForecastingTask,
     Field(discriminator="kind"),
     BeforeValidator(_named_kind),
 ]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.specs.errors import SpecError
-from workbench.specs.training import AnyTask, ClassificationTask, LanguageModelTask, TranslationTask
+from workbench.specs.training import (
+    AnyTask,
+    ClassificationTask,
+    ForecastingTask,
+    LanguageModelTask,
+    TranslationTask,
+)
 from workbench.tasks.classification import Classification, balanced
+from workbench.tasks.forecasting import Forecasting
 from workbench.tasks.tokens import LanguageModel, TokenTask
 
-Task = Classification | LanguageModel | TokenTask
+Task = Classification | LanguageModel | TokenTask | Forecasting
 
 
 def task_for(
@@ -20,6 +27,8 @@ def task_for(
 
     Raises SpecError when there are fewer than two to tell apart.
     """
+    if isinstance(spec, ForecastingTask):
+        raise SpecError.of("task", "a forecast is made of a series", "the data is none", "Choose other data.")
     if n_classes < 2:
         what = "classes" if isinstance(spec, ClassificationTask) else "tokens"
         rule, fact = f"{spec.kind} needs at least two {what}", f"the data has {n_classes}"

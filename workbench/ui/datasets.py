@@ -14,7 +14,7 @@ from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.store.datasets import DatasetRow
-from workbench.ui import classes, fitting, imports, nav
+from workbench.ui import classes, fitting, imports, nav, series
 from workbench.ui.errors import guard
 from workbench.ui.forms import fill
 from workbench.ui.marks import ago, count, megabytes, message, plain
@@ -75,6 +75,8 @@ def split_sizes(row: DatasetRow, spec: DataSpec) -> dict[str, int]:
 
 def noun(schema: DataSchema) -> str:
     """What the set has many of."""
+    if schema.kind == "series":
+        return "steps"
     if schema.kind != "text":
         return "images"
     return {"language_model": "passages", "translation": "pairs"}.get(schema.task, "texts")
@@ -87,7 +89,9 @@ def facts(row: DatasetRow) -> None:
     items = [(count(row.rows), noun(row.schema))]
     if row.schema.classes:
         items.append((count(len(row.schema.classes)), "classes"))
-    if row.schema.kind == "text":
+    if row.schema.kind == "series":
+        items += series.facts(row)
+    elif row.schema.kind == "text":
         items.append((fitting.of_set(row.schema).words, "what it is for"))
     else:
         channels, height, width = row.schema.shape
@@ -181,12 +185,18 @@ def balance(row: DatasetRow) -> None:
 def split_form(row: DatasetRow, spec: DataSpec, key: str) -> DataSpec:
     """Held-out shares of this set, with what they come to."""
     brings = {name for name, n in row.splits.items() if n}
-    skip = {"name", "size", "channels", "normalize", "limit", "text"}
+    is_series = row.schema.kind == "series"
+    skip = {"name", "size", "channels", "normalize", "limit", "text", "series"}
+    skip |= {"split_seed", "groups"} if is_series else set()
     skip |= {name for name in ("validation", "test") if name in brings}
     told = sorted(brings - {"train"})
     if told:
         st.caption(f"The set brings its own {' and '.join(told)} split; it is used as it is.")
     changed, _ = fill(spec, key=key, skip=skip, where="data")
+    if is_series:
+        st.caption("Cut by time: the earliest steps are learned from, the latest are for the test.")
+        windows, _ = series.window_fields(changed.series, row.schema.variates, key=f"{key}.series")
+        changed = changed.model_copy(update={"series": windows})
     sizes = split_sizes(row, changed)
     cells = "".join(f"<div><b>{count(n)}</b><span>{WORDS[name]}</span></div>" for name, n in sizes.items())
     st.html(f'<div class="wb-facts">{cells}</div>')
@@ -221,6 +231,8 @@ def about(row: DatasetRow) -> None:
         "Purpose": fitting.of_set(schema).words.capitalize(),
         "Classes": ", ".join(schema.classes),
         "Columns": "; ".join(f"{role}: {name}" for role, name in schema.columns.items()),
+        "Variates": ", ".join(schema.variates),
+        "Step": schema.frequency,
         "Shape": "×".join(map(str, schema.shape)) + " (channels × height × width)" if schema.shape else "",
         "Version": str(row.version),
         "Fingerprint": row.fingerprint,

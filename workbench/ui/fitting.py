@@ -15,9 +15,11 @@ from workbench.specs.starts import start
 from workbench.specs.training import (
     TOKEN_TASKS,
     ClassificationTask,
+    ForecastingTask,
     LanguageModelTask,
     TaskSpec,
     TranslationTask,
+    score_columns,
 )
 from workbench.store import Store
 from workbench.ui import stack
@@ -27,19 +29,21 @@ TASKS: dict[str, type[TaskSpec]] = {
     "classification": ClassificationTask,
     "language_model": LanguageModelTask,
     "translation": TranslationTask,
+    "forecasting": ForecastingTask,
 }
 WORDS = {
     ("images", "classification"): "images in classes",
     ("text", "classification"): "texts in classes",
     ("text", "language_model"): "text to be continued",
     ("text", "translation"): "pairs of texts to be translated",
+    ("series", "forecasting"): "a series to be forecast",
 }
 
 
 class Purpose(NamedTuple):
     """What data is, and what it is for."""
 
-    kind: str  # images, text
+    kind: str  # images, text, series
     task: str
 
     @property
@@ -58,6 +62,8 @@ def of_set(schema: DataSchema) -> Purpose:
 
 def of_run(spec: RunSpec) -> Purpose:
     """What a run's model and task are for."""
+    if spec.task.kind == "forecasting":
+        return Purpose("series", spec.task.kind)
     is_text = spec.task.kind in TOKEN_TASKS or reads_text(spec.model)
     return Purpose("text" if is_text else "images", spec.task.kind)
 
@@ -70,6 +76,8 @@ def of_draft(now: Draft) -> Purpose | None:
         return None
     task = now.tree.get("task")
     name = str(task.get("kind", "classification")) if isinstance(task, dict) else "classification"
+    if name == "forecasting":
+        return Purpose("series", name)
     is_text = bool(kinds & {"embedding", "pretrained_text"}) or bool(tree["decoder"])
     return Purpose("text" if is_text else "images", name)
 
@@ -96,7 +104,7 @@ def usual_text(purpose: Purpose) -> TextSpec:
 
 def plain_start(store: Store, data: DataSpec, purpose: Purpose) -> RunSpec:
     """The small stack that an empty model is repaired with, on this set. Raises DataError."""
-    shape, n_scores = input_of(store, data)
+    shape, n_scores = input_of(store, data, TASKS[purpose.task]())
     fix = start(shape, n_scores, purpose.per_token)
     model = stack.build(stack.read(apply_to(stack.model([]), fix)))
     assert model is not None, "the stacks to begin with are within bounds"
@@ -104,9 +112,19 @@ def plain_start(store: Store, data: DataSpec, purpose: Purpose) -> RunSpec:
     return RunSpec.model_validate({"data": data, "model": model, "task": task.model_dump()})
 
 
-def input_of(store: Store, data: DataSpec) -> tuple[AnyShape, int]:
-    """What a model sees and how many scores it gives; tokenizes texts at the first time. Raises DataError."""
-    return catalog.shape_and_classes(store, data)
+def input_of(store: Store, data: DataSpec, task: TaskSpec | None = None) -> tuple[AnyShape, int]:
+    """What a model sees and how many scores it gives for `task`; tokenizes texts at the first time. Raises
+    DataError."""
+    shape, n = catalog.shape_and_classes(store, data)
+    return shape, n if task is None else score_columns(task, n)
+
+
+def task_of(now: Draft) -> TaskSpec | None:
+    """The task of a draft where it is one of a series, which decides how many numbers are told."""
+    task = now.tree.get("task")
+    if not isinstance(task, dict) or task.get("kind") != "forecasting":
+        return None
+    return now.section("task", ForecastingTask)
 
 
 def begun(
@@ -115,9 +133,13 @@ def begun(
     """The preset on another set of its kind, its last layer fitted. text: how texts are read, where it is not
     as in the preset. Raises DataError."""
     spec = preset.spec
-    mine = spec.data if spec.data.name == data.name else data.model_copy(update={"text": spec.data.text})
+    kept = {
+        "text": spec.data.text,
+        "series": spec.data.series.model_copy(update={"target": "", "rows": None}),
+    }
+    mine = spec.data if spec.data.name == data.name else data.model_copy(update=kept)
     mine = mine.model_copy(update={"text": text}) if text else mine
-    shape, n_scores = input_of(store, mine)
+    shape, n_scores = input_of(store, mine, spec.task)
     per_token = spec.task.kind in TOKEN_TASKS
     tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=per_token)
     model = stack.build(tree) or spec.model
@@ -140,6 +162,7 @@ def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: Text
         )
     data = DataSpec(name=name, text=text or data.text)
     task = now.tree.get("task") if of_draft(now) == wanted else TASKS[wanted.task]()
-    shape, n_scores = input_of(store, data)
+    told = task_of(now) if of_draft(now) == wanted else TASKS[wanted.task]()
+    shape, n_scores = input_of(store, data, told)
     model = stack.fitted(now.model, shape, n_scores, per_token=wanted.per_token)
     return overwrite(now, data=data, task=task, model=model)

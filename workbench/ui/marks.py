@@ -116,7 +116,7 @@ def ago(then: float | None, now: float | None = None) -> str:
     return "just now"
 
 
-SHARES = ("accuracy", "top5", "precision", "recall", "f1", "exact_match")  # metrics told in percent
+SHARES = ("accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage")  # in percent
 METRIC_WORDS = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -131,6 +131,12 @@ METRIC_WORDS = {
     "bleu": "BLEU",
     "chrf": "chrF",
     "exact_match": "exact match",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mase": "MASE",
+    "scaled_mae": "MAE, scaled",
+    "scaled_mse": "MSE, scaled",
+    "coverage": "share in the band",
 }
 METRIC_HELP = {
     "loss": "How wrong the answers are, in nats; lower is better",
@@ -146,6 +152,12 @@ METRIC_HELP = {
     "bleu": "Likeness of the translations to the references, 0 to 100",
     "chrf": "Likeness letter by letter, 0 to 100",
     "exact_match": "Share of translations equal to their references",
+    "mae": "Mean absolute error, in the units of what is told; lower is better",
+    "rmse": "Root of the mean squared error, in the units of what is told; lower is better",
+    "mase": "Mean absolute error over that of telling the value of a season before; below 1 is better than that",
+    "scaled_mae": "Mean absolute error where every variate has variance 1; lower is better",
+    "scaled_mse": "Mean squared error where every variate has variance 1; lower is better",
+    "coverage": "Share of the true values that lie within the band",
 }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal
 
-from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens, Window
 from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS
 from workbench.specs.model import MAX_DEPTH
 from workbench.ui.fields import Knob, knobs, summary
 
-Reads = Literal["images", "text"]
+Reads = Literal["images", "text", "series"]
 
 TITLES = {
     "text": "Text and sequences",
@@ -23,21 +23,27 @@ TITLES = {
     "activation": "Activation",
     "regularisation": "Regularisation",
     "dense": "Dense",
+    "series": "Series",
     "other": "Other",
 }
 ORDER: dict[Reads, tuple[str, ...]] = {
     "images": (
         "group", "convolution", "pooling", "normalisation", "activation", "regularisation", "dense", "other",
-        "text", "recurrent", "attention",
+        "text", "recurrent", "attention", "series",
+    ),
+    "series": (
+        "series", "recurrent", "text", "attention", "dense", "normalisation", "regularisation", "group",
+        "activation", "other", "convolution", "pooling",
     ),
     "text": (
         "text", "recurrent", "attention", "dense", "normalisation", "regularisation", "group", "activation",
-        "other", "convolution", "pooling",
+        "other", "series", "convolution", "pooling",
     ),
 }  # fmt: skip
 FOREIGN: dict[Reads, tuple[str, str]] = {  # headings of what needs another kind of data, and what they add
     "images": ("text", "also for images, read row by row or in patches"),
     "text": ("convolution", "for images"),
+    "series": ("convolution", "for images"),
 }
 SLOTS: dict[str, tuple[str, ...]] = {
     "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",),
@@ -57,6 +63,8 @@ STARTS: dict[str, dict[str, Any]] = {
 
 def reads(shape: AnyShape) -> Reads:
     """What a model for this input reads."""
+    if isinstance(shape, Window):
+        return "series"
     return "text" if isinstance(shape, Tokens | Pair) else "images"
 
 
@@ -71,7 +79,7 @@ def menu(kind: Reads = "images") -> dict[str, Any]:
         fields = [_field(knob) for knob in knobs(cls) if knob.kind != "other"]
         kinds[name] = {"group": cls.group, "help": summary(cls), "fields": fields}
         if name in GROUPS:
-            start = cls.model_validate(STARTS[name] if kind == "text" else {}).model_dump(mode="json")
+            start = cls.model_validate(STARTS[name] if kind != "images" else {}).model_dump(mode="json")
             kinds[name]["slots"] = {slot: start[slot] for slot in SLOTS[name]}
             for field in fields:
                 field["default"] = start[field["name"]]

@@ -25,6 +25,7 @@ from workbench.ui.errors import problem_boxes
 from workbench.ui.fields import option_word
 from workbench.ui.marks import plain
 from workbench.ui.mismatch import known_schema
+from workbench.ui.series import window_fields
 from workbench.ui.state import Draft, begin, draft, overwrite, save, store
 from workbench.ui.tokens import text_form
 
@@ -49,7 +50,7 @@ def input_of(now: Draft) -> Input:
     try:
         is_text = catalog.schema(store(), data.name).kind == "text"
         with st.spinner("Learning the vocabulary") if is_text else nullcontext():
-            return Input(*fitting.input_of(store(), data), now.per_token)
+            return Input(*fitting.input_of(store(), data, fitting.task_of(now)), now.per_token)
     except WorkbenchError as error:
         problem_boxes(error.problems)
         return FALLBACK
@@ -87,6 +88,30 @@ def tokens_choice(now: Draft) -> Draft:
     with st.popover(told, icon=":material/abc:", key=f"tokens.{now.id}.{now.rev}", width="content"):
         text = text_form(spec.text, schema.task, key=f"text.{now.id}.{now.rev}")
     return now if text == spec.text else save(now.with_(data=spec.model_copy(update={"text": text})))
+
+
+def windows_choice(now: Draft) -> Draft:
+    """How the series of the set becomes windows: it decides the shapes. Nothing for other sets."""
+    spec = now.section("data", DataSpec)
+    schema = known_schema(spec.name)
+    if schema is None or schema.kind != "series":
+        return now
+    told = f"{spec.series.look_back:,} steps seen, {spec.series.horizon:,} told"
+    with st.popover(told, icon=":material/show_chart:", key=f"windows.{now.id}.{now.rev}", width="content"):
+        series, _ = window_fields(spec.series, schema.variates, key=f"series.{now.id}.{now.rev}")
+    if series == spec.series:
+        return now
+    return refitted(save(now.with_(data=spec.model_copy(update={"series": series}))))
+
+
+def refitted(now: Draft) -> Draft:
+    """The draft with as many outputs as its windows and its task ask for, where that is all that is amiss."""
+    try:
+        given = fitting.input_of(store(), now.section("data", DataSpec), fitting.task_of(now))
+    except WorkbenchError:
+        return now
+    model = stack.fitted(now.model, *given)
+    return now if model == now.model else overwrite(now, model=model)
 
 
 def preset_choice(now: Draft) -> None:
@@ -135,12 +160,16 @@ def take_preset(spec: RunSpec, *, fits: bool) -> None:
     data = now.section("data", DataSpec)
     if fitting.of_run(spec).kind == "text":  # its layers are made for its tokens
         data = data.model_copy(update={"text": spec.data.text})
+    task = now.tree.get("task")
+    if fitting.of_run(spec).kind == "series":  # a band is told by a task of its own
+        task = spec.task
+    told = spec.task if fitting.of_run(spec).kind == "series" else None
     try:
-        shape, n_scores = fitting.input_of(store(), data)
+        shape, n_scores = fitting.input_of(store(), data, told)
     except WorkbenchError:
         shape, n_scores = FALLBACK.shape, FALLBACK.n_scores
     tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=now.per_token)
-    overwrite(now, data=data, model=tree)
+    overwrite(now, data=data, model=tree, task=task)
 
 
 def editor(given: Input) -> dict[str, Any]:

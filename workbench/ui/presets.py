@@ -21,6 +21,7 @@ HEADINGS = {
     fitting.Purpose("text", "classification"): "Texts in classes",
     fitting.Purpose("text", "language_model"): "Text to be continued",
     fitting.Purpose("text", "translation"): "Translation",
+    fitting.Purpose("series", "forecasting"): "Series to be forecast",
 }
 
 

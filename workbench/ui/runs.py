@@ -17,7 +17,7 @@ from workbench.ui.state import store
 
 # The first that a run has is shown in short lists. A translator is told by what it writes, a language model
 # by its perplexity; both have an accuracy of tokens too, which says less.
-HEADLINES = ("val/bleu", "val/perplexity", "val/accuracy", "val/loss", "train/loss")
+HEADLINES = ("val/bleu", "val/perplexity", "val/rmse", "val/accuracy", "val/loss", "train/loss")
 
 
 @st.fragment(run_every=2)
@@ -74,6 +74,7 @@ def facts(run: RunRow) -> str:
 WORDS = {
     "val/bleu": "best BLEU",
     "val/perplexity": "best perplexity",
+    "val/rmse": "best RMSE",
     "val/accuracy": "best accuracy",
     "val/loss": "best validation loss",
     "train/loss": "loss",

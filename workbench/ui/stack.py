@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.specs.base import AnyShape, Pair, Shape, did_you_mean, problems_of
+from workbench.specs.base import AnyShape, Pair, Shape, Window, did_you_mean, problems_of
 from workbench.specs.edits import apply_to
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
@@ -229,7 +229,10 @@ def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = Fal
     complete = complete and not (paired and not (tree["layers"] and tree["decoder"]))
     per_token = per_token or paired
     met = complete and (len(out) == 2 and out[-1] == n_scores if per_token else out == (n_scores,))
+    if isinstance(shape, Window):
+        per_token, met = False, complete and out == (n_scores,)
     what = f"a score for each of {n_scores:,} tokens, at every step" if per_token else (
+        f"{n_scores:,} numbers: steps ahead times variates" if isinstance(shape, Window) else
         f"one score for each of {n_scores:,} classes"
     )  # fmt: skip
     memory = [row.out_shape for row in tops if row.path[0] != "decoder"]

@@ -28,7 +28,9 @@ from workbench.ui.forms import fill
 from workbench.ui.lineage import fork
 from workbench.ui.marks import message, plain, section
 from workbench.ui.mismatch import known_schema
+from workbench.ui.model import refitted
 from workbench.ui.presets import launch
+from workbench.ui.series import window_fields
 from workbench.ui.state import Draft, save, store
 from workbench.ui.steer import freeze_choice
 from workbench.ui.teaching import teacher_form
@@ -76,6 +78,11 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
     changed = now.with_(training=training, data=data, task=task, watch=watch)
     if changed != now:
         save(changed)
+        told = [changed.section("data", DataSpec).series, now.section("data", DataSpec).series]
+        if purpose.kind == "series" and (
+            told[0] != told[1] or fitting.task_of(changed) != fitting.task_of(now)
+        ):
+            changed = refitted(changed)
     return changed, problems
 
 
@@ -85,8 +92,12 @@ TARGETS = {
     "language_model": "The next token of the text is what the model's scores are compared with. At each "
     "validation it writes a text, so that one reads how far it is",
     "translation": "The translation, token by token, is what the model's scores are compared with",
+    "forecasting": "The steps that follow each window, scaled, are what the model's numbers are compared with",
 }
 OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
+
+
+SHUFFLED = {"split_seed", "groups"}  # settings of sets that are not cut by time
 
 
 def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataSpec, list[Problem]]:
@@ -97,15 +108,19 @@ def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataS
     name = st.selectbox("Data set", options, key=f"data.name.{key}", width=300)
     is_text = purpose.kind == "text"
     problems: list[Problem] = []
-    text = spec.text
+    text, windows = spec.text, spec.series
+    if purpose.kind == "series":
+        schema = known_schema(name)
+        windows, problems = window_fields(spec.series, schema.variates if schema else (), key=f"series.{key}")
     if is_text:
         text, problems = text_fields(spec.text, purpose.task, key=f"text.{key}")
     data, found = fill(
-        spec.model_copy(update={"name": name, "text": text}), key=f"data.{key}", where="data",
-        skip={"name", "text", *(OF_IMAGES if is_text else ())},
+        spec.model_copy(update={"name": name, "text": text, "series": windows}), key=f"data.{key}", where="data",
+        skip={"name", "text", "series", *(OF_IMAGES if purpose.kind != "images" else ()),
+              *(SHUFFLED if purpose.kind == "series" else ())},
     )  # fmt: skip
     problems += found
-    if is_text:
+    if purpose.kind != "images":
         return data.model_copy(update={"augment": ()}), problems
     augment, found = augment_form(spec.augment, key=f"augment.{key}")
     return data.model_copy(update={"augment": augment}), problems + found
@@ -121,7 +136,7 @@ def section_of(now: Draft, cls: type[TaskSpec]) -> TaskSpec:
 def unseen(now: Draft, purpose: fitting.Purpose) -> set[str]:
     """What cannot be looked at, since the model has no such layers."""
     model = stack.build(now.model)
-    skip = {"filters", "feature_maps"} if purpose.kind == "text" else set()
+    skip = {"filters", "feature_maps"} if purpose.kind in ("text", "series") else set()
     return skip if model is not None and attends(model) else skip | {"attention"}
 
 

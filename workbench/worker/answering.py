@@ -35,6 +35,7 @@ from workbench.worker.predict import predict
 from workbench.worker.preview import augmented
 from workbench.worker.process import stamp
 from workbench.worker.samples import Samples
+from workbench.worker.series import ahead
 from workbench.worker.texts import read_texts, say, try_out
 from workbench.worker.trained import Shelf
 from workbench.worker.trials import Trials, work
@@ -73,6 +74,8 @@ class Answers:
 
     def _predict(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
+        if trained.data.kind == "series":
+            return ahead(trained, payload)
         if trained.data.kind == "text":
             return say(trained, read_texts(payload), **payload.get("asked", {}))
         files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]

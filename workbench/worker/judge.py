@@ -16,11 +16,13 @@ from workbench.data.prepare import prepare
 from workbench.data.prepared import Arrays, open_arrays, read_schema
 from workbench.data.text.dataset import whole
 from workbench.engine.evaluate import evaluate
+from workbench.engine.series import floors
 from workbench.engine.writing import scored
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
 from workbench.specs.training import TranslationTask
 from workbench.store import Store
+from workbench.worker.series import other_series
 from workbench.worker.trained import Trained
 
 
@@ -31,19 +33,23 @@ def judge(store: Store, trained: Trained, data: str | None = None, beam: int | N
     data: None for the run's own test split (validation where there is none); a registered set's name
     or else a folder or archive for all images of that. Raises DataError.
     """
-    if data is not None and trained.data.kind != "images":
+    if data is not None and trained.data.kind == "series":
+        name, split = data, other_series(store, trained, data)
+    elif data is not None and trained.data.kind != "images":
         name, split = _other_texts(store, trained, data)
     else:
         name, split = _own(trained) if data is None else _other(store, trained, data)
     found = evaluate(trained.model, split, trained.data, trained.task, device="cpu", least=trained.least)
-    written = {}
+    report, written = found.report, {}
+    if trained.data.kind == "series":
+        report = {**(report or {}), "floors": floors(split, trained.data, trained.task)}
     if isinstance(trained.row.spec.task, TranslationTask):
         task = trained.row.spec.task
         beams = task.beam if beam is None else int(beam)
         written = scored(trained.model, split, trained.data, trained.task, most=len(split), beam=beams)
     return {
         "metrics": {name: float(value) for name, value in {**found.marks, **written}.items()},
-        "report": found.report,
+        "report": report,
         "confusion": found.confusion.tolist(),
         "classes": list(trained.data.classes),
         "data": name,

@@ -21,6 +21,7 @@ from workbench.engine.batches import normalised
 from workbench.engine.checkpoint import Checkpoint, from_bytes, model_tensors
 from workbench.engine.fit import fit
 from workbench.engine.flush import Flush
+from workbench.engine.series import floors
 from workbench.jobs import steering, teachers
 from workbench.jobs.runs import settle
 from workbench.jobs.slots import is_count
@@ -195,6 +196,10 @@ class Session:
         sizes = f"{len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test"
         classes = f", {len(data.classes)} classes" if data.classes else ""
         _log(f"data {data.name}: {sizes}; {show(data.shape)}{classes}")
+        if data.kind == "series" and len(data.validation):
+            for name, marks in floors(data.validation, data, task_of(self.row.spec, data)).items():
+                told = ", ".join(f"{key} {value:.4f}" for key, value in marks.items())
+                _log(f"to be beaten on validation, {name}: {told}")
 
     # ------------------------------------------------------------ writing
 

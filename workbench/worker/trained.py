@@ -20,10 +20,11 @@ from workbench.models.build import build
 from workbench.models.int8 import loaded
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.run import RunSpec, from_dict
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.training import TOKEN_TASKS, ForecastingTask
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8, CheckpointInfo
 from workbench.tasks.choose import Task, task_for
+from workbench.tasks.forecasting import Forecasting
 
 KEPT = 4  # models held in memory at a time
 SAMPLED = 20_000  # tokens that tell how many characters one has
@@ -53,6 +54,10 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
             "task.kind", f"{data.name} is a set for {data.schema.task}", f"the task is {spec.task.kind}",
             f"Set task.kind to {data.schema.task}.",
         )  # fmt: skip
+    if data.kind == "series":
+        assert isinstance(spec.task, ForecastingTask), "checked above"
+        chosen = data.train.targets
+        return Forecasting(spec.task, data.train.horizon, data.targets, data.std[chosen], data.naive[chosen])
     if not (is_text and is_whole):
         return task_for(spec.task, len(data.classes), labels)
     if spec.task.kind == "translation":
@@ -135,6 +140,8 @@ class Shelf:
             model = loaded(model, saved.meta["int8"], saved.tensors)
         else:
             model.load_state_dict(model_tensors(blob))
+        if data.kind == "series":
+            data = data.scaled_as(from_bytes(blob).meta.get("carried") or data.carried)
         model.eval()
         return Trained(row, info, model, data, task_of(row.spec, data), least_of(row.spec, data))
 

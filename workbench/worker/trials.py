@@ -30,7 +30,7 @@ from workbench.engine.preflight import preflight, to_json
 from workbench.engine.range_test import range_test
 from workbench.engine.some import sizes_of
 from workbench.jobs import teachers, wire
-from workbench.jobs.check import check, fit_problem
+from workbench.jobs.check import check, fit_problem, split_sizes
 from workbench.jobs.texts import one_of
 from workbench.models.build import build
 from workbench.specs.errors import RunError, SpecError, WorkbenchError
@@ -244,6 +244,8 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     data, rows, labels = load_some(row.path, spec.data, most)
     sizes = {name: len(getattr(rows, name)) for name in most} if data.kind != "text" else sizes_of(data, spec)
     task = task_of(spec, data, labels)
+    if data.kind == "series":
+        sizes = split_sizes(store, spec)
     facts = (data.shape, task.n_classes, sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
     refused = fit_problem(spec, *facts, device=device.type, free=free, limit=free)

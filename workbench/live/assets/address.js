@@ -1,7 +1,7 @@
 // What the page remembers in its URL: tab, layer, zoom, options. Written without a rerun, read after a
 // reload and by whoever opens the link. Streamlit owns `run`; all other keys here are ours.
 
-const OURS = ["tab", "layer", "image", "attention", "head", "as", "patch", "lines", "states", "text", "order", "x", "log", "smooth", "from", "to", "confusion"];
+const OURS = ["tab", "layer", "image", "attention", "head", "as", "patch", "lines", "states", "text", "order", "x", "log", "smooth", "from", "to", "confusion", "variate", "error"];
 const kept = new Map(); // survives a rewrite of the query by Streamlit; `settle` puts it back
 let page = null;
 let shown = null; // the run

@@ -6,6 +6,7 @@ import { feedOf } from "./bus.js";
 import { leave, recall, remember, settle } from "./address.js";
 import { Attention } from "./attention.js";
 import { Curves } from "./curves.js";
+import { Forecast } from "./forecast.js";
 import { Filters, Maps } from "./tiles.js";
 import { Log } from "./log.js";
 import { Predictions } from "./panels.js";
@@ -18,6 +19,7 @@ import { View } from "./view.js";
 
 const TABS = [
   ["curves", "Curves", Curves],
+  ["forecast", "Forecast", Forecast],
   ["filters", "Filters", Filters],
   ["maps", "Feature maps", Maps],
   ["attention", "Attention", Attention],

@@ -29,6 +29,7 @@ const METRICS = [
 const OF_TASK = {
   language_model: [["val/loss", "Validation loss", short], ["val/perplexity", "Perplexity", short], METRICS[0], METRICS[3]],
   translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
+  forecasting: [["val/loss", "Validation loss", short], ["val/rmse", "RMSE", short], ["val/mae", "MAE", short], ["val/mase", "MASE", short], ["val/coverage", "In the band", percent], METRICS[3]],
 };
 
 export class Status extends View {

@@ -1,0 +1,1 @@
+"""Series: steps of numbers in time; understood, made regular, stored and cut into windows."""
