@@ -32,7 +32,7 @@ def split(row: DatasetRow) -> None:
 with guard():
     heading(
         "Data",
-        "Pictures, texts and series to learn from. Some small sets come with the workbench; add your own to them.",
+        "Pictures, texts and series to learn from. Some small sets come with the workbench; add your own.",
     )
     adding.imports_panel()
     rows = catalog.list(store())

@@ -87,6 +87,14 @@ SEQUENCES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "dilation": st.sampled_from([1, 1, 2]),
         "groups": st.sampled_from([1, 1, 1, 2]),
         "bias": st.booleans(),
+        "causal": st.sampled_from([False, False, True]),
+    },
+    "series_linear": {
+        "out_steps": st.integers(1, 6),
+        "kernel_size": st.sampled_from([1, 1, 2, 3, 4, 25]),
+        "individual": st.booleans(),
+        "normalize": st.sampled_from(["none", "last", "mean"]),
+        "bias": st.booleans(),
     },
     "patch_embedding": {
         "patch_size": st.integers(1, 4),

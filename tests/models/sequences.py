@@ -15,7 +15,15 @@ KINDS = sorted(stacks.SEQUENTIAL)
 BETWEEN = [
     k
     for k in KINDS
-    if k not in ("embedding", "image_rows", "patch_embedding", "lstm_decoder", "transformer_decoder_layer")
+    if k
+    not in (
+        "embedding",
+        "image_rows",
+        "patch_embedding",
+        "lstm_decoder",
+        "transformer_decoder_layer",
+        "series_linear",
+    )
 ]
 BY_STEP = ["linear", "layer_norm", "gelu", "relu", "dropout", "glu", "softmax", "prelu", "layer_scale"]
 

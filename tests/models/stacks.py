@@ -7,15 +7,18 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.models.fields import FIELDS
-from workbench.specs.base import Pair, Shape, Tokens
+from workbench.specs.base import Pair, Shape, Tokens, Window
 from workbench.specs.data import DataSchema
 from workbench.specs.layer import Layer
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import preset
+from workbench.specs.training import score_columns
 
 APART = {"pretrained_text"}  # needs a checkpoint, and has tests of its own
-SEQUENTIAL = {k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention")} - APART
+SEQUENTIAL = {
+    k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention", "series")
+} - APART
 # Those of sequences would be refused on almost every image: they have stacks of their own (sequences.py).
 TABULAR = {k for k, cls in LAYERS.items() if cls.group == "table"}  # compared in test_columns.py
 plain = st.sampled_from(sorted(set(LAYERS) - set(GROUPS) - APART - SEQUENTIAL - TABULAR))
@@ -80,6 +83,8 @@ def input_of(name: str) -> Any:
     """What a preset's model sees on the data set that it names: (C, H, W), tokens, or a pair."""
     spec = preset(name).spec
     data, text = spec.data.name, spec.data.text
+    if data == "sunspots":
+        return Window(spec.data.series.look_back, 1)
     if data == "tiny-shakespeare":
         return Tokens(text.length, 67 if text.tokenizer == "character" else text.vocabulary)
     if data in VOCABULARIES:
@@ -94,6 +99,8 @@ def columns_of(name: str) -> int:
     shape, spec = input_of(name), preset(name).spec
     if isinstance(shape, Pair):
         return shape.target.vocabulary
+    if isinstance(shape, Window):
+        return score_columns(spec.task, spec.data.series.horizon)
     if spec.task.kind == "language_model":
         return shape.vocabulary
     return 2 if isinstance(shape, Tokens) else 10

@@ -15,7 +15,7 @@ from torch import nn
 from tests.models import stacks
 from workbench.models.build import BUILDERS, build, build_layer
 from workbench.models.summary import summary
-from workbench.specs.base import Pair
+from workbench.specs.base import Pair, Window
 from workbench.specs.errors import LayerError, SpecError
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
@@ -148,7 +148,8 @@ def test_every_preset_builds_and_gives_one_score_per_class(name: str):
     module = build(spec.model, shape, seed=0)
     assert parameters(module) == spec.model.n_params(shape)
     n, per_token = stacks.columns_of(name), spec.task.kind in TOKEN_TASKS
-    x, out = torch.zeros(2, *shape) if len(shape) == 3 else ones_of(shape), spec.model.out_shape(shape)
+    is_plain = len(shape) == 3 or isinstance(shape, Window)
+    x, out = torch.zeros(2, *shape) if is_plain else ones_of(shape), spec.model.out_shape(shape)
     assert module(x).shape == (2, *out)
     assert out[-1] == n
     found = spec.model.problems(shape, n, per_token=per_token)

@@ -257,5 +257,5 @@ def test_a_path_leads_to_the_layer_whose_row_it_is(layers: list[Layer]):
 def test_every_kind_stands_in_one_group_of_the_menu():
     assert {cls.group for cls in LAYERS.values()} == {
         "convolution", "pooling", "normalisation", "activation", "regularisation", "dense", "group",
-        "text", "recurrent", "attention",
+        "text", "recurrent", "attention", "series",
     }  # fmt: skip

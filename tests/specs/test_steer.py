@@ -151,7 +151,8 @@ def test_layers_of_a_translator_are_numbered_through():
         steered(spec, {"training.freeze": [9]})
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+# Those of one layer with weights have no other that may rest.
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"dlinear", "quantile-forecast"}))
 def test_something_must_be_left_to_train_in_every_preset(name: str):
     spec = preset(name).spec
     n = len(spec.model.numbered)

@@ -99,7 +99,7 @@ def test_a_stack_on_texts_that_cannot_work_is_explained_and_mended(layers, sente
         (encoder(), "Set causal to True"),  # S3: no causal mask
         ({"kind": "multihead_attention"}, "Set causal to True"),
         ({"kind": "lstm", "hidden_size": 8, "bidirectional": True}, "Set bidirectional to False"),
-        ({"kind": "conv1d", "out_channels": 8, "padding": 1}, "Remove conv1d"),
+        ({"kind": "conv1d", "out_channels": 8, "padding": 1}, "Set causal to True"),
         ({"kind": "class_token"}, "Remove class_token"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,9 +69,14 @@ def series(
         curves=curves, moments=moments.astype("datetime64[ms]") if stored.has_moments else moments + 1,
         has_moments=stored.has_moments, frequency=row.schema.frequency,
         season=spec.series.season or (stored.frequency.season if stored.frequency else 1), steps=len(stored),
-        gaps=_gaps(np.asarray(stored.filled).all(axis=1)), borders=borders, first=stored.label(0),
-        last=stored.label(len(stored) - 1), ends=tuple(stored.label(max(0, end - 1)) for end in borders),
+        gaps=_gaps(np.asarray(np.asarray(stored.filled).all(axis=1))), borders=borders, first=stored.label(0),
+        last=stored.label(len(stored) - 1),
+        ends=(_last(stored, borders[0]), _last(stored, borders[1]), _last(stored, borders[2])),
     )  # fmt: skip
+
+
+def _last(stored: Stored, end: int) -> str:
+    return stored.label(max(0, end - 1))
 
 
 def _curve(stored: Stored, v: int, name: str) -> Curve:
@@ -92,7 +98,7 @@ def thinned(values: np.ndarray, buckets: int) -> np.ndarray:
         return np.arange(n)
     edges = np.linspace(0, n, buckets + 1).astype(np.int64)
     places = [0, n - 1]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges.tolist()):
         part = values[start:stop]
         places += [int(start + part.argmin()), int(start + part.argmax())]
     return np.unique(places)

@@ -400,8 +400,8 @@ def _texts(
 
 
 def _series(
-    time: str | None, values: list[str] | None, frequency: str | None, gaps: str | None, duplicates: str | None,
-    timezone: str | None, header: bool | None, encoding: str | None, kind: str | None,
+    time: str | None, values: list[str] | None, frequency: str | None, gaps: str | None,
+    duplicates: str | None, timezone: str | None, header: bool | None, encoding: str | None, kind: str | None,
 ) -> SeriesImport | None:  # fmt: skip
     """How a series is to be read; None where nothing of it is said."""
     from pydantic import ValidationError

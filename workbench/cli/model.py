@@ -60,8 +60,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Image files; for a model of texts, texts or files; for one of a series, tables (none: it goes "
-            "on from the end of its own).",
+            help="Image files; for a model of texts, texts or files; for one of a series, tables (none: it "
+            "goes on from the end of its own).",
         ),
     ] = None,
     checkpoint: Checkpoint = None,

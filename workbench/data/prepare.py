@@ -62,8 +62,8 @@ def prepare(
 
     source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
     idx(.gz) or NumPy files; an .npz; one idx or .npy file of images beside its labels; or texts in one of the
-    forms of docs/texts.md; or the table of a series. kind: one of KINDS; found out where None. texts, series: how
-    those are to be read.
+    forms of docs/texts.md; or the table of a series. kind: one of KINDS; found out where None. texts, series:
+    how those are to be read.
     size: side in pixels of all images; without it their own size, or the median side where they differ, and
     at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.

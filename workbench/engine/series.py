@@ -1,6 +1,6 @@
 """Series as batches of windows; floors that a forecast must beat; and forecasts for people to look at.
 
-Notation: T steps, V variates, N windows, B of a batch, L steps seen, H told of the chosen variates (C of them).
+Notation: T steps, V variates, N windows, B of a batch, L steps seen, H told of C chosen variates.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def forecasts(
     model: nn.Module, data: Any, task: Task, samples: int, sums: np.ndarray | None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Data and arrays of the panel "forecast": some validation windows, what came before them, what the model
-    tells and what came. sums: of that validation, from which the band of a model that tells none is made: four
-    of five of its errors at each step ahead. The model must be in eval mode.
+    tells and what came. sums: of that validation, from which the band of a model that tells none is made:
+    four of five of its errors at each step ahead. The model must be in eval mode.
 
     Arrays in the series' own units: past (W, P, C), truth (W, H, C), told (W, H, 3, C): low, middle, high.
     """
@@ -182,7 +182,7 @@ def horizon_panel(data: Any, task: Any, sums: np.ndarray) -> Mapping[str, Any]:
 
 
 def shown_windows(data: Any, samples: int) -> list[int]:
-    """Windows of the validation split to be looked at, evenly over it: as many as are asked for and as fit."""
+    """Windows of the validation split to be looked at, evenly over it: as many as are asked for and fit."""
     split = data.validation
     each = (_past_shown(split) + 4 * split.horizon) * len(split.targets)
     most = max(1, min(SHOWN, samples, MOST_NUMBERS // max(1, each)))

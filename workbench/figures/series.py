@@ -1,4 +1,4 @@
-"""A series as curves over time with the borders of its splits; and a forecast behind its past, with its band."""
+"""A series as curves over time with the borders of its splits; a forecast behind its past, with its band."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def ahead_figure(info: AheadInfo) -> go.Figure:
     )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=joined, y=np.concatenate([[last], info.middle]), mode="lines+markers" if len(info.x) < 30 else "lines",
+            x=joined, y=np.concatenate([[last], info.middle]),
+            mode="lines+markers" if len(info.x) < 30 else "lines",
             line={"color": ACCENT, "width": 2}, hovertemplate="%{x}<br>%{y:.5g}<extra>forecast</extra>",
         )
     )  # fmt: skip

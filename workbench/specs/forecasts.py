@@ -49,10 +49,10 @@ def _repair(layers: Sequence[Layer], rows: Sequence[Row], out: Shape, shape: Win
             return Fix(label=label, edits=(*edits, flat))
     linear = max((i for i, kind in enumerate(kinds) if kind == "linear"), default=None)
     head: Raw = {"kind": "linear", "out_features": n}
-    if len(out) == 1 and linear is not None and rows[linear].out_shape == out:
-        if not any(map(changes_size, layers[linear + 1 :])):
-            fix = placed(set_to(out_features=n), (linear,))
-            return fix.model_copy(update={"label": f"Set out_features of the last linear layer to {n:,}"})
+    is_head = len(out) == 1 and linear is not None and rows[linear].out_shape == out
+    if is_head and linear is not None and not any(map(changes_size, layers[linear + 1 :])):
+        fix = placed(set_to(out_features=n), (linear,))
+        return fix.model_copy(update={"label": f"Set out_features of the last linear layer to {n:,}"})
     if len(out) == 2:
         groups = {LAYERS[kind].group for kind in kinds}
         first: Raw = (

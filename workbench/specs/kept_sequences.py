@@ -48,7 +48,9 @@ def _conv1d(tape: Tape, layer: Any, x: Value) -> Value:
     works on copies in an order of its own, filters in blocks of 16."""
     shape, weights = layer.out_shape(x.shape), FLOAT * layer.n_params(x.shape)
     masked = tape.op([x], x.shape) if tape.mask is not None else tape.view(x, x.shape)
-    laid = tape.op([masked], x.shape, turned=False)
+    reach = layer.dilation * (layer.kernel_size - 1)
+    wider = (x.shape[0] + reach, x.shape[1]) if layer.causal else x.shape  # zeros before the first step
+    laid = tape.op([masked], wider, turned=False)
     filters = -(-shape[1] // BLOCK) * BLOCK
     blocked = tape.size((shape[0], filters), x.item) + weights * filters // shape[1]
     wide, long = tape.size(x.shape, x.item), tape.size(shape, x.item)
@@ -59,6 +61,37 @@ def _conv1d(tape: Tape, layer: Any, x: Value) -> Value:
     tape.drop(laid.store)
     tape.drop(masked.store)
     return out
+
+
+def _series_linear(tape: Tape, layer: Any, x: Value) -> Value:
+    """The window variate by variate, its moving average and what is left, each through a matrix."""
+    (length, width), steps = x.shape, layer.out_steps
+    own = width if layer.individual else 1
+    weights = FLOAT * layer.n_params(x.shape) // layer.parts
+    past = tape.view(x, (width, length)) if layer.normalize == "none" else tape.op([x], (width, length))
+    if layer.parts == 1:
+        out = tape.op([past], (width, steps), saved=[past], weights=weights, turned=False)
+        parts = [past]
+    else:
+        wide = tape.op([past], (width, length + layer.kernel_size - 1))
+        trend = tape.op([wide], (width, length), saved=[wide] if x.grad else [])
+        tape.drop(wide.store)
+        rest = tape.op([past, trend], (width, length))
+        one = tape.op([rest], (width, steps), saved=[rest], weights=weights, turned=False)
+        other = tape.op([trend], (width, steps), saved=[trend], weights=weights, turned=False)
+        out = tape.op([one, other], (width, steps), shares=True)
+        parts = [past, trend, rest, one, other]
+    for value in parts:
+        tape.drop(value.store)
+    if own > 1:
+        tape.note(tape.size((width, steps)))
+    found = tape.view(out, (steps, width))
+    tape.drop(out.store)
+    if layer.normalize == "none":
+        return found
+    back = tape.op([found], (steps, width))
+    tape.drop(found.store)
+    return back
 
 
 def _sequence_pool(tape: Tape, layer: Any, x: Value) -> Value:

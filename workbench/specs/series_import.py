@@ -9,12 +9,12 @@ from workbench.specs.tables import TableReading
 
 
 class SeriesImport(TableReading):
-    """Which columns of a table are a series, and how it is made even. Empty fields are guessed, and reported."""
+    """Which columns of a table are a series, and how it is made even. What is empty is guessed."""
 
     time_column: str | None = knob(
         None,
-        "Column of the moments, by name or by number from 1: dates and times, months, years, or seconds since "
-        "1970; empty guesses, and rows are numbered where there is none",
+        "Column of the moments, by name or by number from 1: dates and times, months, years, or seconds "
+        "since 1970; empty guesses, and rows are numbered where there is none",
         max_length=200,
     )
     value_columns: tuple[str, ...] = knob(
@@ -34,7 +34,7 @@ class SeriesImport(TableReading):
     )
     timezone: str | None = knob(
         None,
-        "The zone of moments that tell none, such as Europe/Berlin: then the hour that is missing in spring and "
-        "the one that comes twice in autumn are told right; empty takes them as they stand",
+        "The zone of moments that tell none, such as Europe/Berlin: then the hour that is missing in spring "
+        "and the one that comes twice in autumn are told right; empty takes them as they stand",
         max_length=60, advanced=True,
     )  # fmt: skip

@@ -46,7 +46,8 @@ def training(lr: float, epochs: float, batch_size: int = 64, **more: Any) -> Raw
 
 TASK: Raw = {"kind": "forecasting"}
 BLOCK: Raw = {
-    "kind": "transformer_encoder_layer", "nhead": 4, "dim_feedforward": 64, "dropout": 0.1, "norm_first": True,
+    "kind": "transformer_encoder_layer", "nhead": 4, "dim_feedforward": 64, "dropout": 0.1,
+    "norm_first": True,
 }  # fmt: skip
 
 SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
@@ -68,7 +69,10 @@ SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
         "Reads eleven years of sunspots month by month, and tells the next twelve from its last state.",
         {
             "data": months(),
-            "model": {"family": "rnn", "layers": [{"kind": "lstm", "hidden_size": 48}, LAST, linear(HORIZON)]},
+            "model": {
+                "family": "rnn",
+                "layers": [{"kind": "lstm", "hidden_size": 48}, LAST, linear(HORIZON)],
+            },
             "task": TASK,
             "training": training(3e-3, 20),
         },
@@ -79,7 +83,10 @@ SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
         "Causal filters, each twice as far apart as those before, until the last step sees the whole window.",
         {
             "data": months(),
-            "model": {"family": "cnn", "layers": [*(causal(24, 2**i) for i in range(5)), LAST, linear(HORIZON)]},
+            "model": {
+                "family": "cnn",
+                "layers": [*(causal(24, 2**i) for i in range(5)), LAST, linear(HORIZON)],
+            },
             "task": TASK,
             "training": training(2e-3, 15),
         },
@@ -87,14 +94,15 @@ SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
     (
         "encoder-forecast",
         "An encoder that attends to the past",
-        "A small Transformer on the window; its heads show which months of the past each step looks at.",
+        "A small Transformer that reads the window year by year; its heads show which years they look at.",
         {
             "data": months(),
             "model": {
                 "family": "encoder",
                 "layers": [
-                    linear(32), {"kind": "positions"}, {"kind": "repeat", "times": 2, "layers": [BLOCK]},
-                    {"kind": "layer_norm"}, {"kind": "sequence_pool", "mode": "mean"}, linear(HORIZON),
+                    {"kind": "conv1d", "out_channels": 32, "kernel_size": 12, "stride": 12},
+                    {"kind": "positions"}, {"kind": "repeat", "times": 2, "layers": [BLOCK]},
+                    {"kind": "layer_norm"}, FLAT, linear(HORIZON),
                 ],
             },
             "task": TASK,

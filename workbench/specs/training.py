@@ -316,7 +316,8 @@ class ForecastingTask(TaskSpec):
     )
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = knob(
         (0.1, 0.5, 0.9),
-        "What the quantile loss tells: 0.1 is the value that one in ten falls below; the middle one is the forecast",
+        "What the quantile loss tells: 0.1 is the value that one in ten falls below; the middle one is the "
+        "forecast",
         min_length=1, max_length=19,
     )  # fmt: skip
     delta: float = knob(

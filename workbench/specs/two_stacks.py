@@ -170,12 +170,13 @@ def tied_problem(model: TwoStacks, shape: AnyShape) -> Problem | None:
 
 
 def fixes_length(layers: Sequence[Layer], shape: Shape | None) -> bool:
-    """Whether the stack takes texts of one length only: where a flatten lays the steps out as one vector, and
-    where ways that skip steps meet again, since they meet at some lengths only."""
+    """Whether the stack takes texts of one length only: where a flatten lays the steps out as one vector or a
+    series_linear has a weight for each, and where ways that skip steps meet again, since they meet at some
+    lengths only."""
     for layer in layers:
         if shape is None:
             return False
-        if getattr(layer, "kind", "") == "flatten" and len(shape) == 2:
+        if getattr(layer, "kind", "") in ("flatten", "series_linear") and len(shape) == 2:
             return True
         if isinstance(layer, Group):
             inner = [lists for _, lists in layer.slots()]

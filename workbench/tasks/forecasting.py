@@ -18,7 +18,7 @@ from workbench.specs.training import ForecastingTask
 
 
 class Forecasting:
-    """What is told are numbers; all errors are of the point forecast: the middle quantile where there are some.
+    """What is told are numbers; errors are of the point forecast: the middle quantile where there are some.
 
     std, naive (V,): the scale of each variate in its own units, and the mean error there of telling the value
     of a season before, which MASE divides by.
@@ -122,8 +122,8 @@ class Forecasting:
         return {name: float(value) for name, value in found.items()}
 
     def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        """{"variates": [{"variate", "mae", "rmse", "mase"}], "steps": {"mae": [...], "rmse": [...]}}: by variate
-        in its own units; by step ahead over all variates, of several of them scaled."""
+        """{"variates": [{"variate", "mae", "rmse", "mase"}], "steps": {"mae": [...], "rmse": [...]}}: by
+        variate in its own units; by step ahead over all variates, of several of them scaled."""
         n, mae, mse, within = self.parts(sums)
         own = self.std if len(self.std) == 1 else np.ones(len(self.std))
         rows = []

@@ -154,7 +154,7 @@ METRIC_HELP = {
     "exact_match": "Share of translations equal to their references",
     "mae": "Mean absolute error, in the units of what is told; lower is better",
     "rmse": "Root of the mean squared error, in the units of what is told; lower is better",
-    "mase": "Mean absolute error over that of telling the value of a season before; below 1 is better than that",
+    "mase": "Mean absolute error over that of telling the value of a season before; below 1 beats that",
     "scaled_mae": "Mean absolute error where every variate has variance 1; lower is better",
     "scaled_mse": "Mean squared error where every variate has variance 1; lower is better",
     "coverage": "Share of the true values that lie within the band",

@@ -1,4 +1,4 @@
-"""A series on the pages: its curves and gaps, how it is cut into windows, and what a model forecasts of it."""
+"""A series on the pages: its curves and gaps, how it is cut into windows, what a model forecasts of it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from workbench.ui.marks import count, plain
 from workbench.ui.state import draft, store
 
 PER_PAGE = 6  # variates
+TYPES = ("csv", "tsv", "txt", "xlsx", "parquet", "json", "jsonl", "gz")
 WAIT_S = 60.0
 MAX_UPLOAD_MB = 50
 
@@ -93,14 +94,14 @@ def page(run: RunRow, checkpoint: str) -> None:
     )  # fmt: skip
     if way == "A file":
         file = st.file_uploader(
-            "A table of the same columns", type=["csv", "tsv", "txt", "xlsx", "parquet", "json", "jsonl", "gz"],
+            "A table of the same columns", type=list(TYPES),
             max_upload_size=MAX_UPLOAD_MB, key="predict.series",
             help="As many steps as the model looks back, or fewer that go on where the data ends",
         )  # fmt: skip
         if file is None:
             st.caption(
-                f"The model sees {run.spec.data.series.look_back:,} steps of the past; steps that go on where "
-                "its data ends are joined to it."
+                f"The model sees {run.spec.data.series.look_back:,} steps of the past; steps that go on "
+                "where its data ends are joined to it."
             )
             return
     payload: dict[str, Any] = {"run": run.id, "checkpoint": checkpoint}

@@ -92,7 +92,7 @@ TARGETS = {
     "language_model": "The next token of the text is what the model's scores are compared with. At each "
     "validation it writes a text, so that one reads how far it is",
     "translation": "The translation, token by token, is what the model's scores are compared with",
-    "forecasting": "The steps that follow each window, scaled, are what the model's numbers are compared with",
+    "forecasting": "The scaled steps that follow each window are what the model's numbers are compared with",
 }
 OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
 
@@ -115,7 +115,8 @@ def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataS
     if is_text:
         text, problems = text_fields(spec.text, purpose.task, key=f"text.{key}")
     data, found = fill(
-        spec.model_copy(update={"name": name, "text": text, "series": windows}), key=f"data.{key}", where="data",
+        spec.model_copy(update={"name": name, "text": text, "series": windows}),
+        key=f"data.{key}", where="data",
         skip={"name", "text", "series", *(OF_IMAGES if purpose.kind != "images" else ()),
               *(SHUFFLED if purpose.kind == "series" else ())},
     )  # fmt: skip

@@ -33,6 +33,8 @@ def judge(store: Store, trained: Trained, data: str | None = None, beam: int | N
     data: None for the run's own test split (validation where there is none); a registered set's name
     or else a folder or archive for all images of that. Raises DataError.
     """
+    name: str
+    split: Any
     if data is not None and trained.data.kind == "series":
         name, split = data, other_series(store, trained, data)
     elif data is not None and trained.data.kind != "images":

@@ -1,6 +1,6 @@
 """What a trained model forecasts: from the end of its own series, or of another file of the same columns.
 
-The answers follow the contract of `predict --json`: input and prediction, (H, C) numbers in the series' units.
+Answers follow the contract of `predict --json`: input and prediction, (H, C) numbers in the series' units.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
 from workbench.store import Store
+from workbench.tasks.forecasting import Forecasting
 from workbench.worker.trained import Trained
 
 MOST_PAST = 400  # steps before the forecast that are told along
@@ -43,8 +44,8 @@ class Steps(NamedTuple):
 
 
 def ahead(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One answer per file of the payload (`images`: name and content); without any, from the end of the series
-    that the model learned from.
+    """One answer per file of the payload (`images`: name and content); without any, from the end of the
+    series that the model learned from.
 
     {"input", "prediction" (H, C), "low", "high" (H, C), "band", "times" (H,), "variates" (C,), "quantiles":
     {q: (H, C)}, "past": {"times", "values"}, "repairs"}. Raises DataError for a file that does not fit.
@@ -78,7 +79,7 @@ def other_series(store: Store, trained: Trained, data: str) -> Windows:
         raise DataError.of(
             data, "data to judge on is a file or a registered set", "it is neither", did_you_mean(data, known)
         )
-    like = trained.data.train
+    like: Windows = trained.data.train
     need = like.look_back + like.horizon
     if len(steps.values) < need:
         raise DataError.of(
@@ -126,7 +127,7 @@ def continued(trained: Trained, steps: Steps) -> Steps:
 
 
 def _told(trained: Trained, name: str, steps: Steps, repairs: list[str]) -> dict[str, Any]:
-    data, task = trained.data, trained.task
+    data, task = trained.data, _task(trained)
     look_back, targets = data.train.look_back, data.train.targets
     if len(steps.values) < look_back:
         raise DataError.of(
@@ -175,7 +176,7 @@ _SUMS: dict[tuple[str, str, float], np.ndarray] = {}  # of a checkpoint's valida
 def validation_sums(trained: Trained) -> np.ndarray | None:
     """The sums of the model's own validation, from which a band is made where it tells none; worked out once.
     None where there is nothing to validate on."""
-    if len(trained.task.quantiles) > 1 or not len(trained.data.validation):  # type: ignore[union-attr]
+    if len(_task(trained).quantiles) > 1 or not len(trained.data.validation):
         return None
     key = (trained.row.id, trained.checkpoint.name, trained.checkpoint.time)
     if key not in _SUMS:
@@ -188,6 +189,11 @@ def validation_sums(trained: Trained) -> np.ndarray | None:
     return _SUMS[key]
 
 
+def _task(trained: Trained) -> Forecasting:
+    assert isinstance(trained.task, Forecasting), "a series is forecast"
+    return trained.task
+
+
 def _own(trained: Trained) -> Steps:
     """The whole series that the model's set holds, in its own units."""
     data = trained.data
@@ -195,7 +201,7 @@ def _own(trained: Trained) -> Steps:
 
 
 def _scaled(trained: Trained, values: np.ndarray) -> np.ndarray:
-    return ((values - trained.data.mean) / trained.data.std).astype(np.float32)
+    return np.asarray((values - trained.data.mean) / trained.data.std, np.float32)
 
 
 def _places(trained: Trained, names: list[str], where: str) -> list[int]:

@@ -1,8 +1,8 @@
 """A prepared series as a run sees it: cut by time, scaled by its training steps, and walked in windows.
 
-A sample is a window: L steps that are seen, and the H that follow and are told. Training comes first in time,
-then validation, then test. What is told of validation and test lies in their own stretch alone; what is seen of
-their first windows reaches back before it, as it would in use. Notation: T steps, V variates, N windows.
+A sample is a window: L steps that are seen, and the H that follow and are told. Training comes first in
+time, then validation, then test. What is told of validation and test lies in their own stretch alone; what is
+seen of their first windows reaches back before it, as in use. Notation: T steps, V variates, N windows.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def load(folder: Path, spec: DataSpec) -> SeriesData:
         name=spec.name, schema=stored.schema, shape=Window(series.look_back, len(stored.schema.variates)),
         train=train, validation=validation, test=test, mean=mean, std=std,
         naive=naive_error(values[: borders[0]], season), season=season, borders=borders,
-        moments=np.asarray(stored.moments[:n]), frequency=stored.frequency, fingerprint=read_fingerprint(folder),
+        moments=np.asarray(stored.moments[:n]), frequency=stored.frequency,
+        fingerprint=read_fingerprint(folder),
     )  # fmt: skip
 
 
@@ -227,7 +228,8 @@ def _too_short(spec: DataSpec, name: str, wanted: int, size: int) -> DataError:
     elif horizon < size:
         fits = f"Set data.series.look_back to {max(1, (size - horizon) // 2):,} or less."
     else:
-        fits = f"Set data.series.horizon to {max(1, size // 4):,} and data.series.look_back to {max(1, size // 4):,}."
+        part = max(1, size // 4)
+        fits = f"Set data.series.horizon to {part:,} and data.series.look_back to {part:,}."
     return DataError.of(
         f"{spec.name}, {name}", f"a split holds a window at least: {what} take {wanted:,} steps",
         f"it has {size:,}", fits,

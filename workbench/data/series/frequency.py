@@ -45,7 +45,7 @@ class Frequency:
         return f"{self.n // size} {name}"
 
     def places(self, moments: np.ndarray) -> np.ndarray:
-        """How many steps each moment (n,) is behind the first, (n,) float64: whole where it is on the grid."""
+        """How many steps each moment (n,) is behind the first, (n,) float64; whole on the grid."""
         first = moments[0]
         if self.unit == "ms":
             return np.asarray((moments - first) / self.n)
@@ -64,18 +64,18 @@ class Frequency:
         if self.unit == "ms":
             return np.asarray(moment + steps, dtype=np.int64)
         if self.unit == "business day":
-            day = _days(np.array([moment]))[0]
-            rest = moment - int(day.astype("datetime64[ms]").astype(np.int64))
-            found = np.busday_offset(day, steps, roll="backward").astype("datetime64[ms]").astype(np.int64)
-            return np.asarray(found + rest)
+            today = _days(np.array([moment]))[0]
+            time = moment - int(today.astype("datetime64[ms]").astype(np.int64))
+            found = np.busday_offset(today, steps, roll="backward").astype("datetime64[ms]").astype(np.int64)
+            return np.asarray(found + time)
         months, rest = _months(np.array([moment]))
         later = (_EPOCH + months + steps).astype("datetime64[M]")
         starts = later.astype("datetime64[ms]").astype(np.int64)
         room = (later + 1).astype("datetime64[ms]").astype(np.int64) - starts - DAY
-        day, time = rest[0] // DAY * DAY, rest[0] % DAY
+        day, clock = int(rest[0]) // DAY * DAY, int(rest[0]) % DAY
         if _is_end(np.array([moment]))[0] and day >= 27 * DAY:
             day = 31 * DAY
-        return np.asarray(starts + np.minimum(day, room) + time)
+        return np.asarray(starts + np.minimum(day, room) + clock)
 
     @property
     def season(self) -> int:
@@ -99,7 +99,8 @@ def parse(text: str) -> Frequency:
     n = int(number or 1)
     if unit is None or n < 1:
         raise DataError.of(
-            "frequency", "it is a number and a unit, such as 1 h, 15 min, 1 d, 1 month", f"it is `{text[:40]}`",
+            "frequency", "it is a number and a unit, such as 1 h, 15 min, 1 d, 1 month",
+            f"it is `{text[:40]}`",
             "Write it so, or leave it empty to have it guessed.",
         )  # fmt: skip
     if unit == "business day":

@@ -1,4 +1,4 @@
-"""From a table to a prepared series: which column tells the moments, which are variates, and what was mended."""
+"""From a table to a prepared series: which column tells the moments, which are variates, what was mended."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _EPOCHS = ((1e8, 5e9, 1_000.0), (1e11, 5e12, 1.0), (1e14, 5e15, 1e-3), (1e17, 5e
 
 
 class Understood(NamedTuple):
-    """What a table's columns are: time (of the moments; its own names, one or two), values, and those left out
-    with the reason."""
+    """What a table's columns are: the one or two that tell the time, the variates, and those that are left
+    out with the reason."""
 
     time: tuple[str, ...]
     moments: np.ndarray | None  # (n,) datetime64[ms]
@@ -141,7 +141,7 @@ def may_be_series(source: Source, files: Sequence[Sniffed], limits: Limits) -> b
 def understood(table: ReadTable, frame: pd.DataFrame, asked: SeriesImport) -> Understood:
     """Which columns are what. Raises DataError where one that was asked for cannot be."""
     names = list(table.names)
-    kinds = {column.name: column.kind for column in table.columns}
+    kinds: dict[str, str] = {column.name: column.kind for column in table.columns}
     time: tuple[str, ...] = ()
     moments: np.ndarray | None = None
     if asked.time_column:
@@ -164,7 +164,8 @@ def understood(table: ReadTable, frame: pd.DataFrame, asked: SeriesImport) -> Un
         for name in values:
             if kinds[name] != "number":
                 raise DataError.of(
-                    f"column `{shown(name, 40)}`", "a variate is a column of numbers", f"it holds {kinds[name]}s",
+                    f"column `{shown(name, 40)}`", "a variate is a column of numbers",
+                    f"it holds {kinds[name]}s",
                     "Name another column.",
                 )  # fmt: skip
             if not np.isfinite(frame[name]).any():
@@ -250,11 +251,14 @@ def _with_clock(
         cells = [_CLOCK.fullmatch(str(cell).removesuffix(".0").strip()) for cell in frame[name]]
         if sum(cell is None for cell in cells) > 0.02 * len(cells):
             continue
-        ms = np.array(
-            [0 if c is None else 1000 * (3600 * int(c[1] or c[4]) + 60 * int(c[2] or 0) + int(c[3] or 0)) for c in cells]
-        )  # fmt: skip
+        ms = np.array([0 if cell is None else _clock(cell) for cell in cells])
         return (time[0], name), moments + ms.astype("timedelta64[ms]")
     return time, moments
+
+
+def _clock(cell: re.Match[str]) -> int:
+    """Milliseconds since midnight."""
+    return 1000 * (3600 * int(cell[1] or cell[4]) + 60 * int(cell[2] or 0) + int(cell[3] or 0))
 
 
 def _why_not(column: pd.Series, name: str, kind: str) -> str | None:

@@ -73,7 +73,8 @@ def _in_utc(at: np.ndarray, zone: str, report: Report) -> np.ndarray:
         found = local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
     except Exception as error:  # pandas and zoneinfo have many of their own
         raise DataError.of(
-            "timezone", "a zone that is known is named, such as Europe/Berlin", f"`{shown(zone, 40)}` is none",
+            "timezone", "a zone that is known is named, such as Europe/Berlin",
+            f"`{shown(zone, 40)}` is none",
             "Leave it empty, or correct it.",
         ) from error  # fmt: skip
     utc = np.asarray(
@@ -214,7 +215,7 @@ def _without_holes(column: np.ndarray, how: str) -> np.ndarray:
     if how == "last":
         before = np.maximum(np.searchsorted(there, steps, side="right") - 1, 0)
         return np.asarray(column[there[before]])
-    return np.interp(steps, there, column[there])
+    return np.asarray(np.interp(steps, there, column[there]))
 
 
 def _span(n: int) -> str:

@@ -18,8 +18,8 @@ HERE = Path(__file__).parents[1] / "shipped"
 SUNSPOTS = "sunspots"
 SHIPPED = (SUNSPOTS,)
 SOURCE = (
-    "Monthly mean sunspot numbers, Zürich, 1749 to 1983 (Andrews and Herzberg 1985, Data, table 11.1; Time Series "
-    "Data Library); the series goes on at WDC-SILSO, Royal Observatory of Belgium, Brussels"
+    "Monthly mean sunspot numbers, Zürich, 1749 to 1983 (Andrews and Herzberg 1985, Data, table 11.1; Time "
+    "Series Data Library); the series goes on at WDC-SILSO, Royal Observatory of Belgium, Brussels"
 )
 
 

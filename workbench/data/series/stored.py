@@ -94,6 +94,7 @@ def label(moment: int, frequency: Frequency | None, has_moments: bool) -> str:
 
 def _broken(folder: Path, fact: str) -> DataError:
     return DataError.of(
-        str(folder), "a prepared series needs values.npy, moments.npy, filled.npy and schema.json that fit", fact,
+        str(folder), "a prepared series needs values.npy, moments.npy, filled.npy and schema.json that fit",
+        fact,
         "Add the data set again.",
     )  # fmt: skip
