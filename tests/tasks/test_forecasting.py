@@ -1,0 +1,149 @@
+"""Forecasts are judged as scikit-learn judges them, and beside floors that need no learning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
+
+from tests.data.test_series import folder_of
+from workbench import data
+from workbench.data.series.dataset import load
+from workbench.engine.evaluate import judge
+from workbench.engine.feeds import feed_for
+from workbench.engine.series import floors
+from workbench.specs.data import DataSpec, SeriesSpec
+from workbench.specs.training import ForecastingTask
+from workbench.tasks.forecasting import Forecasting
+
+H, V = 4, 3
+STD, NAIVE = np.array([1.0, 10.0, 0.5]), np.array([2.0, 5.0, 1.0])
+
+
+def task(**fields: object) -> Forecasting:
+    return Forecasting(ForecastingTask(**fields), H, ("a", "b", "c"), STD, NAIVE)
+
+
+def drawn(columns: int, n: int = 20, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(n, columns, generator=draw), torch.randn(n, H, V, generator=draw)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+def test_losses_are_those_of_torch_and_scikit_learn(loss: str):
+    own = task(loss=loss, delta=0.7)
+    scores, y = drawn(own.n_classes)
+    flat, true = scores.reshape(-1).numpy(), y.reshape(-1).numpy()
+    expected = {
+        "mse": mean_squared_error(true, flat),
+        "mae": mean_absolute_error(true, flat),
+        "huber": float(torch.nn.HuberLoss(delta=0.7)(scores.reshape(-1), y.reshape(-1))),
+    }[loss]
+    assert float(own.loss(scores, y)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_pinball_loss_is_scikit_learns_mean_over_quantiles():
+    quantiles = (0.1, 0.5, 0.8)
+    own = task(loss="quantile", quantiles=quantiles)
+    assert own.n_classes == H * 3 * V
+    scores, y = drawn(own.n_classes)
+    told = scores.reshape(-1, H, 3, V).numpy()
+    expected = [
+        mean_pinball_loss(y.reshape(-1).numpy(), told[:, :, k].reshape(-1), alpha=q)
+        for k, q in enumerate(quantiles)
+    ]
+    assert float(own.loss(scores, y)) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_marks_are_those_of_scikit_learn_in_scaled_and_in_own_units():
+    own = task()
+    scores, y = drawn(own.n_classes)
+    sums = (own.sums(scores[:7], y[:7]) + own.sums(scores[7:], y[7:])).double().numpy()
+    marks = own.marks_of(sums)
+    told, true = scores.reshape(-1, H, V).numpy(), y.numpy()
+    assert marks["scaled_mse"] == pytest.approx(mean_squared_error(true.ravel(), told.ravel()), rel=1e-5)
+    assert marks["scaled_mae"] == pytest.approx(mean_absolute_error(true.ravel(), told.ravel()), rel=1e-5)
+    columns = [(true[..., v].ravel() * STD[v], told[..., v].ravel() * STD[v]) for v in range(V)]
+    maes = [mean_absolute_error(*pair) for pair in columns]
+    assert marks["mae"] == pytest.approx(np.mean(maes), rel=1e-5)
+    assert marks["rmse"] == pytest.approx(np.mean([mean_squared_error(*p) ** 0.5 for p in columns]), rel=1e-5)
+    assert marks["mase"] == pytest.approx(np.mean(np.array(maes) / NAIVE), rel=1e-5)
+    assert "coverage" not in marks
+    steps = own.report_of(sums)["steps"]
+    by_step = [mean_absolute_error(true[:, h].ravel(), told[:, h].ravel()) for h in range(H)]
+    assert steps["mae"] == pytest.approx(by_step, rel=1e-5)
+    hits, count = own.hits(scores, y), own.count(y)
+    assert float(hits) / float(count) == pytest.approx(marks["scaled_mae"], rel=1e-5)
+
+
+def test_coverage_is_the_share_of_values_within_the_band_even_where_quantiles_cross():
+    own = task(loss="quantile")
+    scores, y = drawn(own.n_classes, n=50)
+    told = np.sort(scores.reshape(-1, H, 3, V).numpy(), axis=2)
+    within = (y.numpy() >= told[:, :, 0]) & (y.numpy() <= told[:, :, 2])
+    assert own.marks_of(own.sums(scores, y).double().numpy())["coverage"] == pytest.approx(within.mean())
+    assert (np.diff(own.predict(scores).numpy(), axis=2) >= 0).all()
+
+
+def test_parts_of_a_batch_weigh_as_the_whole():
+    own = task()
+    scores, y = drawn(own.n_classes)
+    parts = [(scores[:3], y[:3]), (scores[3:], y[3:])]
+    total = sum(float(own.loss(s, t)) * own.mass(t) for s, t in parts) / own.mass(y)
+    assert total == pytest.approx(float(own.loss(scores, y)), rel=1e-5)
+
+
+class Last(torch.nn.Module):
+    """Tells the last value again."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, -1:].expand(-1, 3, -1).flatten(1)
+
+
+def test_a_model_that_tells_the_last_value_is_the_floor(tmp_path: Path):
+    values = np.random.default_rng(0).normal(size=(120, 2)).cumsum(axis=0)
+    spec = DataSpec(name="s", validation=0.2, test=0.2, series=SeriesSpec(look_back=10, horizon=3))
+    found = load(folder_of(tmp_path, values), spec)
+    own = Forecasting(ForecastingTask(), 3, found.targets, found.std, found.naive)
+    judged = judge(Last(), feed_for(found.test, found, own, torch.device("cpu")), own)
+    floor = floors(found.test, found, own)["persistence"]
+    assert judged.marks == pytest.approx(floor, rel=1e-5)
+    assert judged.loss == pytest.approx(judged.marks["scaled_mse"], rel=1e-6)
+
+
+def test_the_seasonal_floor_tells_the_season_before_the_window(tmp_path: Path):
+    season = np.tile([1.0, 5.0, 2.0, 8.0], 30)[:, None]
+    spec = DataSpec(
+        name="s", validation=0.2, test=0.2, series=SeriesSpec(look_back=2, horizon=6, season=4)
+    )  # fmt: skip
+    found = load(folder_of(tmp_path, season), spec)
+    own = Forecasting(ForecastingTask(), 6, found.targets, found.std, found.naive)
+    assert floors(found.test, found, own)["seasonal"]["mae"] == pytest.approx(0, abs=1e-5)
+    assert floors(found.test, found, own)["persistence"]["mae"] > 1
+
+
+@pytest.mark.parametrize(
+    ("file", "floor", "lag", "rmse"),
+    [
+        ("airline-passengers.csv", "persistence", 1, 48.04),
+        ("airline-passengers.csv", "seasonal", 12, 41.85),
+        ("monthly-sunspots.csv", "persistence", 1, 18.40),
+        ("daily-min-temperatures.csv", "persistence", 1, 2.624),
+    ],
+)
+def test_floors_of_real_series_are_those_of_pandas_on_the_last_third(
+    shared_data: Path, tmp_path: Path, file, floor, lag, rmse
+):
+    data.prepare(shared_data / "timeseries" / file, tmp_path / "set")
+    spec = DataSpec(name="s", test=1 / 3, series=SeriesSpec(look_back=12, horizon=1, season=12))
+    found = load(tmp_path / "set", spec)
+    own = Forecasting(ForecastingTask(), 1, found.targets, found.std, found.naive)
+    marks = floors(found.test, found, own)[floor]
+    column = pd.read_csv(shared_data / "timeseries" / file).iloc[:, 1]
+    error = (column - column.shift(lag))[-(len(column) // 3) :]
+    assert float(np.sqrt((error**2).mean())) == pytest.approx(rmse, abs=0.006)
+    assert marks["rmse"] == pytest.approx(rmse, abs=0.006)
