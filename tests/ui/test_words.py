@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from workbench.records import RunState
-from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.base import AnyShape, Pair, Tokens, Window
 from workbench.specs.presets import PRESETS, READY
+from workbench.specs.training import score_columns
 from workbench.store import RunRow, open_store
 from workbench.ui import board, fitting, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain
@@ -142,6 +143,7 @@ OTHER: dict[fitting.Purpose, tuple[AnyShape, int]] = {
     fitting.Purpose("text", "classification"): (Tokens(48, 3_000), 37),
     fitting.Purpose("text", "language_model"): (Tokens(48, 97), 97),
     fitting.Purpose("text", "translation"): (Pair(Tokens(40, 800), Tokens(40, 900)), 900),
+    fitting.Purpose("series", "forecasting"): (Window(96, 7), 24 * 7),
 }
 
 
@@ -150,6 +152,7 @@ def test_a_preset_is_fitted_to_other_data_of_its_kind(name: str) -> None:
     spec = PRESETS[name].spec
     purpose = fitting.of_run(spec)
     shape, n = OTHER[purpose]
+    n = score_columns(spec.task, n)
     model = fitted(dump(spec.model), shape, n, per_token=purpose.per_token)
     found = report(model, shape, n, per_token=purpose.per_token)
     assert found["ok"], found["problems"]

@@ -24,20 +24,21 @@ TITLES = {
     "regularisation": "Regularisation",
     "dense": "Dense",
     "series": "Series",
+    "table": "Columns of a table",
     "other": "Other",
 }
 ORDER: dict[Reads, tuple[str, ...]] = {
     "images": (
         "group", "convolution", "pooling", "normalisation", "activation", "regularisation", "dense", "other",
-        "text", "recurrent", "attention", "series",
+        "text", "recurrent", "attention", "series", "table",
     ),
     "series": (
         "series", "recurrent", "text", "attention", "dense", "normalisation", "regularisation", "group",
-        "activation", "other", "convolution", "pooling",
+        "activation", "other", "table", "convolution", "pooling",
     ),
     "text": (
         "text", "recurrent", "attention", "dense", "normalisation", "regularisation", "group", "activation",
-        "other", "series", "convolution", "pooling",
+        "other", "series", "table", "convolution", "pooling",
     ),
 }  # fmt: skip
 FOREIGN: dict[Reads, tuple[str, str]] = {  # headings of what needs another kind of data, and what they add

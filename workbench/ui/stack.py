@@ -133,7 +133,8 @@ def family(layers: Sequence[Raw], decoder: Sequence[Raw] = ()) -> str:
         return "seq2seq"
     if "attention" in groups:
         if "embedding" not in kinds:
-            return "vit"
+            of_images = "convolution" in groups or kinds & {"image_rows", "patch_embedding"}
+            return "vit" if of_images else "encoder"
         return "gpt" if any(raw.get("causal") for raw in found) else "encoder"
     if "recurrent" in groups:
         return "rnn"
