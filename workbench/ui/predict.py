@@ -20,6 +20,7 @@ from workbench.jobs import answers
 from workbench.store import Query, RunRow
 from workbench.ui import nav
 from workbench.ui.datasets import enlarged
+from workbench.ui.looked import show_looked
 from workbench.ui.marks import metric_text, metric_words, plain, share
 from workbench.ui.runs import HEADLINES
 from workbench.ui.state import store
@@ -167,7 +168,7 @@ def png(x: np.ndarray) -> bytes:
 def ask(run: RunRow, checkpoint: str, given: Input) -> Mapping[str, Any]:
     """What the model says. Raises the error of the answering side."""
     image = {"name": given.name, "content": base64.b64encode(given.blob).decode("ascii")}
-    payload = {"run": run.id, "checkpoint": checkpoint, "images": [image]}
+    payload = {"run": run.id, "checkpoint": checkpoint, "images": [image], "attention": True}
     answer: Mapping[str, Any] = answers.ask(store(), "predict", payload, timeout_s=WAIT_S)[0]
     return answer
 
@@ -225,3 +226,5 @@ def show_picture(given: Input, answer: Mapping[str, Any]) -> None:
     for repair in answer.get("repairs", ()):
         text = plain(str(repair), 200)
         st.caption(text[:1].upper() + text[1:])
+    if answer.get("looked"):
+        show_looked(seen, answer["looked"])

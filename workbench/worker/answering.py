@@ -1,9 +1,9 @@
 """The second warm process: answers what pages and the command line ask, over a Unix socket.
 
-Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}], or texts: [...] and asked:
-{temperature, ...}}; try {run, checkpoint, text, asked}: the same with attention; evaluate {run,
-checkpoint, data}; summary {spec}; augment {data, n, seed, step};
-hardest {run, checkpoint, split} (worker/samples.py);
+Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}] and attention (whether
+to tell where a Vision Transformer looked), or texts: [...] and asked: {temperature, ...}};
+try {run, checkpoint, text, asked}: the same with attention; evaluate {run, checkpoint, data};
+summary {spec}; augment {data, n, seed, step}; hardest {run, checkpoint, split} (worker/samples.py);
 trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
 a time; the rest wait. The process belongs to its supervisor and leaves when that is gone.
 """
@@ -30,6 +30,7 @@ from workbench.specs.errors import Problem, RunError, WorkbenchError
 from workbench.specs.run import from_dict
 from workbench.store import Store, open_store
 from workbench.worker.judge import judge
+from workbench.worker.looked import looked
 from workbench.worker.nursery import Nursery
 from workbench.worker.predict import predict
 from workbench.worker.preview import augmented
@@ -79,7 +80,11 @@ class Answers:
         if trained.data.kind == "text":
             return say(trained, read_texts(payload), **payload.get("asked", {}))
         files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]
-        return [answer.to_json() for answer in predict(trained, files)]
+        found = predict(trained, files)
+        told = [answer.to_json() for answer in found]
+        if payload.get("attention"):
+            told = [{**one, "looked": looked(trained, a.pixels)} for one, a in zip(told, found, strict=True)]
+        return told
 
     def _try(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
