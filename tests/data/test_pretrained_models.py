@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer as Backend
 
-from tests.models import encoders
+from tests.models import classifiers, encoders
 from tests.specs.bert_folder import CONFIG, V, tensors, write
 from workbench.data.limits import Limits
 from workbench.data.models_hub import fetch
@@ -27,6 +27,7 @@ from workbench.data.text.tokenizer import Tokenizer
 from workbench.specs.checkpoint_folder import read
 from workbench.specs.data import DataSchema, DataSpec, TextSpec
 from workbench.specs.errors import DataError
+from workbench.specs.image_folder import read_image
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -109,10 +110,20 @@ def test_a_fetched_model_is_found_by_its_name_and_without_a_network(
     assert read("owner/name").vocabulary == V
 
 
+def test_an_image_classifier_is_fetched_with_its_processor(hub: type[Hub], tmp_path: Path):
+    hub.files = files_of(classifiers.saved("resnet", tmp_path / "resnet"))
+    found = fetch("owner/name")
+    names = {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert {p.name for p in found.iterdir()} == names
+    assert read_image("owner/name").mean == tuple(classifiers.MEAN)
+
+
 def test_a_model_that_cannot_be_used_is_refused_after_the_fetch(hub: type[Hub], tmp_path: Path):
     folder = write(tmp_path / "gpt", {**CONFIG, "model_type": "gpt2"})
     hub.files = files_of(folder)
-    with pytest.raises(DataError, match=r"must be a text encoder .* but config\.json says `gpt2`"):
+    with pytest.raises(
+        DataError, match=r"must be a text encoder or an image classifier .* config\.json says `gpt2`"
+    ):
         fetch("owner/name")
 
 

@@ -70,7 +70,7 @@ def test_random_stacks_run_as_code_with_equal_outputs():
     assert len(compared["kinds"]) >= len(set(LAYERS) - stacks.SEQUENTIAL - stacks.TABULAR) - 5, compared
 
 
-@pytest.mark.parametrize("kind", sorted(set(LAYERS) - {"pretrained_text"}))  # test_pretrained_code.py
+@pytest.mark.parametrize("kind", sorted(set(LAYERS) - stacks.APART))  # test_pretrained_code.py
 def test_every_layer_runs_as_code_with_equal_outputs(kind: str):
     first = [{"kind": "flatten"}] if kind == "linear" else []
     shape = (8, 8, 8)

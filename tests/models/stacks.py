@@ -15,7 +15,7 @@ from workbench.specs.model import ModelSpec
 from workbench.specs.presets import preset
 from workbench.specs.training import score_columns
 
-APART = {"pretrained_text"}  # needs a checkpoint, and has tests of its own
+APART = {"pretrained_text", "pretrained_image"}  # they need a checkpoint, and have tests of their own
 SEQUENTIAL = {
     k for k, cls in LAYERS.items() if cls.group in ("text", "recurrent", "attention", "series")
 } - APART

@@ -1,6 +1,6 @@
 """Models of the Hugging Face hub: fetched once, by name, into the place where all its libraries keep them.
 
-Only what fine-tuning reads is fetched: configuration, tokenizer and safetensors. No code, no pickles.
+Only what fine-tuning reads is fetched: configuration, tokenizer or processor, weights. No code, no pickles.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from typing import Any
 
 from workbench.data.hub import hub_address, reach
 from workbench.data.report import shown
-from workbench.specs.checkpoint_folder import HUB_NAME, hub_cache, read
+from workbench.specs.checkpoint_folder import HUB_NAME, hub_cache
 from workbench.specs.errors import DataError, LayerError
+from workbench.specs.image_folder import any_model
 
-FILES = ("config.json", "tokenizer.json", "model*.safetensors", "model.safetensors.index.json")
+FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+)
 OFFLINE = "Go online, or copy the model's folder to this machine and use its whole path as source."
 
 
@@ -47,7 +54,7 @@ def fetch(name: str, *, progress: Callable[[str], None] = lambda words: None, ti
         fact = shown(str(error), 300) or type(error).__name__
         raise DataError.of(where, "the model must arrive whole", fact, "Try again.") from None
     try:
-        read(name)
+        any_model(name)
     except LayerError as error:
         told = (p.model_copy(update={"where": where, "fix": None}) for p in error.problems)
         raise DataError(*told) from None

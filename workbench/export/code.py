@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from workbench.export.pretrained import pretrained_code
+from workbench.export.pretrained_image import pretrained_image_code
 from workbench.export.sequences import changed, of_sequences
 from workbench.export.sources import carried, definitions
 from workbench.specs import activation, attention, convolution, dense, normalisation, pooling, sequence
@@ -14,6 +15,7 @@ from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every, is_of_sequences
 from workbench.specs.pretrained import PretrainedText
+from workbench.specs.pretrained_image import PretrainedImage
 
 HEAD = '''"""{title}
 
@@ -65,6 +67,8 @@ def pytorch_code(model: ModelSpec, shape: AnyShape, n_classes: int, title: str =
     out = model.out_shape(shape)
     if isinstance(shape, Tokens) and any(isinstance(layer, PretrainedText) for layer in model.layers):
         return pretrained_code(model, shape, _safe(title))
+    if not isinstance(shape, Pair) and any(isinstance(layer, PretrainedImage) for layer in model.layers):
+        return pretrained_image_code(model, shape, _safe(title))
     kind, raw = _whole(model, shape)
     rows = [(f"        {text}", f"# {comment}" if comment else "") for text, comment in raw]
     width = min(80, max((len(text) for text, _ in rows), default=0))

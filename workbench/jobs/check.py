@@ -29,6 +29,7 @@ from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.memory import fewest_parts, largest_batch, predict
 from workbench.specs.model import Row
 from workbench.specs.pretrained import tokenizer_problems
+from workbench.specs.pretrained_image import picture_problems
 from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
@@ -100,6 +101,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     if schema.kind == "text":
         found += text_problems(spec, sizes, shape)
         found += tokenizer_problems(spec.model.layers, spec.data.text)
+    else:
+        found += picture_problems(spec.model.layers, spec.data, shape)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
     found += _split_problems(store, spec, version)

@@ -16,6 +16,7 @@ from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual,
 from workbench.models.columns import ColumnEmbedding, ColumnTokens
 from workbench.models.patches import PatchEmbedding
 from workbench.models.pretrained import Pretrained
+from workbench.models.pretrained_image import PretrainedVision
 from workbench.models.sequence import (
     ClassToken,
     Conv1d,
@@ -41,6 +42,7 @@ from workbench.specs import (
     patches,
     pooling,
     pretrained,
+    pretrained_image,
     recurrent,
     sequence,
     series,
@@ -350,6 +352,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     columns.ColumnEmbedding: _column_embedding,
     columns.ColumnTokens: _column_tokens,
     pretrained.PretrainedText: lambda layer, shape: Pretrained(layer),
+    pretrained_image.PretrainedImage: lambda layer, shape: PretrainedVision(layer),
     spec.Residual: _residual,
     spec.Parallel: _parallel,
     spec.Repeat: _repeat,

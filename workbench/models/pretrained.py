@@ -13,7 +13,8 @@ import contextlib
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,11 +58,11 @@ class Pretrained(nn.Module):
             elif layer.lr_decay != 1:
                 self._rates[f"network.{name}"] = layer.rate(plain, found)
         self.has_lora = layer.lora_rank is not None
-        self.register_load_state_dict_pre_hook(_refuse_others)
+        self.register_load_state_dict_pre_hook(refuse_others)
         if self.has_lora:
-            self.register_buffer(MARK, torch.tensor(_mark(found)))
-            self.register_state_dict_post_hook(_without_resting)
-            self.register_load_state_dict_post_hook(_nothing_is_missing)
+            self.register_buffer(MARK, torch.tensor(mark_of(found.folder, found.files)))
+            self.register_state_dict_post_hook(without_resting)
+            self.register_load_state_dict_post_hook(nothing_is_missing)
 
     def rates(self) -> Mapping[str, float]:
         """Parameter name → share of the learning rate; empty where all learn alike."""
@@ -100,7 +101,7 @@ class Pretrained(nn.Module):
 
 def _network(layer: PretrainedText, found: Checkpoint) -> Any:
     """The library's network with the checkpoint's weights, or random ones, and its classifier."""
-    with _quietly():
+    with quietly():
         import transformers  # noqa: PLC0415 - see above
 
         kinds: Any = transformers.AutoModelForSequenceClassification
@@ -149,7 +150,7 @@ def _head_dropout(model: Pretrained) -> nn.Dropout:
 
 def _add_lora(network: Any, layer: PretrainedText, found: Checkpoint) -> None:
     """Pairs of small matrices beside the layer's targets, by `peft`, in place."""
-    with _quietly():
+    with quietly():
         import peft  # noqa: PLC0415 - see above
 
         options = peft.LoraConfig(
@@ -159,10 +160,10 @@ def _add_lora(network: Any, layer: PretrainedText, found: Checkpoint) -> None:
         peft.inject_adapter_in_model(options, network)
 
 
-def _mark(found: Checkpoint) -> int:
+def mark_of(folder: Path, weights: Sequence[Path]) -> int:
     """A checksum of the pretrained weights and of what config.json says of them."""
     mark = 0
-    for path in (found.folder / "config.json", *found.files):
+    for path in (folder / "config.json", *weights):
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 mark = zlib.crc32(block, mark)
@@ -170,7 +171,7 @@ def _mark(found: Checkpoint) -> int:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keeps the libraries from reporting new heads and weights left over: both are meant."""
     import transformers  # noqa: PLC0415 - see above
 
@@ -191,19 +192,21 @@ def _quietly() -> Iterator[None]:
 # ---------------------------------------------------------------- the state with LoRA
 
 
-def _without_resting(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def without_resting(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Leaves the pretrained weights out of a state."""
     for name in module._resting:
         state.pop(prefix + name, None)
 
 
-def _nothing_is_missing(module: Any, keys: Any) -> None:
+def nothing_is_missing(module: Any, keys: Any) -> None:
+    """Pretrained weights that a state leaves out are no fault."""
     resting = module._resting
     keys.missing_keys[:] = [
         key for key in keys.missing_keys if f"network.{key.partition('network.')[2]}" not in resting
     ]
 
 
-def _refuse_others(module: Any, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+def refuse_others(module: Any, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     """Weights of a run with LoRA are matrices beside the pretrained ones: they fit these alone."""
     names = [name for name in state if name.startswith(f"{prefix}network.")]
     has_lora = any(".lora_" in name for name in names)

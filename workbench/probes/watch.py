@@ -122,6 +122,8 @@ class Watcher:
             if self._patches is not None and is_of_patches(weights, self._patches, len(self._inputs)):
                 found.append(patch_tiles(layer, weights, self._patches, **when))
                 continue
+            if len(weights) != len(self._inputs):  # of windows, which are no maps over an image
+                continue
             rows, columns = self._lengths(layer, *weights.shape[2:])
             found.append(attention_tiles(layer, weights, rows, columns, **when))
         for layer, states in seen.states.items():

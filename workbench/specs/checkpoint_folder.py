@@ -62,10 +62,15 @@ def read(source: str) -> Checkpoint:
     """
     try:
         return _found(folder_of(source))
-    except (OSError, RuntimeError) as error:  # no permission, a name too long, the home of nobody
-        fact = getattr(error, "strerror", None) or str(error)
-        rule = f"the model's folder must be readable ({source[:200]})"
-        raise refuse(rule, fact, "Correct the path, or its permissions.") from None
+    except (OSError, RuntimeError) as error:
+        raise unreadable(source, error) from None
+
+
+def unreadable(source: str, error: Exception) -> Exception:
+    """No permission, a name too long, the home of nobody."""
+    fact = getattr(error, "strerror", None) or str(error)
+    rule = f"the model's folder must be readable ({source[:200]})"
+    return refuse(rule, fact, "Correct the path, or its permissions.")
 
 
 def _found(folder: Path) -> Checkpoint:
@@ -74,15 +79,15 @@ def _found(folder: Path) -> Checkpoint:
         repair = "Choose the folder that the model was saved to: `save_pretrained` writes config.json."
         raise refuse(f"the folder of a model has a config.json ({folder.name})", fact, repair)
     files = weight_files(folder)
-    seen = tuple((str(path), *_state(path)) for path in (folder / "config.json", *files))
+    seen = tuple((str(path), *state_of(path)) for path in (folder / "config.json", *files))
     return _read(folder, seen)
 
 
-def folder_of(source: str) -> Path:
+def folder_of(source: str, kind: str = "pretrained_text") -> Path:
     """The folder on this machine. Raises: LayerError when there is none."""
     if not source.strip():
         raise refuse(
-            "pretrained_text needs a model to begin with", "its source is empty",
+            f"{kind} needs a model to begin with", "its source is empty",
             "Set source to the whole path of a model's folder, or to its name on huggingface.co.",
         )  # fmt: skip
     path = Path(source).expanduser()
@@ -153,11 +158,13 @@ def weight_files(folder: Path) -> list[Path]:
 def _conversion(folder: Path) -> str:
     """How to make safetensors of other weights, where one trusts them."""
     kinds = json_of(folder / "config.json").get("architectures")
-    is_classifier = isinstance(kinds, list) and "SequenceClassification" in str(kinds[:1])
-    name = "AutoModelForSequenceClassification" if is_classifier else "AutoModel"
+    told = str(kinds[:1]) if isinstance(kinds, list) else ""
+    classifiers = (kind for kind in ("SequenceClassification", "ImageClassification") if kind in told)
+    name = f"AutoModelFor{next(classifiers, '')}".removesuffix("For")
     code = f"from transformers import {name} as M; M.from_pretrained('{folder}').save_pretrained('NEW')"
     return (
-        f'Where you trust the file, convert it: python -c "{code}"; copy tokenizer.json to NEW and use that.'
+        f'Where you trust the file, convert it: python -c "{code}"; copy the other JSON files to NEW and use '
+        "that."
     )
 
 
@@ -169,7 +176,7 @@ def _read(folder: Path, seen: tuple[tuple[Any, ...], ...]) -> Checkpoint:
     config = json_of(folder / "config.json")
     kind = config.get("model_type") or ""
     if not isinstance(kind, str):
-        raise _damaged(folder / "config.json", "its model_type is no word")
+        raise damaged(folder / "config.json", "its model_type is no word")
     if kind not in FAMILIES or config.get("is_decoder") or config.get("is_encoder_decoder"):
         fact = f"config.json says `{kind}`" if kind else "config.json does not say its model_type"
         known = ", ".join(sorted(FAMILIES))
@@ -181,23 +188,23 @@ def _read(folder: Path, seen: tuple[tuple[Any, ...], ...]) -> Checkpoint:
     base, others = split(tensors, family)
     words = next((base[name] for name in WORDS if name in base), None)
     if words is None or len(words) != 2:
-        raise _other_weights(kind, "they have no table of words")
-    hidden = _number(config, "hidden_size", _number(config, "dim", words[1]))
+        raise other_weights(kind, "they have no table of words")
+    hidden = number(config, "hidden_size", number(config, "dim", words[1]))
     indices = {index for name in base if (index := family.layer_of(name)) is not None}
-    layers = _number(config, "num_hidden_layers", _number(config, "n_layers", len(indices)))
+    layers = number(config, "num_hidden_layers", number(config, "n_layers", len(indices)))
     expected = 1 if family.shared else layers
     if indices != set(range(expected)):
-        raise _other_weights(kind, f"config.json speaks of {layers} layers and they hold {len(indices)}")
-    if _number(config, "vocab_size", words[0]) != words[0]:
-        raise _other_weights(
+        raise other_weights(kind, f"config.json speaks of {layers} layers and they hold {len(indices)}")
+    if number(config, "vocab_size", words[0]) != words[0]:
+        raise other_weights(
             kind, f"config.json speaks of {config['vocab_size']:,} words, they of {words[0]:,}"
         )
-    pad = _number(config, "pad_token_id", family.pad, least=0)
-    places = _number(config, "max_position_embeddings", 512)
+    pad = number(config, "pad_token_id", family.pad, least=0)
+    places = number(config, "max_position_embeddings", 512)
     last = others.get(f"{HEADS[family.style][1]}.weight")
     return Checkpoint(
         folder, kind, family, config, base, others, hidden, layers=layers, vocabulary=words[0],
-        heads=_number(config, "num_attention_heads", _number(config, "n_heads", 12)),
+        heads=number(config, "num_attention_heads", number(config, "n_heads", 12)),
         longest=max(1, places - (pad + 1 if family.offset else 0)), pad=min(pad, words[0] - 1),
         labels=last[0] if last else None,
     )  # fmt: skip
@@ -232,7 +239,7 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(MOST_JSON, size - 8):
-            raise _damaged(path, "its header is cut off")
+            raise damaged(path, "its header is cut off")
         blob = file.read(length)
     tree = _parsed(blob, path)
     found: dict[str, tuple[int, ...]] = {}
@@ -243,9 +250,9 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         try:
             shape, kind, stop = tuple(entry["shape"]), entry["dtype"], int(entry["data_offsets"][1])
         except (TypeError, KeyError, ValueError, IndexError):
-            raise _damaged(path, f"it does not say what `{name[:60]}` is") from None
+            raise damaged(path, f"it does not say what `{name[:60]}` is") from None
         if any(type(n) is not int or not 0 <= n <= MOST * 100 for n in shape) or len(shape) > 8:
-            raise _damaged(path, f"`{name[:60]}` has no shape that could be")
+            raise damaged(path, f"`{name[:60]}` has no shape that could be")
         if kind not in FLOATS and name.rpartition(".")[2] not in TABLES:
             raise refuse(
                 f"weights must be plain numbers, {', '.join(FLOATS)}",
@@ -255,7 +262,7 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         found[name] = shape
         end = max(end, stop)
     if size != 8 + length + end:
-        raise _damaged(path, f"it should have {8 + length + end:,} bytes and has {size:,}")
+        raise damaged(path, f"it should have {8 + length + end:,} bytes and has {size:,}")
     return found
 
 
@@ -263,10 +270,10 @@ def json_of(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object. Raises: LayerError."""
     try:
         if path.stat().st_size > MOST_JSON:
-            raise _damaged(path, "it is too large to be one")
+            raise damaged(path, "it is too large to be one")
         blob = path.read_bytes()
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
+        raise damaged(path, error.strerror or str(error)) from None
     return _parsed(blob, path)
 
 
@@ -274,13 +281,14 @@ def _parsed(blob: bytes, path: Path) -> dict[str, Any]:
     try:
         found = json.loads(blob)
     except (ValueError, RecursionError):
-        raise _damaged(path, "it is no JSON") from None
+        raise damaged(path, "it is no JSON") from None
     if not isinstance(found, dict):
-        raise _damaged(path, "it holds something else")
+        raise damaged(path, "it holds something else")
     return found
 
 
-def _number(config: Mapping[str, Any], name: str, default: int, least: int = 1) -> int:
+def number(config: Mapping[str, Any], name: str, default: int, least: int = 1) -> int:
+    """A whole number of config.json. Raises: LayerError."""
     value = config.get(name)
     if value is None:
         return default
@@ -292,16 +300,19 @@ def _number(config: Mapping[str, Any], name: str, default: int, least: int = 1) 
     return value
 
 
-def _state(path: Path) -> tuple[int, int]:
+def state_of(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size
 
 
-def _damaged(path: Path, fact: str) -> Exception:
+def damaged(path: Path, fact: str) -> Exception:
+    """The refusal of a file that is not whole."""
     return refuse(f"{path.name} of the model must be whole", fact, "Fetch or copy the model again.")
 
 
-def _other_weights(kind: str, fact: str) -> Exception:
+def other_weights(kind: str, fact: str) -> Exception:
+    """The refusal of weights that config.json does not describe."""
     return refuse(
         f"the weights must be those of the {kind} that config.json describes", fact, "Fetch the model again."
     )

@@ -230,9 +230,9 @@ def output_problem(
     if len(out) == 2:
         return _unpooled(layers, out, n_classes)
     last = len(layers) - 1
-    if kind_of(layers[last]) == "pretrained_text":
+    if kind_of(layers[last]) in ("pretrained_text", "pretrained_image"):
         return Problem(
-            where=where((last,), "pretrained_text"),
+            where=where((last,), kind_of(layers[last])),
             rule=f"the last layer must give one score per class ({n_classes})", fact=f"it gives {out[0]}",
             repair=f"Set num_labels to {n_classes}.",
             fix=placed(set_to(num_labels=n_classes, **other_head(layers[last])), (last,)),

@@ -21,7 +21,8 @@ HEADS: dict[Style, tuple[str, str]] = {
     "modern": ("head.dense", "classifier"),
 }
 WORDS = ("embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight")  # the table of all tokens
-TABLES = ("position_ids", "token_type_ids", "inv_freq")  # saved by some, but made anew by the library
+# No weights: saved by some, but counted or made anew by the library.
+TABLES = ("position_ids", "token_type_ids", "inv_freq", "num_batches_tracked", "relative_position_index")
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of the two halves of a norm, in older files
 
 

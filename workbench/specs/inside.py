@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
 from workbench.specs.base import AnyShape
+from workbench.specs.errors import LayerError
+from workbench.specs.image_folder import TRANSFORMERS
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every
 from workbench.specs.patches import PatchEmbedding
+from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.sequence import SequencePool
 
@@ -40,6 +43,11 @@ def patch_grid(model: ModelSpec, shape: AnyShape) -> tuple[int, int] | None:
     for layer, row in zip(model.layers, model.rows(shape), strict=True):
         if isinstance(layer, PatchEmbedding):
             return layer.grid(shape) if row.out_shape is not None else None
+        if isinstance(layer, PretrainedImage):
+            if row.out_shape is None or not _attends(layer):
+                return None
+            size = layer.checkpoint().patch
+            return shape[1] // size, shape[2] // size
         if row.out_shape is None or len(row.out_shape) != 3:
             return None
         shape = row.out_shape
@@ -49,6 +57,11 @@ def patch_grid(model: ModelSpec, shape: AnyShape) -> tuple[int, int] | None:
 def _attends(layer: Layer) -> bool:
     if isinstance(layer, SequencePool):
         return layer.mode == "attention"
+    if isinstance(layer, PretrainedImage):
+        try:
+            return layer.checkpoint().kind in TRANSFORMERS
+        except LayerError:  # its folder is gone: there is nothing to be seen
+            return False
     return isinstance(layer, ATTENDING) or _kind(layer) == PRETRAINED
 
 

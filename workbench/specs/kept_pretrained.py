@@ -115,4 +115,16 @@ def _share(found: Checkpoint, *names: str) -> float:
     return float(told) if isinstance(told, int | float) and 0 <= told < 1 else 0.0
 
 
-PRETRAINED: dict[str, Callable[[Tape, Any, Value], Value]] = {"pretrained_text": _pretrained}
+def _pretrained_image(tape: Tape, layer: Any, x: Value) -> Value:
+    """All that its layers keep at once: roughly, as no tape was written for every family."""
+    learning = layer.n_params(x.shape) - layer.n_frozen(x.shape)
+    scaled = tape.op([x], x.shape)
+    kept = tape.batch * FLOAT * layer.activations(x.shape)
+    out = tape.op([scaled], (layer.num_labels,), saved=[kept], weights=FLOAT * learning, item=FLOAT)
+    tape.drop(scaled.store)
+    return out
+
+
+PRETRAINED: dict[str, Callable[[Tape, Any, Value], Value]] = {
+    "pretrained_text": _pretrained, "pretrained_image": _pretrained_image,
+}  # fmt: skip

@@ -77,6 +77,7 @@ from workbench.specs.pooling import (
     Pool,
 )  # fmt: skip
 from workbench.specs.pretrained import PretrainedText
+from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
@@ -380,7 +381,7 @@ AnyLayer = Annotated[
     | RNN | LSTM | GRU | LSTMDecoder
     | SeriesLinear
     | PatchEmbedding | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
-    | PretrainedText
+    | PretrainedText | PretrainedImage
     | ColumnEmbedding | ColumnTokens
     | Residual | Parallel | Repeat,
     Field(discriminator="kind"),

@@ -15,6 +15,7 @@ from workbench.specs.base import AnyShape, Pair, Shape, Tokens, Window
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
 from workbench.specs.pretrained import PretrainedText
+from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent, SeriesSizes, TextSizes
 from workbench.specs.tape import FLOAT, INDEX, Storage, Tape, Value
@@ -393,6 +394,6 @@ def _resting(spec: RunSpec, shape: AnyShape) -> int:
         return 0
     found = 0
     for i, layer in enumerate(spec.model.layers):
-        if isinstance(layer, PretrainedText) and i not in spec.training.freeze:
+        if isinstance(layer, PretrainedText | PretrainedImage) and i not in spec.training.freeze:
             found += layer.n_frozen(shape)
     return found

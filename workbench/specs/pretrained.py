@@ -16,6 +16,7 @@ from workbench.specs.checkpoint_folder import Checkpoint, Shapes, numel, read
 from workbench.specs.data import TextSpec
 from workbench.specs.errors import LayerError, Problem
 from workbench.specs.layer import Layer, need_tokens, refuse, set_to
+from workbench.specs.pretrained_image import PretrainedImage
 
 
 class PretrainedText(Layer):
@@ -247,6 +248,14 @@ def as_built(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(
         layer.model_copy(update=usual if layer.lora_rank is not None else usual | freed)
         if isinstance(layer, PretrainedText)
+        else layer.model_copy(
+            update={
+                name: value
+                for name, value in (usual if layer.lora_rank is not None else usual | freed).items()
+                if name != "classifier_dropout"
+            }
+        )
+        if isinstance(layer, PretrainedImage)
         else layer
         for layer in layers
     )

@@ -127,7 +127,7 @@ def family(layers: Sequence[Raw], decoder: Sequence[Raw] = ()) -> str:
     found = [raw for _, raw in every([*layers, *decoder])]
     kinds = {raw.get("kind") for raw in found}
     groups = {LAYERS[kind].group for kind in kinds if kind in LAYERS}
-    if "pretrained_text" in kinds:
+    if kinds & {"pretrained_text", "pretrained_image"}:
         return "pretrained"
     if decoder:
         return "seq2seq"

@@ -1,4 +1,4 @@
-"""Where a Vision Transformer looked in a picture: its class token's attention, layer by layer and through all."""
+"""Where a Vision Transformer looked in a picture: its class token's attention, by layers and through all."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from workbench.worker.trained import Trained
 
 
 def looked(trained: Trained, pixels: np.ndarray) -> dict[str, Any] | None:
-    """pixels (C, H, W) uint8 -> {"rows", "columns", "has_class", "layers": [{"name", "heads", "weights": base64
-    of uint8 (heads, rows, columns), 255 for `most`, "most"}], "whole": one such, of one head}.
+    """pixels (C, H, W) uint8 -> {"rows", "columns", "has_class", "layers": [{"name", "heads", "weights":
+    base64 of uint8 (heads, rows, columns), 255 for `most`, "most"}], "whole": one such, of one head}.
 
     Looks the class token; without one, all patches together. "whole" is the way through all layers (Abnar &
     Zuidema 2020). None for a model that reads no patches or does not attend.
