@@ -37,6 +37,7 @@ BENCHMARKS = {
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
+    "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }
 
