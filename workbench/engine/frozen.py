@@ -66,6 +66,6 @@ def freeze(
         for module in layer.modules():
             if isinstance(module, _BatchNorm):
                 module.train(index not in layers)
-        for module in child.modules():
+        for module in layer.modules():
             if hasattr(module, "hold_still"):  # a pretrained network, some of whose own layers rest
                 module.hold_still()
