@@ -66,6 +66,22 @@ def test_tokens_are_shown_and_follow_the_settings(visit: Opener, store: Store) -
     assert not app.error
 
 
+@pytest.mark.parametrize(
+    ("name", "label"), [("story", "Context"), ("reviews", "Longest text"), ("phrases", "Longest text")]
+)
+def test_the_length_of_a_text_to_continue_is_called_its_context(
+    visit: Opener, store: Store, name: str, label: str
+) -> None:
+    app = visit("data", set=name, view="Tokens")
+    field = next(box for box in app.number_input if (box.key or "").endswith(".length"))
+    assert field.label == f"{label} (tokens)"
+    assert "nothing is cut off" in field.help
+    split = visit("data", set=name, view="Split")
+    shares = [box for box in split.number_input if (box.key or "").endswith((".validation", ".test"))]
+    assert shares
+    assert all("cut where a passage ends" in box.help for box in shares)
+
+
 def test_an_unknown_word_of_a_typed_text_is_marked(visit: Opener, store: Store) -> None:
     app = visit("data", set="reviews", view="Tokens")
     app.segmented_control(key="tokens.way.reviews").set_value("Type one").run()

@@ -30,7 +30,8 @@ class TextSpec(Spec):
     )  # fmt: skip
     length: int = knob(
         128,
-        "Tokens of a text that the model sees; what is longer is cut off. For a language model: its context",
+        "Tokens of a text that the model sees; what is longer is cut off. Of a text to continue the context: "
+        "how far back the model looks; nothing is cut off, the text is read in windows of it",
         unit="tokens", ge=2, le=8192,
     )  # fmt: skip
     lowercase: bool = knob(False, "Read Capitals as small letters", advanced=True)
@@ -86,13 +87,15 @@ class DataSpec(Spec):
     )
     validation: float = knob(
         0.1,
-        "Share of the training images held out for validation when the set brings no validation split",
+        "Share of the training samples held out for validation when the set brings no validation split; of a "
+        "text to continue a stretch of it, cut where a passage ends",
         ge=0.01,
         le=0.5,
     )
     test: float = knob(
         0.1,
-        "Share of the images held out for the final test when the set brings no test split",
+        "Share of the samples held out for the final test when the set brings no test split; of a text to "
+        "continue its end, cut where a passage ends",
         ge=0.0,
         le=0.5,
         advanced=True,

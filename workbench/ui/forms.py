@@ -21,7 +21,7 @@ from workbench.ui.fields import Knob, fault, kind_of, knobs, option_word, summar
 from workbench.ui.marks import plain
 
 S = TypeVar("S", bound=Spec)
-NOTHING: Mapping[str, Sequence[Any]] = {}
+NOTHING: Mapping[str, Any] = {}
 COLUMN_PX = 190  # narrowest a field may get before the row wraps
 
 
@@ -36,18 +36,21 @@ def fill(
     where: str = "",
     more: str = "More settings",
     only: Mapping[str, Sequence[Any]] = NOTHING,
+    called: Mapping[str, str] = NOTHING,
 ) -> tuple[S, list[Problem]]:
     """Draw the form of `spec`; return what the widgets say now, and what is wrong with it.
 
     skip: fields left as they are; only: the options that a choice offers ({"early_stopping.metric": [...]}),
     where not all make sense; the one in force is always among them; order: fields drawn first; advanced:
     offer the seldom-used settings; folded: behind a fold, else among the others;
-    where: the spec's place in the run (`training`), for the problems; more: the fold's title.
+    where: the spec's place in the run (`training`), for the problems; more: the fold's title; called: what
+    fields are called that mean something else here.
     Check: without a touch, the spec returned equals the spec given.
     """
     cls = type(spec)
     shown = [k for k in knobs(cls) if k.name not in skip and k.kind != "other"]
     shown = [_narrowed(k, only.get(k.name), getattr(spec, k.name)) for k in shown]
+    shown = [replace(k, word=called.get(k.name, k.word)) for k in shown]
     shown.sort(key=lambda k: order.index(k.name) if k.name in order else len(order))
     simple = [k for k in shown if k.kind not in ("spec", "union")]
     blocks = [k for k in shown if k.kind in ("spec", "union")]

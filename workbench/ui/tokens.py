@@ -41,7 +41,8 @@ def text_fields(spec: TextSpec, task: str, *, key: str) -> tuple[TextSpec, list[
     borrowed = st.session_state.get(f"{key}.tokenizer", spec.tokenizer) == "pretrained"
     skip = {"vocabulary", "lowercase", "min_frequency"} if borrowed else {"source"}
     only = {} if task == "classification" else {"tokenizer": OWN}
-    return fill(spec, key=key, where="data.text", skip=skip, only=only, folded=not borrowed)
+    called = {"length": "Context"} if task == "language_model" else {}
+    return fill(spec, key=key, where="data.text", skip=skip, only=only, folded=not borrowed, called=called)
 
 
 # ---------------------------------------------------------------- the view of a set

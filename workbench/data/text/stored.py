@@ -146,6 +146,12 @@ def hashed(digest: Any, rows: Sequence[Sequence[str]]) -> None:
     digest.update(b"".join(len(data).to_bytes(8, "little") + data for data in coded))
 
 
+def is_stream(folder: Path) -> bool:
+    """Whether the texts are an Arrow stream; at first they were written as an Arrow file. Raises OSError."""
+    with open(folder / FILE, "rb") as file:
+        return file.read(6) != b"ARROW1"
+
+
 class Stored:
     """A prepared set of texts: labels (N,) int64, splits (N,) int8, and its texts by row, memory-mapped."""
 
@@ -154,10 +160,8 @@ class Stored:
         self.schema = read_schema(folder)
         try:
             self._map = pa.memory_map(str(folder / FILE), "r")
-            is_file = self._map.read(6) == b"ARROW1"  # how they were written at first
-            self._map.seek(0)
-            opened = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(self._map)
-            table = opened.read_all()  # no copy: its columns lie in the map
+            opened = (pa.ipc.open_stream if is_stream(folder) else pa.ipc.open_file)(self._map)
+            self.table = table = opened.read_all()  # no copy: its columns lie in the map
             self.labels = np.load(folder / "labels.npy", allow_pickle=False)
             self.splits = np.load(folder / "splits.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError, pa.ArrowException) as error:
@@ -194,8 +198,9 @@ class Stored:
         for chunk in np.unique(chunk_of):
             mine = order[chunk_of == chunk]
             local = pa.array(rows[mine] - self._starts[chunk])
-            for place, value in zip(mine, self._columns[column].chunk(int(chunk)).take(local), strict=True):
-                found[place] = str(value.as_py())
+            values = self._columns[column].chunk(int(chunk)).take(local).to_pylist()
+            for place, value in zip(mine.tolist(), values, strict=True):
+                found[place] = value
         return found
 
 
