@@ -3,8 +3,8 @@
     python -m benchmarks.smaller [--seeds 3] [--only variants|processes]
 
 Fashion-MNIST, 12,000 training images and all 10,000 of the test (../shared/data, or WORKBENCH_SHARED_DATA),
-the preset `cnn-mnist` for four epochs, students for eight. Everything through the product's own command line. The second part
-trains one spec with one process and with two, taking turns.
+the preset `cnn-mnist` for four epochs, students for eight. Everything through the product's own command line.
+The second part trains one spec with one process and with two, taking turns.
 """
 
 from __future__ import annotations

@@ -40,9 +40,10 @@ LOOKED_AT = 1 << 16  # values per batch that the range is told from
 
 
 def _described(module: nn.Module) -> dict[str, Any] | None:
-    """A layer that a stretch can hold, without its numbers; None for others."""
+    """A layer that a stretch can hold, without its numbers; None for others. A kind of linear layer or
+    convolution that does more than torch's (patches of an image made steps, say) is another layer."""
     if (
-        isinstance(module, nn.Conv2d)
+        _is_plain(module, nn.Conv2d)
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
     ):
@@ -50,7 +51,7 @@ def _described(module: nn.Module) -> dict[str, Any] | None:
             "kind": "conv2d", "stride": list(module.stride), "padding": list(module.padding),
             "dilation": list(module.dilation), "groups": module.groups, "relu": False,
         }  # fmt: skip
-    if isinstance(module, nn.Linear):
+    if _is_plain(module, nn.Linear):
         return {"kind": "linear", "relu": False}
     if isinstance(module, nn.ReLU):
         return {"kind": "relu"}
@@ -144,7 +145,7 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
             done += _paths(model, plan)
     else:
         for path, module in model.named_modules():
-            if type(module) is nn.Linear or _is_plain_linear(module):
+            if _is_plain(module, nn.Linear):
                 q, scale = eighth(module.weight)
                 found |= {f"{MARK}{path}/q": q, f"{MARK}{path}/scale": scale}
                 if module.bias is not None:
@@ -286,8 +287,9 @@ def _note(seen: list[float], x: Tensor) -> None:
     seen[0], seen[1] = min(seen[0], float(ends[0])), max(seen[1], float(ends[1]))
 
 
-def _is_plain_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
+def _is_plain(module: Any, kind: Any) -> bool:
+    """Whether it computes what torch's layer of that kind does."""
+    return isinstance(module, kind) and type(module).forward is kind.forward
 
 
 def _name(plan: _Plan) -> str:

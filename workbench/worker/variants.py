@@ -23,7 +23,8 @@ from workbench.engine.device import place
 from workbench.engine.evaluate import evaluate
 from workbench.engine.feeds import feed_for
 from workbench.jobs.smaller import SHEET, variants
-from workbench.models.int8 import KINDS, quantised
+from workbench.models.build import build
+from workbench.models.int8 import KINDS, loaded, quantised
 from workbench.specs.errors import RunError, WorkbenchError
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8
@@ -53,6 +54,7 @@ def quantise(store: Store, question: Mapping[str, Any], progress: Progress) -> d
         )  # fmt: skip
     progress("Looking at training samples" if how == "static" else "Rounding the weights", 0.4)
     tensors = quantised(trained.model, how, _calibration(trained))  # type: ignore[arg-type]
+    _try(trained, how, tensors)
     info = trained.checkpoint
     meta = {
         "step": info.step, "epoch": info.epoch, "metrics": {}, "int8": how, "from": info.name,
@@ -62,6 +64,26 @@ def quantise(store: Store, question: Mapping[str, Any], progress: Progress) -> d
     name = f"{INT8}{how}"
     store.checkpoints.write(trained.row.id, name, blob, step=info.step, epoch=info.epoch, metrics={})
     return {"run": trained.row.id, "checkpoint": name, "bytes": len(blob), "from": info.name}
+
+
+def _try(trained: Trained, how: str, tensors: Mapping[str, Tensor]) -> None:
+    """One batch through the new variant: nothing is kept that cannot answer. Raises RunError."""
+    model = build(trained.row.spec.model, trained.data.shape, seed=trained.row.spec.seed)
+    x = next(_calibration(trained), None)
+    try:
+        small = loaded(model, how, tensors)  # type: ignore[arg-type]
+        with torch.inference_mode():
+            is_sound = x is None or bool(torch.isfinite(small(x)).all())
+    except RuntimeError as error:
+        raise _cannot(trained, (str(error).splitlines() or [""])[0][:200]) from error
+    if not is_sound:
+        raise _cannot(trained, "its scores are not finite")
+
+
+def _cannot(trained: Trained, fact: str) -> RunError:
+    return RunError.of(
+        f"run `{trained.row.name}`", "its layers must work on 8-bit numbers", fact, "Prune it instead."
+    )
 
 
 def _calibration(trained: Trained) -> Iterator[Tensor]:
