@@ -127,6 +127,8 @@ def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[t
     ]
     if ours[2].kind == "images":
         pairs.append(("data.normalize", them.data.normalize, us.data.normalize))
+    if ours[2].kind == "series":
+        pairs.append(("windows (data.series)", them.data.series, us.data.series))
     if ours[2].kind == "text":
         pairs.append(("tokenizer (data.text)", them.data.text, us.data.text))
         if us.data.text.tokenizer != "pretrained":  # it is trained on the training split
