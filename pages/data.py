@@ -7,7 +7,19 @@ import streamlit as st
 from workbench import catalog
 from workbench.specs.data import DataSpec
 from workbench.store.datasets import DatasetRow
-from workbench.ui import adding, datasets, fitting, hardest, nav, preview, quality, series, texts, tokens
+from workbench.ui import (
+    adding,
+    datasets,
+    fitting,
+    hardest,
+    nav,
+    preview,
+    quality,
+    series,
+    tables,
+    texts,
+    tokens,
+)
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.state import draft, save, store
@@ -32,7 +44,7 @@ def split(row: DatasetRow) -> None:
 with guard():
     heading(
         "Data",
-        "Pictures, texts and series to learn from. Some small sets come with the workbench; add your own.",
+        "Pictures, texts, tables and series to learn from. Some come with the workbench; add your own.",
     )
     adding.imports_panel()
     rows = catalog.list(store())
@@ -48,15 +60,19 @@ with guard():
             nav.go("model", draft=now.id)
     datasets.facts(row)
     is_text, has_classes = row.schema.kind == "text", bool(row.schema.classes)
-    is_images = row.schema.kind == "images"
+    is_images, is_table = row.schema.kind == "images", row.schema.kind == "table"
+    has_classes = has_classes and row.schema.task != "multi_label"
     views = {
         "Curves": series.curves if row.schema.kind == "series" else None,
+        "Columns": tables.columns if is_table else None,
+        "Rows": tables.rows if is_table else None,
         "Samples": texts.samples if is_text else datasets.samples if is_images else None,
+        "Target": tables.target if row.schema.task == "regression" else None,
         "Class balance": datasets.balance if has_classes else None,
         "Tokens": tokens.tokens if is_text else None,
         "Statistics": quality.statistics if is_images else None,
         "Copies": texts.copies if is_text else quality.copies if is_images else None,
-        hardest.VIEW: hardest.hard_and_odd if has_classes or is_images else None,
+        hardest.VIEW: hardest.hard_and_odd if (has_classes and not is_table) or is_images else None,
         "Split": split,
         "Augmentation": preview.augmentation if is_images else None,
         "Import report": datasets.report_table,

@@ -1,12 +1,12 @@
-"""Predict: show a trained model a picture or a text and see what it says, or look ahead in a series."""
+"""Predict: show a trained model a picture, a text or a row, or look ahead in a series."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from workbench.live.views import is_series, is_text
+from workbench.live.views import is_series, is_table, is_text
 from workbench.store import RunRow
-from workbench.ui import predict, predict_text, series
+from workbench.ui import predict, predict_table, predict_text, series
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
@@ -44,7 +44,7 @@ def image_page(run: RunRow, checkpoint: str) -> None:
 
 
 with guard():
-    heading("Predict", "Show a trained model a picture or a text and see what it makes of it.")
+    heading("Predict", "Show a trained model a picture, a text or a row and see what it makes of it.")
     rows = predict.ready_runs()
     if not rows:
         nothing_yet("No run has saved a model yet. A run saves one after its first validation.")
@@ -53,5 +53,7 @@ with guard():
     with guard():
         if is_series(run.spec):
             series.page(run, checkpoint)
+        elif is_table(run.spec):
+            predict_table.page(run, checkpoint)
         else:
             (text_page if is_text(run.spec) else image_page)(run, checkpoint)

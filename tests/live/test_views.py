@@ -10,7 +10,7 @@ from tests.live import texts
 from tests.live.conftest import frames_of, of_kind
 from workbench.live.hub import Hubs, Viewer
 from workbench.live.reader import Reader, layer_names
-from workbench.live.views import is_series, is_text, views_of
+from workbench.live.views import is_series, is_table, is_text, views_of
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import from_dict
 
@@ -33,9 +33,8 @@ def test_tabs_of_texts_follow_model_and_task(store, kind, expected):
 
 
 def test_tabs_of_images_stay_as_they_were():
-    seen = [
-        preset.spec for preset in PRESETS.values() if not (is_text(preset.spec) or is_series(preset.spec))
-    ]
+    others = (is_text, is_series, is_table)
+    seen = [p.spec for p in PRESETS.values() if not any(is_one(p.spec) for is_one in others)]
     plain = [spec for spec in seen if spec.model.family in ("cnn", "mlp")]
     assert plain
     assert all(views_of(spec) == IMAGES for spec in plain)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.models.fields import FIELDS
-from workbench.specs.base import Pair, Shape, Tokens, Window
+from workbench.specs.base import Columns, Pair, Shape, Tokens, Window
 from workbench.specs.data import DataSchema
 from workbench.specs.layer import Layer
 from workbench.specs.layers import GROUPS, LAYERS
@@ -79,8 +79,15 @@ VOCABULARIES = {
 }  # fmt: skip
 
 
+# What a model sees of the shipped tables, as the presets encode them, and the columns of its scores.
+TABLES = {
+    "adult-sample": (Columns(6, (8, 17, 8, 15, 7, 6, 3, 34)), 2), "wine-quality": (Columns(11, (3,)), 1),
+    "thousand-columns": ((1000,), 2),
+}  # fmt: skip
+
+
 def input_of(name: str) -> Any:
-    """What a preset's model sees on the data set that it names: (C, H, W), tokens, or a pair."""
+    """What a preset's model sees on the data set that it names: (C, H, W), tokens, a pair, or columns."""
     spec = preset(name).spec
     data, text = spec.data.name, spec.data.text
     if data == "sunspots":
@@ -90,6 +97,8 @@ def input_of(name: str) -> Any:
     if data in VOCABULARIES:
         source, target = (Tokens(text.length, size) for size in VOCABULARIES[data])
         return Pair(source, target) if spec.task.kind == "translation" else source
+    if data in TABLES:
+        return TABLES[data][0]
     shape = {"digits": (1, 8, 8), "fashion-mnist-sample": (1, 28, 28)}[data]
     return DataSchema(shape=shape).shape_for(spec.data)
 
@@ -97,6 +106,8 @@ def input_of(name: str) -> Any:
 def columns_of(name: str) -> int:
     """Columns of the scores that a preset's model gives."""
     shape, spec = input_of(name), preset(name).spec
+    if spec.data.name in TABLES:
+        return TABLES[spec.data.name][1]
     if isinstance(shape, Pair):
         return shape.target.vocabulary
     if isinstance(shape, Window):

@@ -92,7 +92,7 @@ def test_columns_are_a_shape_and_more() -> None:
 def test_exported_code_gives_the_same_numbers(shape: Columns) -> None:
     model = stack({"kind": "column_tokens", "embedding_dim": 4}, {"kind": "class_token"}, BLOCK, POOL, LINEAR)
     scope: dict[str, object] = {"__name__": "exported"}
-    exec(compile(pytorch_code(model, shape, 2), "net.py", "exec"), scope)
+    exec(compile(pytorch_code(model, shape, 2), "net.py", "exec", dont_inherit=True), scope)
     net = scope["Net"]()  # type: ignore[operator]
     built = build(model, shape, seed=1)
     net.layers.load_state_dict(built.state_dict())

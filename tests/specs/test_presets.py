@@ -58,7 +58,7 @@ def test_the_convnext_builder_gives_convnext_tiny():
 def test_a_preset_tells_its_size_truly(name):
     text = PRESETS[name].about
     spec = PRESETS[name].spec
-    known = {"cnn-rgb": (3, 24, 24), "mlp-tiny": (1, 8, 8), "cnn-digits": (1, 8, 8)}
+    known = {"cnn-rgb": (3, 24, 24), "mlp-tiny": (1, 8, 8), "cnn-digits": (1, 8, 8), "mlp-big": (1000,)}
     shape = known.get(name, (1, 28, 28))
     if "parameters" in text and "million" not in text and "Under" not in text and "under" not in text:
         assert f"{spec.model.n_params(shape):,} parameters" in text

@@ -15,6 +15,7 @@ from workbench.catalog.series import Curve, SeriesView, series
 from workbench.catalog.sets import (
     add,
     delete,
+    kind_of,
     list_sets,
     load,
     look,
@@ -55,6 +56,7 @@ __all__ = [
     "drop_images",
     "followed",
     "in_turn",
+    "kind_of",
     "lengths",
     "list",
     "load",

@@ -25,6 +25,7 @@ from workbench.specs.base import AnyShape
 from workbench.specs.data import DataName, DataSchema, DataSpec, TextImport
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
+from workbench.specs.tables import TableImport
 from workbench.store import Store
 from workbench.store.datasets import DatasetRow
 
@@ -81,6 +82,7 @@ def add(
     kind: str | None = None,
     texts: TextImport | None = None,
     series: SeriesImport | None = None,
+    table: TableImport | None = None,
 ) -> DatasetRow:
     """Import a folder, an archive or a file, or `hf:owner/name` from the Hugging Face hub, and register it.
 
@@ -89,9 +91,9 @@ def add(
     Raises DataError (data.ImportCancelled after `stop`); then nothing is registered.
     """
     is_hub = str(source).startswith(PREFIX)  # the command line may have made a Path of it
-    if is_hub and kind == "series":
+    if is_hub and kind in ("series", "table"):
         raise DataError.of(
-            str(source), "sets of the hub are images or texts", "a series is asked for",
+            str(source), "sets of the hub are images or texts", f"a {kind} is asked for",
             "Download its Parquet or CSV files, and add those.",
         )  # fmt: skip
     chosen = checked_name(store, name) if name else free_name(store, str(source))
@@ -105,14 +107,15 @@ def add(
             prepared = data.prepare(
                 Path(source).expanduser(), folder, size=size, channels=channels, labels=labels,
                 class_names=class_names, licence=licence, limits=limits, progress=progress, stop=stop,
-                kind=kind, texts=texts, series=series,
+                kind=kind, texts=texts, series=series, table=table,
             )  # fmt: skip
         return put(store, chosen, folder, prepared)
 
 
 def look(
     source: Path | str, *, kind: str | None = None, texts: TextImport | None = None,
-    series: SeriesImport | None = None, limits: data.Limits | None = None,
+    series: SeriesImport | None = None, table: TableImport | None = None,
+    limits: data.Limits | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What `add` would take the source for, before it is added: kind, and of texts task, form, columns with
     examples, header, files. So a page can ask. Raises DataError."""
@@ -121,7 +124,14 @@ def look(
             str(source), "a look is for files at hand", "this is a name of the hub",
             "Add it: the report says what its columns were taken for.",
         )  # fmt: skip
-    return data.look(Path(source).expanduser(), kind=kind, texts=texts, series=series, limits=limits)
+    return data.look(
+        Path(source).expanduser(), kind=kind, texts=texts, series=series, table=table, limits=limits
+    )
+
+
+def kind_of(source: Path | str) -> str:
+    """What a source would be taken for: images, text or table. Raises DataError."""
+    return "images" if str(source).startswith(PREFIX) else data.kind_of(Path(source).expanduser())
 
 
 def show(store: Store, name: str) -> dict[str, Any]:
@@ -163,6 +173,8 @@ def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) 
         return data.text_shape(row.path, spec)
     if row.schema.kind == "series":
         return data.series_shape(row.path, spec)
+    if row.schema.kind == "table":
+        return data.table_shape(row.path, spec)
     return row.schema.shape_for(spec), len(row.schema.classes)
 
 

@@ -12,16 +12,20 @@ from workbench.specs.layer import show as shape_text
 if TYPE_CHECKING:
     from workbench.specs.data import TextImport
     from workbench.specs.series_import import SeriesImport
+    from workbench.specs.tables import TableImport
     from workbench.store.datasets import DatasetRow
 
-WORDS = {"text": "texts", "series": "steps"}
-KINDS = ("images", "text", "series")  # of data that can be added
-TASKS = ("classification", "language_model", "translation")  # of texts
+WORDS = {"text": "texts", "series": "steps", "table": "rows"}
+KINDS = ("images", "text", "series", "table")  # of data that can be added
+TASKS = ("classification", "language_model", "translation", "regression", "multi_label")
+OF_TABLES = ("regression", "multi_label")
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
 Task = Annotated[
     str | None,
-    typer.Option(metavar="|".join(TASKS), help="Texts: what they are for; found out when left away."),
+    typer.Option(
+        metavar="|".join(TASKS), help="Texts and tables: what they are for; found out when left away."
+    ),
 ]
 TextColumn = Annotated[
     list[str] | None,
@@ -48,6 +52,26 @@ Duplicates = Annotated[
     str | None, typer.Option(metavar="mean|first|last", help="Series: which row of a moment counts.")
 ]
 Timezone = Annotated[str | None, typer.Option(help="Series: the zone of its moments, such as Europe/Berlin.")]
+Columns = list[str] | None
+Target = Annotated[
+    Columns, typer.Option(help="Tables: the column to be told, by name or number; again for several labels.")
+]
+Ignore = Annotated[
+    Columns, typer.Option(help="Tables: a column that the model shall not see; again for more.")
+]
+Use = Annotated[Columns, typer.Option(help="Tables: a column to be used though it looks like an id.")]
+Numeric = Annotated[Columns, typer.Option(help="Tables: a column of numbers, whatever it looks like.")]
+Categorical = Annotated[
+    Columns, typer.Option(help="Tables: a column of words, though it looks like numbers.")
+]
+Missing = Annotated[
+    Columns, typer.Option(help="Tables: a cell that says that nothing is known, such as -200.")
+]
+Separator = Annotated[
+    str | None, typer.Option(metavar="comma|semicolon|tab|pipe|blank", help="Tables: the sign between cells.")
+]
+Decimal = Annotated[str | None, typer.Option(metavar="point|comma", help="Tables: before the decimals.")]
+Sheet = Annotated[str | None, typer.Option(help="Tables: which sheet of a workbook.")]
 
 
 @app.command()
@@ -78,6 +102,15 @@ def add(
     gaps: Gaps = None,
     duplicates: Duplicates = None,
     timezone: Timezone = None,
+    target: Target = None,
+    ignore: Ignore = None,
+    use: Use = None,
+    numeric: Numeric = None,
+    categorical: Categorical = None,
+    missing: Missing = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
     as_json: Json = False,
 ) -> None:
     """Import pictures, texts or a series as a data set. What is not said of them is guessed and reported."""
@@ -87,7 +120,12 @@ def add(
     from workbench.specs.errors import DataError
 
     _one_of("--kind", "kinds", kind, KINDS)
-    texts = _texts(task, text_column, label_column, target_column, header, encoding)
+    kind, texts, asked_table = _asked(
+        kind, task, header, encoding,
+        {"text_columns": text_column, "label_column": label_column, "target_column": target_column},
+        {"target": target, "ignored": ignore, "used": use, "numeric": numeric, "categorical": categorical,
+         "missing": missing, "separator": separator, "decimal": decimal, "sheet": sheet},
+    )  # fmt: skip
     series = _series(time_column, value_column, frequency, gaps, duplicates, timezone, header, encoding, kind)
     if not path.strip():
         raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
@@ -100,7 +138,7 @@ def add(
 
         row = catalog.add(
             store, path, name=name, size=size, channels=channels, progress=tick, kind=kind, texts=texts,
-            series=series,
+            series=series, table=asked_table,
         )  # fmt: skip
     _print(catalog.show(store, row.name), as_json)
 
@@ -118,15 +156,29 @@ def look(
     time_column: TimeColumn = None,
     value_column: ValueColumn = None,
     frequency: FrequencyOption = None,
+    target: Target = None,
+    ignore: Ignore = None,
+    use: Use = None,
+    numeric: Numeric = None,
+    categorical: Categorical = None,
+    missing: Missing = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
     as_json: Json = False,
 ) -> None:
     """What `data add` would take PATH for: kind, task and columns, with some rows; nothing is added."""
     from workbench import catalog
 
     _one_of("--kind", "kinds", kind, KINDS)
-    texts = _texts(task, text_column, label_column, target_column, header, encoding)
+    kind, texts, asked_table = _asked(
+        kind, task, header, encoding,
+        {"text_columns": text_column, "label_column": label_column, "target_column": target_column},
+        {"target": target, "ignored": ignore, "used": use, "numeric": numeric, "categorical": categorical,
+         "missing": missing, "separator": separator, "decimal": decimal, "sheet": sheet},
+    )  # fmt: skip
     series = _series(time_column, value_column, frequency, None, None, None, header, encoding, kind)
-    found = catalog.look(path, kind=kind, texts=texts, series=series)
+    found = catalog.look(path, kind=kind, texts=texts, series=series, table=asked_table)
     if as_json:
         print_json(found)
         return
@@ -137,9 +189,13 @@ def look(
         step = f"a step every {found['frequency']}" if found["frequency"] else "uneven steps"
         print(f"a series: {found['rows']:,} rows, {step}")
     else:
-        print(f"texts for {found['task']}, from {found['form']}")
+        what = "table" if found["kind"] == "table" else "texts"
+        print(f"{what} for {found['task']}, from {found['form']}")
     for role, name in found["columns"].items():
         print(f"{role}: {name}")
+    for name, role in found.get("roles", {}).items():
+        reason = found["reasons"].get(name)
+        print(f"{role}: {name}" + (f" ({reason})" if reason else ""))
     if found["examples"]:
         rows = table(*found["names"])
         for cells in found["examples"]:
@@ -205,7 +261,8 @@ def list_sets(as_json: Json = False) -> None:
     rows = table("name", "samples>", "shape or task", "classes>", "splits")
     for row in found:
         splits = ", ".join(f"{n:,} {split}" for split, n in row.splits.items())
-        shape = f"texts, {row.schema.task}" if row.schema.kind == "text" else shape_text(row.schema.shape)
+        plain = {"text": "texts", "table": "table"}.get(row.schema.kind)
+        shape = f"{plain}, {row.schema.task}" if plain else shape_text(row.schema.shape)
         if row.schema.kind == "series":
             n, step = len(row.schema.variates), row.schema.frequency or "uneven"
             shape = f"series, {n} {'variate' if n == 1 else 'variates'}, {step}"
@@ -376,25 +433,34 @@ def _one_of(option: str, word: str, given: str | None, known: tuple[str, ...]) -
         )
 
 
-def _texts(
-    task: str | None, text: list[str] | None, label: str | None, target: str | None, header: bool | None,
-    encoding: str | None,
-) -> TextImport:  # fmt: skip
+def _asked(
+    kind: str | None, task: str | None, header: bool | None, encoding: str | None, of_texts: dict[str, Any],
+    of_tables: dict[str, Any],
+) -> tuple[str | None, TextImport | None, TableImport | None]:  # fmt: skip
+    """What is asked for, of texts and of tables. What only one of them knows says which it is."""
     from pydantic import ValidationError
 
     from workbench.specs.base import problems_of
     from workbench.specs.data import TextImport
     from workbench.specs.errors import DataError
+    from workbench.specs.tables import TableImport
 
     _one_of("--task", "tasks", task, TASKS)
-    tree = (
-        {
-            "task": task, "text_columns": tuple(text or ()), "label_column": label, "target_column": target,
-            "header": header, "encoding": encoding,
-        }
-    )  # fmt: skip
+    plain = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in of_tables.items() if value
+    }
+    if kind is None and (plain or task in OF_TABLES):
+        kind = "table"
+    both = {"header": header, "encoding": encoding}
+    text = {**both, **{n: tuple(v) if isinstance(v, list) else v for n, v in of_texts.items() if v}}
+    tree: dict[str, Any] = {}
     try:
-        return TextImport.model_validate(tree)
+        tree = {**both, **plain}
+        if kind == "table":
+            return kind, None, TableImport.model_validate({**tree, "task": task})
+        table = TableImport.model_validate(tree)
+        tree = {**text, "task": task}
+        return kind, TextImport.model_validate(tree), table
     except ValidationError as error:
         raise DataError(*problems_of(error, tree)) from None
 
@@ -440,6 +506,10 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         print(f"a step every {facts['schema']['frequency'] or '(uneven)'}")
     for role, column in facts["schema"]["columns"].items():
         print(f"{role}: {column}")
+    for column in facts["schema"].get("fields", ()):
+        gaps = f", {column['missing']:,} missing" if column["missing"] else ""
+        why = f" ({column['reason']})" if column["reason"] else ""
+        print(f"  {column['name']}: {column['role']}{gaps}{why}")
     worth = [item for item in facts["report"] if item["action"] != "kept"]
     for item in worth[:50]:
         print(f"{item['action']}: {item['file']}: {item['reason']}")

@@ -76,7 +76,7 @@ def predict(
     beam: Annotated[int | None, typer.Option(min=1, max=32, help="Translators: beams.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a run's model says to pictures or texts; a language model goes on with the text."""
+    """What a run's model says to pictures, texts or rows; a language model goes on with the text."""
     store = the_store()
     asked = {
         "temperature": temperature,
@@ -94,18 +94,23 @@ def predict(
         raise DataError.of(
             "INPUT", "something to predict from must be given", "nothing is", "Name a file or a text."
         )
-    if store.runs.get(run).spec.task.kind != "classification" or _reads_texts(store, run):
+    if _kind_of(store, run) == "table":
+        payload["files"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
+    elif _kind_of(store, run) == "text":
         payload["texts"] = [_text(name) for name in inputs]
     else:
         payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
     found = answer(store, "predict", payload, timeout_s=120.0)
     if as_json:
-        keys = ("input", "prediction", "probabilities", "text")
+        keys = ("input", "prediction", "probabilities", "unit", "text")
         print_json([{key: item[key] for key in keys if key in item} for item in found])
         return
     for item in found:
         if "text" in item:
             print(f"{item['input']}{item['text']}" if _goes_on(store, run) else item["text"])
+            continue
+        if "probabilities" not in item:
+            print(f"{item['input']}: {item['prediction']:,.6g} {item.get('unit', '')}".rstrip())
             continue
         best = "  ".join(f"{name} {share:.1%}" for name, share in list(item["probabilities"].items())[:3])
         print(f"{item['input']}: {item['prediction']}   ({best})")
@@ -128,11 +133,11 @@ def _print_forecasts(found: list[dict[str, Any]], as_json: bool) -> None:
         console().print(rows)
 
 
-def _reads_texts(store: Store, run: str) -> bool:
+def _kind_of(store: Store, run: str) -> str:
     from workbench import catalog
 
     row = store.runs.get(run)
-    return catalog.schema(store, row.spec.data.name, row.data_version).kind == "text"
+    return catalog.schema(store, row.spec.data.name, row.data_version).kind
 
 
 def _goes_on(store: Store, run: str) -> bool:

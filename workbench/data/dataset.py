@@ -27,6 +27,8 @@ from workbench.data.prepared import (
 )
 from workbench.data.series import dataset as series
 from workbench.data.series.dataset import SeriesData, SeriesRows
+from workbench.data.table import dataset as tables
+from workbench.data.table.dataset import TableData
 from workbench.data.text import dataset as texts
 from workbench.data.text.dataset import TextData, TextRows
 from workbench.specs.base import Shape
@@ -87,10 +89,12 @@ class Dataset:
     kind: Literal["images"] = field(default="images", init=False)
 
 
-def load(folder: Path, spec: DataSpec) -> Dataset | TextData | SeriesData:
+def load(folder: Path, spec: DataSpec) -> Dataset | TextData | SeriesData | TableData:
     """The set in `folder`, of whichever kind, cut and shaped as `spec` says. Raises DataError."""
     if is_series(folder):
         return series.load(folder, spec)
+    if is_table(folder):
+        return tables.load(folder, spec)
     return texts.load(folder, spec) if is_text(folder) else load_images(folder, spec)
 
 
@@ -102,6 +106,11 @@ def is_series(folder: Path) -> bool:
 def is_text(folder: Path) -> bool:
     """Whether a prepared set is one of texts."""
     return read_schema(folder).kind == "text"
+
+
+def is_table(folder: Path) -> bool:
+    """Whether a prepared set is a table."""
+    return read_schema(folder).kind == "table"
 
 
 def load_images(folder: Path, spec: DataSpec) -> Dataset:
@@ -148,13 +157,16 @@ def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[An
     """The set as `load` gives it, with at most so many images of each split, evenly drawn; the rows of the
     whole splits; and the labels of the whole training split. mean and std are those of the images drawn.
 
-    Texts come whole: they lie in a memory map. Raises DataError.
+    Texts and tables come whole: they lie in a memory map. Raises DataError.
     """
     if is_series(folder):
         return series.load(folder, spec), series.rows_of(folder, spec), None
     if is_text(folder):
         found_texts = texts.load(folder, spec)
         return found_texts, texts.rows_of(folder, spec), found_texts.train.y
+    if is_table(folder):
+        found_table = tables.load(folder, spec)
+        return found_table, tables.rows_of(folder, spec), found_table.train.y
     arrays, schema = open_arrays(folder), read_schema(folder)
     rows = split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
     shape = schema.shape_for(spec)
@@ -178,6 +190,8 @@ def rows_of(folder: Path, spec: DataSpec) -> SplitRows | TextRows | SeriesRows:
         return series.rows_of(folder, spec)
     if is_text(folder):
         return texts.rows_of(folder, spec)
+    if is_table(folder):
+        return tables.rows_of(folder, spec)
     arrays = open_arrays(folder)
     return split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
 

@@ -7,7 +7,7 @@ at all, and memory stays bounded: images are read one by one and written in batc
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,16 +26,20 @@ from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
 from workbench.data.series.imported import guessed_series, import_series, may_be_series
 from workbench.data.sources import Folder, Member, Source, read_all
+from workbench.data.table.imported import guessed as guessed_table
+from workbench.data.table.imported import import_table
+from workbench.data.table.told import looks_like_a_table
 from workbench.data.tables import TABLES, Names, labelled, names_images
 from workbench.data.text.imported import guessed, import_texts
 from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, Problem
 from workbench.specs.series_import import SeriesImport
+from workbench.specs.tables import TableColumn, TableImport
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-KINDS = ("images", "text", "series")
+KINDS = ("images", "text", "series", "table")
 MOST_TABLES = 50
 ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
@@ -57,13 +61,15 @@ def prepare(
     kind: str | None = None,
     texts: TextImport | None = None,
     series: SeriesImport | None = None,
+    table: TableImport | None = None,
+    known: Mapping[str, TableColumn] | None = None,
 ) -> Prepared:
     """Import `source` into the new folder `out`, as `data.prepared` or `data.text.stored` say.
 
     source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
     idx(.gz) or NumPy files; an .npz; one idx or .npy file of images beside its labels; or texts in one of the
-    forms of docs/texts.md; or the table of a series. kind: one of KINDS; found out where None. texts, series:
-    how those are to be read.
+    forms of docs/texts.md; or a table, of a series or of rows. kind: one of KINDS; found out where None.
+    texts, series, table: how those are to be read. known: columns of a registered table, read alike.
     size: side in pixels of all images; without it their own size, or the median side where they differ, and
     at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.
@@ -72,6 +78,7 @@ def prepare(
     Raises DataError (ImportCancelled after `stop`); then `out` does not exist.
     """
     limits = limits or Limits.from_environment()
+    kind = _kind_asked(kind, table)
     where = shown(source.name or str(source))
     _check_choice(where, size, channels, limits)
     report = Report(limits.report_rows)
@@ -106,6 +113,12 @@ def prepare(
                     opened, found.texts, folder, asked=series or SeriesImport(), schema=schema, limits=limits,
                     report=report, tick=tick_reading,
                 )  # fmt: skip
+            elif _is_table(opened, found, kind, texts, limits):
+                _refuse_for_texts(found, report)
+                prepared = import_table(
+                    opened, found.texts, folder, asked=table or TableImport(), schema=schema, limits=limits,
+                    report=report, tick=tick_reading, known=known,
+                )  # fmt: skip
             elif _is_text(opened, found, kind):
                 _refuse_for_texts(found, report)
                 prepared = import_texts(
@@ -131,24 +144,42 @@ def look(
     kind: str | None = None,
     texts: TextImport | None = None,
     series: SeriesImport | None = None,
+    table: TableImport | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """What an import would take the source for, without one: `{"kind": "images"}`, or of texts also task,
-    form, columns by meaning, all their names, whether there is a header, examples (rows of cells) and files;
-    of a series also frequency, rows, variates, and the columns that are left out.
+    """What an import would take the source for, without one: `{"kind": "images"}`, or of texts and tables
+    also task, form, columns by meaning, all their names, whether there is a header, examples (rows of cells)
+    and files; of a series also frequency, rows, variates, and the columns that are left out; of tables
+    roles, kinds, missing and distinct cells by column.
 
     Raises DataError, also where the columns cannot be told.
     """
     limits = limits or Limits.from_environment()
+    kind = _kind_asked(kind, table)
     with quiet():
         opened = open_source(source, limits)
         found = _sorted_out(opened, Report(0), lambda text, share: None)
         if _is_series(opened, found, kind, texts, series):
             told = guessed_series(opened, found.texts, series or SeriesImport(), limits, sure=True)
             return {"kind": "series", **(told or {})}
+        if _is_table(opened, found, kind, texts, limits):
+            return {"kind": "table", **guessed_table(opened, found.texts, table or TableImport(), limits)}
         if not _is_text(opened, found, kind):
             return {"kind": "images"}
         return {"kind": "text", **guessed(opened, found.texts, texts or TextImport(), limits)}
+
+
+def kind_of(source: Path, limits: Limits | None = None) -> str:
+    """images, text or table, as an import would guess from the first rows. Raises DataError."""
+    limits = limits or Limits.from_environment()
+    with quiet():
+        opened = open_source(source, limits)
+        found = _sorted_out(opened, Report(0), lambda text, share: None)
+        if _is_series(opened, found, None, None, None):
+            return "series"
+        if _is_table(opened, found, None, None, limits):
+            return "table"
+        return "text" if _is_text(opened, found, None) else "images"
 
 
 @dataclass
@@ -212,6 +243,33 @@ def _sorted_out(source: Source, report: Report, tick: Progress) -> Found:
             else:
                 found.texts.append(sniffed)
     return found
+
+
+def _kind_asked(kind: str | None, table: TableImport | None) -> str | None:
+    """The kind that is asked for, be it by what only a table has."""
+    plain = {"header": None, "encoding": None}
+    of_table = table is not None and table.model_copy(update=plain) != TableImport()
+    return "table" if kind is None and of_table else kind
+
+
+def _is_table(
+    source: Source, found: Found, kind: str | None, texts: TextImport | None, limits: Limits
+) -> bool:
+    """Whether a table of numbers and words is meant; also where nobody says so. Raises DataError."""
+    if kind not in (None, "table"):
+        return False
+    if kind is None:
+        named = texts is not None and (texts.text_columns or texts.label_column or texts.target_column)
+        written = texts is not None and texts.task in ("language_model", "translation")
+        if named or written or not _is_text(source, found, None):
+            return False
+        return looks_like_a_table(source, found.texts, limits)
+    if not found.texts:
+        fact = next(iter(found.no_texts.values()), "it holds none")
+        raise DataError.of(
+            source.where, "a table is read from files of rows and columns", fact, "Check the files."
+        )
+    return True
 
 
 def _is_text(source: Source, found: Found, kind: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Data sets that come with the program: a sample of Fashion-MNIST, scikit-learn's digits, and texts.
+"""Data sets that come with the program: a sample of Fashion-MNIST, scikit-learn's digits, texts and tables.
 
 They are written into the prepared folder format at their first use. How the sample was cut stands in
 docs/data.md. Neither scikit-learn nor the network is needed to read them.
@@ -18,6 +18,8 @@ from workbench.data.report import Report
 from workbench.data.series.shipped import SHIPPED as SERIES
 from workbench.data.series.shipped import prepare_series
 from workbench.data.splits import TEST, TRAIN
+from workbench.data.table.shipped import SHIPPED as TABLES
+from workbench.data.table.shipped import prepare_table
 from workbench.data.text.shipped import SHIPPED as TEXTS
 from workbench.data.text.shipped import prepare_texts
 from workbench.specs.base import did_you_mean
@@ -27,7 +29,7 @@ from workbench.specs.errors import DataError
 HERE = Path(__file__).parent / "shipped"
 FASHION, DIGITS = "fashion-mnist-sample", "digits"
 IMAGES = (FASHION, DIGITS)
-SHIPPED = (*IMAGES, *TEXTS, *SERIES)
+SHIPPED = (*IMAGES, *TEXTS, *SERIES, *TABLES)
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -44,6 +46,8 @@ def prepare_shipped(name: str, out: Path) -> Prepared:
         return prepare_series(name, out)
     if name in TEXTS:
         return prepare_texts(name, out)
+    if name in TABLES:
+        return prepare_table(name, out)
     raise DataError.of(
         f"data set `{name}`",
         "the data set must come with the program",

@@ -75,8 +75,11 @@ def evaluate(
         report = None if judged.sums is None else task.report_of(judged.sums)
         return Evaluation(feed.n, judged.loss, accuracy, nothing.astype(np.int64), nothing, marks, report)
     probabilities = task.predict(judged.scores).cpu().numpy()
+    nothing = np.zeros((0, 0), np.int64)
+    has_classes = not judged.y.is_floating_point()
     return Evaluation(
-        feed.n, judged.loss, accuracy, confusion(judged, task.n_classes), probabilities, marks,
+        feed.n, judged.loss, accuracy, confusion(judged, task.n_classes) if has_classes else nothing,
+        probabilities, marks,
         task.report(judged.scores, judged.y, data.classes) if feed.n else None,
     )  # fmt: skip
 
@@ -131,7 +134,7 @@ def judge(
             scores.append(out)
         if not scores:
             nothing = torch.empty(0, task.n_classes, device=feed.device)
-            return Judged(math.nan, {"accuracy": math.nan}, nothing, labels)
+            return Judged(math.nan, {task.counted: math.nan}, nothing, labels)
         everything = feed.as_stored(scores[0] if len(scores) == 1 else torch.cat(scores))
         hits = task.hits(everything, labels)
         weighed = [mass for mass in masses if isinstance(mass, Tensor)]  # not yet on this side
@@ -139,7 +142,7 @@ def judge(
         n = len(losses)
         weights = marks[n:-1] if weighed else np.array(masses)
         loss = float(marks[:n] @ weights / weights.sum())
-        found = {"accuracy": float(marks[-1]) / feed.n, **task.marks(loss, everything, labels)}
+        found = {task.counted: float(marks[-1]) / feed.n, **task.marks(loss, everything, labels)}
     return Judged(loss, found, everything, labels)
 
 
@@ -189,6 +192,7 @@ def confusion(judged: Judged, n_classes: int) -> np.ndarray:
     """(K, K) int64: how often row was called column."""
     assert judged.scores is not None, "samples are told, not tokens"
     assert judged.y is not None
-    pairs = judged.y * n_classes + judged.scores.argmax(dim=1)
+    told = judged.scores.argmax(dim=1) if judged.scores.shape[1] > 1 else (judged.scores[:, 0] > 0).long()
+    pairs = judged.y * n_classes + told
     counts = torch.bincount(pairs, minlength=n_classes**2).cpu().numpy()
     return np.asarray(counts).reshape(n_classes, n_classes)

@@ -1,7 +1,8 @@
 """What the loop needs of those who hand out batches, and which of them serves which data.
 
 A feed keeps one split where it fits best and gives (x, y) for any rows. `engine.batches` does it for
-images, `engine.texts` for texts, `engine.series` for series; the loop does not know which one it has.
+images, `engine.texts` for texts, `engine.series` for series, `engine.tables` for tables; the loop does not
+know which one it has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from workbench.engine.augment import Augment
 from workbench.engine.batches import Batches
 from workbench.engine.series import SeriesFeed
+from workbench.engine.tables import TableFeed
 from workbench.engine.task import Task
 from workbench.engine.texts import PairFeed, TextFeed, WindowFeed
 from workbench.records import Data
@@ -74,6 +76,8 @@ def feed_for(
         return SeriesFeed(split, device)
     if data.kind == "images":
         return Batches(split, data, device, room_bytes)
+    if data.kind == "table":
+        return TableFeed(split, device, room_bytes)
     if task.kind == "language_model":
         return WindowFeed(split, data.shape[0], device, data.name)
     if task.kind == "translation":

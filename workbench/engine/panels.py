@@ -17,6 +17,8 @@ from workbench.records import Data, Panel
 
 LARGEST_MATRIX = 200  # classes; a larger matrix cannot be read and is not sent
 LARGEST_SIDE = 96  # pixels of a sample picture
+MOST_POINTS = 1000  # of predicted against true
+RESIDUAL_BINS = 30
 LONGEST_TEXT = 2000  # characters of a sample text
 
 
@@ -29,11 +31,15 @@ def of(
         return [Panel("horizon", step, epoch, time, horizon_panel(data, task, judged.sums))]
     if judged.scores is None or judged.y is None or not len(judged.y):
         return found
+    if task.kind == "regression":
+        found.append(numbers_panel(judged, data, task, step, epoch, time))
     report = task.report(judged.scores, judged.y, data.classes)
     if report is not None:
         metrics = {"loss": judged.loss, **judged.marks}
         found.append(Panel("report", step, epoch, time, {**report, "metrics": metrics}))
-    matrix = confusion_panel(judged, data, step, epoch, time)
+    matrix = None
+    if not judged.y.is_floating_point():
+        matrix = confusion_panel(judged, data, step, epoch, time)
     if matrix is not None:
         found.append(matrix)
     if samples:
@@ -50,6 +56,34 @@ def confusion_panel(judged: Judged, data: Data, step: int, epoch: float, time: f
     return Panel("confusion", step, epoch, time, {"classes": classes, "matrix": matrix.tolist()})
 
 
+def numbers_panel(judged: Judged, data: Data, task: Task, step: int, epoch: float, time: float) -> Panel:
+    """Predicted against true numbers: {"unit", "target", "points": [[true, predicted]], "edges", "counts"},
+    both in the target's unit; at most 1,000 points, evenly drawn; edges (31,) and counts (30,) of what is
+    predicted too high."""
+    assert judged.scores is not None
+    assert judged.y is not None
+    told = task.predict(judged.scores).cpu().double().numpy()[:, 0]
+    true = task.predict(judged.y).cpu().double().numpy()[:, 0]
+    off = told - true
+    off = off[np.isfinite(off)]
+    far = float(np.quantile(np.abs(off), 0.99)) if len(off) else 0.0
+    edges = np.linspace(-far or -1.0, far or 1.0, RESIDUAL_BINS + 1)
+    counts = np.histogram(np.clip(off, edges[0], edges[-1]), edges)[0]
+    rows = np.arange(min(MOST_POINTS, len(true))) * len(true) // max(1, min(MOST_POINTS, len(true)))
+    schema: Any = getattr(data, "schema", None)
+    found = {
+        "unit": getattr(data, "unit", ""), "target": schema.columns.get("target", "") if schema else "",
+        "points": [[_short(true[i]), _short(told[i])] for i in rows],
+        "edges": [_short(e) for e in edges], "counts": counts.tolist(), "metrics": dict(judged.marks),
+    }  # fmt: skip
+    return Panel("numbers", step, epoch, time, found)
+
+
+def _short(value: float) -> float:
+    """Six digits are more than a picture shows."""
+    return float(f"{value:.6g}")
+
+
 def samples_panel(
     judged: Judged, data: Data, task: Task, n: int, step: int, epoch: float, time: float
 ) -> Panel:
@@ -62,6 +96,8 @@ def samples_panel(
     assert judged.scores is not None
     assert judged.y is not None
     rows = chosen(judged, n)
+    if judged.y.is_floating_point():
+        return _told(judged, data, task, rows, step, epoch, time)
     probabilities = task.predict(judged.scores[rows]).cpu().numpy()  # (n, K)
     labels = judged.y[rows].cpu().numpy()
     picked = rows.cpu().numpy()
@@ -86,6 +122,36 @@ def samples_panel(
     return Panel("samples", step, epoch, time, {"items": items}, {"images": images})
 
 
+def _told(judged: Judged, data: Any, task: Task, rows: Tensor, step: int, epoch: float, time: float) -> Panel:
+    """The same where a number or several labels are told. items: {"index", "label", "prediction", "correct",
+    "text"}, of numbers "error" in their unit, of labels "probabilities"."""
+    assert judged.scores is not None
+    assert judged.y is not None
+    told = task.predict(judged.scores[rows]).cpu().numpy()
+    true = judged.y[rows]
+    items = []
+    if task.kind == "regression":
+        meant = task.predict(true).cpu().numpy()
+        marks = getattr(data, "unit", "")
+        for said, was in zip(told[:, 0].tolist(), meant[:, 0].tolist(), strict=True):
+            items.append({"label": _number(was, marks), "prediction": _number(said, marks),
+                          "error": _short(said - was), "correct": None, "probabilities": []})  # fmt: skip
+    else:
+        for shares, yes in zip(told, true.cpu().numpy() > 0.5, strict=True):
+            names = [[data.classes[k] for k in np.flatnonzero(part)] for part in (yes, shares > 0.5)]
+            order = np.argsort(-shares, kind="stable")[:3]
+            items.append({"label": ", ".join(names[0]) or "none", "prediction": ", ".join(names[1]) or "none",
+                          "correct": names[0] == names[1],
+                          "probabilities": [[data.classes[k], float(shares[k])] for k in order]})  # fmt: skip
+    for item, row in zip(items, rows.cpu().tolist(), strict=True):
+        item |= {"index": int(data.validation.index[row]), "text": data.validation.text(row)[:LONGEST_TEXT]}
+    return Panel("samples", step, epoch, time, {"items": items})
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:,.6g}" + (f" {unit}" if unit else "")
+
+
 def chosen(judged: Judged, n: int) -> Tensor:
     """Rows (m,) int64, m = min(n, N), each once: the first ones, then mistakes by falling confidence."""
     assert judged.scores is not None
@@ -93,7 +159,14 @@ def chosen(judged: Judged, n: int) -> Tensor:
     total = len(judged.y)
     n = min(n, total)
     fixed = n - n // 2
-    confidence, prediction = judged.scores.float().softmax(dim=1).max(dim=1)
+    if judged.y.is_floating_point():  # the farthest off
+        off = (judged.scores.float() - judged.y).abs().mean(dim=1)
+        far = off[fixed:].argsort(descending=True, stable=True)[: n - fixed] + fixed
+        return torch.cat([torch.arange(fixed, device=far.device), far])
+    scores = judged.scores.float()
+    if scores.shape[1] == 1:  # of two classes one score
+        scores = torch.cat([torch.zeros_like(scores), scores], dim=1)
+    confidence, prediction = scores.softmax(dim=1).max(dim=1)
     wrong = (prediction != judged.y).nonzero().flatten()
     wrong = wrong[wrong >= fixed]
     wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)][: n // 2]

@@ -16,7 +16,7 @@ import numpy as np
 from workbench.records import Event, Scalars
 from workbench.specs.training import Plateau, TrainingSpec
 
-FALLING = ("val/loss", "val/scaled_mae")  # marks that are better when they are smaller
+FALLING = ("val/loss", "val/scaled_mae", "val/mae", "val/rmse")  # marks that are better when smaller
 
 
 @dataclass

@@ -9,7 +9,7 @@ FIRST = (
     "val/accuracy", "val/bleu", "val/exact_match", "val/f1", "val/perplexity", "val/rmse", "val/mase",
     "val/loss", "train/accuracy", "train/loss",
 )  # fmt: skip
-LOWER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase")
+LOWER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece")
 HIGHER = ("accuracy", "top5", "precision", "recall", "f1", "auroc", "pr_auc", "bleu", "chrf", "exact_match")
 Metrics = Mapping[str, Mapping[str, float]]
 

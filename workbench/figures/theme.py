@@ -40,6 +40,7 @@ GROUPS: dict[str, str] = {
     "regularisation": "#d9641e",
     "dense": "#1a9c5b",
     "text": "#0d8f86",
+    "table": "#5a7d2a",
     "recurrent": "#7d8a15",
     "attention": "#d6336c",
     "series": "#0e7490",

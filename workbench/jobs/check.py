@@ -21,6 +21,7 @@ from workbench import catalog
 from workbench.data.dataset import rows_of
 from workbench.jobs.series import series_problems
 from workbench.jobs.series import sizes as series_sizes
+from workbench.jobs.tables import loss_kind, table_problems
 from workbench.jobs.teachers import teacher_problems
 from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
 from workbench.specs.base import AnyShape, Pair, Tokens, Window
@@ -85,7 +86,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     found = task_problems(spec, schema)
     is_served = not found
     # The layers are held against the data: a task that does not fit it will have to change.
-    found += spec.model.problems(shape, n_classes, per_token=schema.task in TOKEN_TASKS)
+    loss = loss_kind(schema, spec, shape)
+    found += spec.model.problems(shape, n_classes, loss, per_token=schema.task in TOKEN_TASKS)
     sizes = split_sizes(store, spec, version)
     memory = memory_bytes(spec, shape, n_classes, sizes) if is_served else 0
     found += _device_problems(spec)
@@ -101,6 +103,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     if schema.kind == "text":
         found += text_problems(spec, sizes, shape)
         found += tokenizer_problems(spec.model.layers, spec.data.text)
+    elif schema.kind == "table":
+        found += table_problems(spec)
     else:
         found += picture_problems(spec.model.layers, spec.data, shape)
     found += _batch_problems(spec, rows)
@@ -173,6 +177,7 @@ def fit_problem(
     smaller = "shorter texts" if isinstance(shape, Pair | Tokens) else (
         "a shorter look-back" if isinstance(shape, Window) else "smaller images"
     )  # fmt: skip
+    smaller = "fewer columns" if len(shape) == 1 else smaller
     return _problem(
         "training.batch_size",
         "the run must fit into memory",

@@ -22,6 +22,8 @@ from workbench.store.datasets import DatasetRow
 OPTIMIZERS = {"sgd": "gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 LOSSES = {
     "classification": "cross-entropy",
+    "regression": "error of the number",
+    "multi_label": "binary cross-entropy of every label",
     "language_model": "cross-entropy of every next token",
     "translation": "cross-entropy of every token of the translation",
     "forecasting": "errors of the scaled values",
@@ -65,6 +67,7 @@ def outlook(
     row = _series(store, spec)
     sample = "window" if row else "image" if found is None else texts.one_of(spec, found.shape)
     told = series.told(spec, row, planned.sizes) if row else _data(spec, planned.sizes)
+    sample = "row" if _is_table(store, spec) else sample
     lines = [
         ("Data", told if found is None else outlook_texts.data(spec, found)),
         ("Windows", series.windows(spec, row) if row else ""),
@@ -156,6 +159,13 @@ def _series(store: Store, spec: RunSpec) -> DatasetRow | None:
         return row if row.schema.kind == "series" and series.sizes(row, spec.data) else None
     except WorkbenchError:  # the check tells of it
         return None
+
+
+def _is_table(store: Store, spec: RunSpec) -> bool:
+    try:
+        return catalog.schema(store, spec.data.name).kind == "table"
+    except WorkbenchError:
+        return False
 
 
 def _model(spec: RunSpec, report: CheckReport) -> str:

@@ -26,12 +26,16 @@ MEASURED = {  # task -> the metrics that an early stop may wait for
     "language_model": ("val/loss", "val/accuracy"),
     "translation": ("val/loss", "val/accuracy", "val/bleu", "val/exact_match"),
     "forecasting": ("val/loss", "val/scaled_mae"),
+    "regression": ("val/loss", "val/mae", "val/rmse", "val/r2"),
+    "multi_label": ("val/loss", "val/accuracy", "val/f1", "val/auroc"),
 }
 NAMES = {
     "classification": "classification",
     "language_model": "language models",
     "translation": "translation",
     "forecasting": "forecasting",
+    "regression": "regression",
+    "multi_label": "several labels",
 }
 
 
@@ -142,7 +146,9 @@ def one_of(spec: RunSpec, shape: AnyShape) -> str:
         return "pair"
     if spec.task.kind == "language_model" or isinstance(shape, Window):
         return "window"
-    return "text" if hasattr(shape, "vocabulary") else "image"
+    if hasattr(shape, "vocabulary"):
+        return "text"
+    return "row" if len(shape) == 1 else "image"
 
 
 def told(row: DatasetRow, spec: RunSpec) -> TextFacts | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.specs.inside import attends, reads_text, recurs
+from workbench.specs.inside import attends, reads_table, reads_text, recurs
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TOKEN_TASKS
 
@@ -14,6 +14,9 @@ def views_of(spec: RunSpec) -> list[str]:
         states = ["states"] * recurs(spec.model)
         return ["curves", "forecast", *(["attention"] * attends(spec.model)), *states, "log"]
     inside = ["attention"] * attends(spec.model) + ["states"] * recurs(spec.model)
+    if is_table(spec):
+        report = [] if spec.task.kind == "regression" else ["report"]
+        return ["curves", *inside, "columns", "rows", *report, "log"]
     if not is_text(spec):
         return ["curves", "filters", "maps", *inside, "predictions", "log"]
     report = [] if spec.task.kind in TOKEN_TASKS else ["report"]
@@ -22,6 +25,11 @@ def views_of(spec: RunSpec) -> list[str]:
 
 def is_series(spec: RunSpec) -> bool:
     return spec.task.kind == "forecasting"
+
+
+def is_table(spec: RunSpec) -> bool:
+    """Whether a run is on rows of a table."""
+    return spec.task.kind in ("classification", "regression", "multi_label") and reads_table(spec.model)
 
 
 def is_text(spec: RunSpec) -> bool:

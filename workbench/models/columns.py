@@ -10,7 +10,6 @@ categories, F = N + C, D features.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from torch import nn
 class ColumnEmbedding(nn.Module):
     """(B, N + C) -> (B, N + the widths' sum): numbers as they are, categories as their vectors."""
 
-    def __init__(self, numeric: int, categories: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, numeric: int, categories: tuple[int, ...], widths: tuple[int, ...]) -> None:
         super().__init__()
         self.numeric = numeric
         self.tables = nn.ModuleList(
@@ -37,7 +36,7 @@ class ColumnEmbedding(nn.Module):
 class ColumnTokens(nn.Module):
     """(B, N + C) -> (B, N + C, D): each column a step."""
 
-    def __init__(self, numeric: int, categories: Sequence[int], width: int) -> None:
+    def __init__(self, numeric: int, categories: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.numeric = numeric
         bound = 1 / math.sqrt(width)

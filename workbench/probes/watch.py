@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from workbench.probes.attention import attention_tiles, seen_in, state_tiles
 from workbench.probes.budget import Budget
+from workbench.probes.columns import ColumnImportance, probe_rows
 from workbench.probes.convolutions import feature_maps, filters, watched
 from workbench.probes.patches import grid_of, is_of_patches, patch_tiles
 from workbench.probes.texts import ProbeTexts, one_per_class, probe_texts
@@ -38,6 +39,7 @@ class Watcher:
         arrays: Mapping[str, np.ndarray] | None = None,
         texts: ProbeTexts | None = None,
         patches: tuple[int, int] | None = None,
+        columns: ColumnImportance | None = None,
     ) -> None:
         """inputs: P samples as the model is trained on them; data, arrays: what the panel "probe" tells;
         patches: rows and columns of those that images are cut into."""
@@ -48,6 +50,7 @@ class Watcher:
         self._inputs = inputs
         self._texts = texts
         self._patches = patches
+        self._columns = columns
         self._panel: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None = (data, arrays or {})
         self._budget = Budget(watch.budget, watch.interval)
         self._asked_s: float | None = None
@@ -59,15 +62,22 @@ class Watcher:
         watch: WatchSpec,
         data: Data,
         prepare: Callable[[np.ndarray, np.ndarray, np.ndarray], Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Watcher:
         """On the first validation sample of each class, as many as `watch.probe_images` says; of texts
         without classes on the first ones.
 
-        prepare: pixels (P, C, H, W) uint8, mean, std -> (P, C, H, W) float32, as the model is trained.
+        prepare: pixels (P, C, H, W) uint8, mean, std -> (P, C, H, W) float32, as the model is trained. loss:
+        of scores and labels; of tables, whose columns are weighed by it.
         """
+        if data.kind == "table":
+            texts = probe_rows(data, watch.probe_images)
+            told: dict[str, Any] = {"kind": "text", "items": texts.items, "width": texts.width}
+            columns = ColumnImportance(data, loss) if loss is not None else None
+            return cls(model, watch, texts.inputs, told, texts=texts, columns=columns)
         if data.kind == "text":
             texts = probe_texts(data, model, watch.probe_images)
-            told: dict[str, Any] = {"kind": "text", "items": texts.items, "width": texts.width}
+            told = {"kind": "text", "items": texts.items, "width": texts.width}
             return cls(model, watch, texts.inputs, told, texts=texts)
         if data.kind == "series":
             windows = probe_windows(data, watch.probe_images)
@@ -89,7 +99,7 @@ class Watcher:
     def due(self, active_s: float, spent_s: float) -> bool:
         """Whether the budget allows a look now, and there is something to look at."""
         pictures = bool(self._layers) and (self._watch.filters or self._watch.feature_maps)
-        if not (pictures or self._attention or self._states):
+        if not (pictures or self._attention or self._states or self._columns):
             return False
         if not self._budget.due(active_s, spent_s):
             return False
@@ -109,6 +119,8 @@ class Watcher:
             found += [filters(model, layer, **when) for layer in self._layers]
         if self._watch.feature_maps and self._layers:
             found += feature_maps(model, self._layers, self._near(model), **when)
+        if self._columns is not None:
+            found.append(self._columns.look(model, **when))
         if self._attention or self._states:
             found += self._sequences(model, when)
         if self._asked_s is not None:  # the first look warms caches up and says little about the next

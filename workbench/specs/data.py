@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from workbench.specs.augment import AnyAugmentation
 from workbench.specs.base import Shape, Spec, knob
+from workbench.specs.tables import TableColumn, TableSpec
 
 DataName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -136,6 +137,7 @@ class DataSpec(Spec):
     series: SeriesSpec = Field(
         default_factory=SeriesSpec, description="How a series is cut into windows; series only"
     )
+    table: TableSpec = Field(default_factory=TableSpec, description="How cells become numbers; tables only")
     augment: tuple[AnyAugmentation, ...] = knob(
         (), "Random changes of the training images, in this order; none by default", max_length=16
     )
@@ -175,13 +177,16 @@ class TextImport(Spec):
 class DataSchema(Spec):
     """What a data set is, as far as a model and a form must know. Written once at import."""
 
-    kind: Literal["images", "text", "series"] = "images"
-    task: Literal["classification", "language_model", "translation", "forecasting"] = "classification"
-    shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for texts and series
+    kind: Literal["images", "text", "series", "table"] = "images"
+    task: Literal[
+        "classification", "language_model", "translation", "forecasting", "regression", "multi_label"
+    ] = "classification"  # fmt: skip
+    shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for all but images
     classes: tuple[str, ...] = ()
     columns: dict[str, str] = Field(default_factory=dict)  # of a table: what became text, label and target
     variates: tuple[str, ...] = ()  # of a series, in the order of its columns
     frequency: str = ""  # of a series: "1 h", "1 month"; empty where its steps are only numbered
+    fields: tuple[TableColumn, ...] = ()  # of a table of numbers and words, its columns
     source: str = ""  # where it came from, for people
     licence: str = ""
 

@@ -17,17 +17,28 @@ from workbench.specs.layers import LAYERS, MAX_LAYERS
 from workbench.specs.nesting import every
 from workbench.specs.rows import Group, Row, placed, walk, where
 
-Loss = Literal["cross_entropy", "bce_with_logits", "forecast"]
+Loss = Literal["cross_entropy", "bce_with_logits", "forecast", "error"]
 
 SQUASHING = {
     "cross_entropy": ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "hardsigmoid"),
     "bce_with_logits": ("sigmoid", "log_sigmoid", "hardsigmoid", "softmax", "log_softmax"),
     "forecast": ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "hardsigmoid", "tanh", "hardtanh"),
+    "error": (
+        "softmax",
+        "log_softmax",
+        "sigmoid",
+        "log_sigmoid",
+        "hardsigmoid",
+        "tanh",
+        "hardtanh",
+        "softsign",
+    ),
 }
 LOSS_RULES = {
     "cross_entropy": "cross-entropy applies softmax by itself",
     "bce_with_logits": "BCE-with-logits applies sigmoid by itself",
     "forecast": "forecasts are compared with values of any size",
+    "error": "a number that is told may be any",
 }
 ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
@@ -143,6 +154,8 @@ def _on_the_output(layers: Sequence[Layer], loss: Loss, prefix: Path = ()) -> It
         rule = LOSS_RULES[loss]
         twice = "what it tells is squashed" if loss == "forecast" else "scores are squashed twice"
         fact = f"the model ends in {kind}, so {twice}"
+        if loss == "error":
+            fact = f"the model ends in {kind}, which gives a part of them only"
     elif kind in ONE_SIDED:
         rule, fact = "scores should be free to be negative", f"the model ends in {kind}"
     else:
@@ -225,7 +238,7 @@ def output_problem(
     if per_token:
         length = (shape.target if isinstance(shape, Pair) else shape)[0]
         return _token_problem(layers, rows, out, length, n_classes, prefix)
-    if out == (n_classes,):
+    if out == (n_classes,) or (out == (1,) and n_classes == 2):  # one score says how sure it is of the second
         return None
     if len(out) == 2:
         return _unpooled(layers, out, n_classes)
@@ -250,11 +263,17 @@ def output_problem(
         fix = placed(set_to(out_features=n_classes), (linear,))
     return Problem(
         where=where((last,), kind_of(layers[last])),
-        rule=f"the last layer must give one score per class ({n_classes})",
+        rule=_wanted(n_classes),
         fact=f"it gives {'×'.join(str(n) for n in out)}",
         repair=repair,
         fix=fix,
     )
+
+
+def _wanted(n_classes: int) -> str:
+    if n_classes == 1:
+        return "the last layer must give one number"
+    return f"the last layer must give one score per class ({n_classes})"
 
 
 def other_head(layer: Layer) -> dict[str, Any]:

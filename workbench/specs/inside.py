@@ -12,11 +12,14 @@ from workbench.specs.nesting import every
 from workbench.specs.patches import PatchEmbedding
 from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
+from workbench.specs.rows import first_problem
 from workbench.specs.sequence import SequencePool
 
 ATTENDING = (MultiheadAttention, TransformerEncoderLayer, TransformerDecoderLayer, LSTMDecoder)
 RECURRENT = (RNN, LSTM, GRU, LSTMDecoder)
 READING = ("embedding", "pretrained_text")  # layers that take tokens
+TABULAR = ("column_embedding", "column_tokens")
+WIDE = 840  # columns, divided by all the numbers of groups that are usual
 PRETRAINED = "pretrained_text"
 
 
@@ -52,6 +55,17 @@ def patch_grid(model: ModelSpec, shape: AnyShape) -> tuple[int, int] | None:
             return None
         shape = row.out_shape
     return None
+
+
+def reads_table(model: ModelSpec) -> bool:
+    """Whether the model takes the columns of a table: a layer embeds them, or the first takes a vector."""
+    if model.decoder or not model.layers or reads_text(model):
+        return False
+    if any(_kind(layer) in TABULAR for layer in every(model.layers)):
+        return True
+    if any(_kind(layer) == "flatten" for layer in model.layers):  # rows are vectors already
+        return False
+    return first_problem(model.rows((WIDE,))) is None
 
 
 def _attends(layer: Layer) -> bool:

@@ -9,6 +9,7 @@ from workbench.specs.base import did_you_mean
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.series_presets import SERIES_PRESETS
+from workbench.specs.table_presets import TABLE_PRESETS
 from workbench.specs.text_presets import TEXT_PRESETS
 from workbench.specs.vision_presets import VISION_PRESETS
 
@@ -379,7 +380,8 @@ _ALL = [
     ),
 ]
 
-_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS, *SERIES_PRESETS)]
+_SERIES_AND_TABLES = (*SERIES_PRESETS, *TABLE_PRESETS)
+_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS, *_SERIES_AND_TABLES)]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}

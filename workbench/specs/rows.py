@@ -180,7 +180,7 @@ def _row(layer: Layer, shape: Shape, sight: Sight, path: Path) -> Row:
             f"{_kind(layer)} needs numbers to reckon with", f"it gets {show(shape)}",
             "Put an embedding before it.", preceded("Insert embedding before it", {"kind": "embedding"}),
         )  # fmt: skip
-    if isinstance(shape, Columns) and not layer.takes_columns:
+    if isinstance(shape, Columns) and shape.categories and not layer.takes_columns:
         raise refuse(
             f"{_kind(layer)} needs numbers to reckon with", f"it gets {show(shape)}, which are codes",
             "Put a column_embedding before it.",

@@ -151,6 +151,9 @@ class EarlyStopping(Spec):
         "val/bleu",
         "val/exact_match",
         "val/scaled_mae",
+        "val/mae",
+        "val/rmse",
+        "val/r2",
     ] = knob("val/loss", "What must keep improving; the task must measure it")
     patience: int = knob(
         5, "Validations without improvement before stopping", unit="validations", ge=1, le=1000
@@ -342,6 +345,30 @@ def score_columns(task: TaskSpec, n: int) -> int:
     return n * len(task.told) if isinstance(task, ForecastingTask) else n
 
 
+class RegressionTask(TaskSpec):
+    """A number per sample. Marks are told in the target's own unit."""
+
+    kind: Literal["regression"] = "regression"
+    loss: Literal["mse", "mae", "huber"] = knob(
+        "mse",
+        "mse: squared error, large ones count most; mae: absolute error; huber: squared near zero, absolute "
+        "beyond delta",
+    )
+    delta: float = knob(
+        1.0,
+        "Huber: where it turns from squared to absolute, in the target's spread",
+        gt=0,
+        le=1000,
+        advanced=True,
+    )
+
+
+class MultiLabelTask(TaskSpec):
+    """Several labels per sample, each yes or no; the loss is binary cross-entropy."""
+
+    kind: Literal["multi_label"] = "multi_label"
+
+
 TOKEN_TASKS = ("language_model", "translation")  # one score row per token, not per sample
 
 
@@ -351,7 +378,12 @@ def _named_kind(value: object) -> object:
 
 
 AnyTask = Annotated[
-    ClassificationTask | LanguageModelTask | TranslationTask | ForecastingTask,
+    ClassificationTask
+    | LanguageModelTask
+    | TranslationTask
+    | ForecastingTask
+    | RegressionTask
+    | MultiLabelTask,
     Field(discriminator="kind"),
     BeforeValidator(_named_kind),
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete
 
 from workbench.store.schema import run_metrics
 
-LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase")
+LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece")
 
 
 def merge_metrics(

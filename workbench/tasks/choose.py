@@ -10,25 +10,38 @@ from workbench.specs.training import (
     ClassificationTask,
     ForecastingTask,
     LanguageModelTask,
+    MultiLabelTask,
+    RegressionTask,
     TranslationTask,
 )
 from workbench.tasks.classification import Classification, balanced
 from workbench.tasks.forecasting import Forecasting
+from workbench.tasks.labels import MultiLabel
+from workbench.tasks.numbers import Regression
 from workbench.tasks.tokens import LanguageModel, TokenTask
 
-Task = Classification | LanguageModel | TokenTask | Forecasting
+Task = Classification | LanguageModel | TokenTask | Forecasting | Regression | MultiLabel
 
 
 def task_for(
-    spec: AnyTask, n_classes: int, labels: np.ndarray | None = None, characters: float | None = None
+    spec: AnyTask,
+    n_classes: int,
+    labels: np.ndarray | None = None,
+    characters: float | None = None,
+    numbers: tuple[float, float, str] = (0.0, 1.0, ""),
 ) -> Task:
     """The task of a spec. n_classes: columns of the scores: classes, or entries of the vocabulary. labels
-    (n,) int64: of the training split; without them classes weigh the same. characters: per token.
+    (n,) int64: of the training split; without them classes weigh the same. characters: per token. numbers:
+    mean, spread and unit of a target that is a number.
 
     Raises SpecError when there are fewer than two to tell apart.
     """
     if isinstance(spec, ForecastingTask):
         raise SpecError.of("task", "a forecast is made of a series", "the data is none", "Choose other data.")
+    if isinstance(spec, RegressionTask):
+        return Regression(spec.loss, spec.delta, *numbers)
+    if isinstance(spec, MultiLabelTask):
+        return MultiLabel(n_classes)
     if n_classes < 2:
         what = "classes" if isinstance(spec, ClassificationTask) else "tokens"
         rule, fact = f"{spec.kind} needs at least two {what}", f"the data has {n_classes}"

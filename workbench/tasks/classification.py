@@ -44,6 +44,7 @@ class Classification:
         and Zeng 2001, https://doi.org/10.1093/oxfordjournals.pan.a004868, for the weights.
         """
         weight = self._weight(scores.device)
+        scores = self._both(scores)
         return F.cross_entropy(scores, y, weight=weight, label_smoothing=self.label_smoothing)
 
     def mass(self, y: Tensor) -> int | Tensor:
@@ -61,13 +62,20 @@ class Classification:
             self._weights[device] = torch.tensor(self.class_weights, dtype=torch.float32, device=device)
         return self._weights[device]
 
+    def _both(self, scores: Tensor) -> Tensor:
+        """A model of two classes may give one score, of the second class against the first: softmax over 0
+        and it is its sigmoid, and cross-entropy is BCE-with-logits."""
+        if self.n_classes == 2 and scores.shape[-1] == 1:
+            return torch.cat([torch.zeros_like(scores), scores], dim=-1)
+        return scores
+
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
         """How many samples have their label on top; of a blend, the label with the largest share.
 
         scores (..., B, K), y (..., B) int64 or (..., B, K) float -> (...) int64.
         """
         label = y.argmax(dim=-1) if y.is_floating_point() else y
-        return (scores.argmax(dim=-1) == label).sum(dim=-1)
+        return (self._both(scores).argmax(dim=-1) == label).sum(dim=-1)
 
     def count(self, y: Tensor) -> Tensor | None:
         """One answer per sample."""
@@ -75,18 +83,21 @@ class Classification:
 
     def predict(self, scores: Tensor) -> Tensor:
         """Probabilities (..., K) float32, each row summing to 1."""
-        return torch.softmax(scores.float(), dim=-1)
+        return torch.softmax(self._both(scores).float(), dim=-1)
 
     def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
-        """Precision, recall and F1 (means over classes), areas under curves, top 5 of more than five."""
+        """Precision, recall and F1 (means over classes), areas under curves, the expected calibration error,
+        top 5 of more than five."""
         if scores is None or y is None or not len(y):
             return {}
-        found = metrics.macro(metrics.counts(scores, y)) | metrics.areas(self.predict(scores), y)
+        scores, shares = self._both(scores), self.predict(scores)
+        found = metrics.macro(metrics.counts(scores, y)) | metrics.areas(shares, y)
+        found["ece"] = metrics.calibration_error(shares, y)
         return found | ({"top5": metrics.top_k(scores, y, 5)} if scores.shape[1] > TOP else {})
 
     def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
         """{"per_class": [{"class", "precision", "recall", "f1", "support"}]}."""
-        counted = metrics.counts(scores, y)
+        counted = metrics.counts(self._both(scores), y)
         columns = (*metrics.per_class(counted), counted[2].numpy())
         rows = [
             {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}

@@ -69,6 +69,30 @@ def areas(probabilities: Tensor, y: Tensor) -> dict[str, float]:
     return {"auroc": float(np.mean(roc)), "pr_auc": float(np.mean(precision))}
 
 
+def area_pair(score: Tensor, is_class: Tensor) -> tuple[float, float] | None:
+    """Area under the ROC curve and average precision of one score (N,) for yes or no (N,) bool; None where
+    all samples are of one side."""
+    positives = float(is_class.sum())
+    if not 0 < positives < len(score):
+        return None
+    return _areas(score, is_class.to(torch.float64), positives)
+
+
+def calibration_error(probabilities: Tensor, y: Tensor, bins: int = 15) -> float:
+    """Expected calibration error: over bins of confidence, how far accuracy is from it, weighed by samples.
+
+    Shapes: (N, K), (N,) int64. Check: 0 where each is right as often as it says.
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
+    """
+    confidence, told = probabilities.max(dim=1)
+    right = (told == y).to(torch.float64)
+    place = (confidence.double() * bins).ceil().long().clamp(1, bins) - 1
+    n = torch.zeros(bins, dtype=torch.float64, device=y.device).scatter_add_(0, place, torch.ones_like(right))
+    hits = torch.zeros_like(n).scatter_add_(0, place, right)
+    sure = torch.zeros_like(n).scatter_add_(0, place, confidence.double())
+    return float((hits - sure).abs().sum() / max(1, len(y)))
+
+
 def _areas(score: Tensor, is_class: Tensor, positives: float) -> tuple[float, float]:
     order = score.argsort(descending=True)
     ranked = is_class[order]

@@ -13,6 +13,8 @@ import streamlit as st
 
 from workbench.catalog.sets import free_name
 from workbench.data.limits import MIB, Limits, human
+from workbench.specs.series_import import SeriesImport
+from workbench.specs.tables import TableImport
 from workbench.ui import imports
 from workbench.ui.errors import guard, problem_boxes
 from workbench.ui.guess import guess_form, typed_form
@@ -36,13 +38,17 @@ def add_form() -> None:
         options: dict[str, Any] = {}
         is_text = False
         if way == "Hugging Face":
-            chosen = typed_form("hub")
-            if chosen is not None:
-                options["texts"] = chosen
+            named = typed_form("hub")
+            if named is not None:
+                options["texts"] = named
         elif source:
             chosen = guess_form(source, sure=way == "Paste text" or any(map(imports.is_text, names)))
             is_text = chosen is not None
-            if chosen is not None:
+            if isinstance(chosen, TableImport):
+                options |= {"kind": "table", "table": chosen}
+            elif isinstance(chosen, SeriesImport):
+                options |= {"kind": "series", "series": chosen}
+            elif chosen is not None:
                 options["texts"] = chosen
         name, size = _named(suggested(names, source), is_text)
         if size:
@@ -81,7 +87,7 @@ def _source(way: str) -> tuple[str, list[str]]:
         return _staged(("pasted", text), [], text) if text.strip() else "", ["pasted text"]
     limits = Limits.from_environment()
     files = st.file_uploader(
-        "Images: a zip or tar, .npz, or images with their table. Texts: tables, plain text, aligned files",
+        "Images: a zip or tar, .npz, or images with their table. Texts: plain text, aligned files. Tables",
         type=list(imports.TYPES),
         accept_multiple_files=True,
         max_upload_size=uploadable(limits),
@@ -90,7 +96,8 @@ def _source(way: str) -> tuple[str, list[str]]:
         "images and the CSV of their names and labels; idx, the format of MNIST; or NumPy: x_train, y_train, "
         "x_test, y_test or images and labels. Texts: CSV, TSV, JSON lines or Parquet with a column of texts "
         "and one of classes or translations; one text file per class; two aligned files such as train.de and "
-        "train.en; or plain text for a language model. All of them gzipped, too.",
+        "train.en; or plain text for a language model. Tables of numbers and words: CSV and its kin, "
+        "Parquet, XLSX or JSON. All of them gzipped, too.",
     )
     st.caption(limit_words(limits))
     names = [str(file.name) for file in files]

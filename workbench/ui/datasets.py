@@ -13,6 +13,7 @@ from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSchema, DataSpec
+from workbench.specs.tables import INPUTS
 from workbench.store.datasets import DatasetRow
 from workbench.ui import classes, fitting, imports, nav, series
 from workbench.ui.errors import guard
@@ -77,6 +78,8 @@ def noun(schema: DataSchema) -> str:
     """What the set has many of."""
     if schema.kind == "series":
         return "steps"
+    if schema.kind == "table":
+        return "rows"
     if schema.kind != "text":
         return "images"
     return {"language_model": "passages", "translation": "pairs"}.get(schema.task, "texts")
@@ -91,6 +94,10 @@ def facts(row: DatasetRow) -> None:
         items.append((count(len(row.schema.classes)), "classes"))
     if row.schema.kind == "series":
         items += series.facts(row)
+    elif row.schema.kind == "table":
+        used = sum(own.role in INPUTS for own in row.schema.fields)
+        items.append((f"{used} of {len(row.schema.fields)}", "columns are used"))
+        items.append((plain(row.schema.columns.get("target", ""), 30), "is told"))
     elif row.schema.kind == "text":
         items.append((fitting.of_set(row.schema).words, "what it is for"))
     else:
@@ -186,7 +193,7 @@ def split_form(row: DatasetRow, spec: DataSpec, key: str) -> DataSpec:
     """Held-out shares of this set, with what they come to."""
     brings = {name for name, n in row.splits.items() if n}
     is_series = row.schema.kind == "series"
-    skip = {"name", "size", "channels", "normalize", "limit", "text", "series"}
+    skip = {"name", "size", "channels", "normalize", "limit", "text", "series", "table"}
     skip |= {"split_seed", "groups"} if is_series else set()
     skip |= {name for name in ("validation", "test") if name in brings}
     told = sorted(brings - {"train"})

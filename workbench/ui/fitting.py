@@ -8,7 +8,7 @@ from workbench import catalog
 from workbench.specs.base import AnyShape
 from workbench.specs.data import DataSchema, DataSpec, TextSpec
 from workbench.specs.edits import apply_to
-from workbench.specs.inside import reads_text
+from workbench.specs.inside import TABULAR, reads_table, reads_text
 from workbench.specs.presets import PRESETS, Preset
 from workbench.specs.run import RunSpec
 from workbench.specs.starts import start
@@ -17,6 +17,8 @@ from workbench.specs.training import (
     ClassificationTask,
     ForecastingTask,
     LanguageModelTask,
+    MultiLabelTask,
+    RegressionTask,
     TaskSpec,
     TranslationTask,
     score_columns,
@@ -30,20 +32,26 @@ TASKS: dict[str, type[TaskSpec]] = {
     "language_model": LanguageModelTask,
     "translation": TranslationTask,
     "forecasting": ForecastingTask,
+    "regression": RegressionTask,
+    "multi_label": MultiLabelTask,
 }
+OF_TABLES = ("classification", "regression", "multi_label")
 WORDS = {
     ("images", "classification"): "images in classes",
     ("text", "classification"): "texts in classes",
     ("text", "language_model"): "text to be continued",
     ("text", "translation"): "pairs of texts to be translated",
     ("series", "forecasting"): "a series to be forecast",
+    ("table", "classification"): "rows of a table in classes",
+    ("table", "regression"): "rows of a table with a number to be told",
+    ("table", "multi_label"): "rows of a table with several labels",
 }
 
 
 class Purpose(NamedTuple):
     """What data is, and what it is for."""
 
-    kind: str  # images, text, series
+    kind: str  # images, text, series, table
     task: str
 
     @property
@@ -64,6 +72,8 @@ def of_run(spec: RunSpec) -> Purpose:
     """What a run's model and task are for."""
     if spec.task.kind == "forecasting":
         return Purpose("series", spec.task.kind)
+    if spec.task.kind in OF_TABLES and reads_table(spec.model):
+        return Purpose("table", spec.task.kind)
     is_text = spec.task.kind in TOKEN_TASKS or reads_text(spec.model)
     return Purpose("text" if is_text else "images", spec.task.kind)
 
@@ -78,6 +88,9 @@ def of_draft(now: Draft) -> Purpose | None:
     name = str(task.get("kind", "classification")) if isinstance(task, dict) else "classification"
     if name == "forecasting":
         return Purpose("series", name)
+    model = stack.build(tree)
+    if name in OF_TABLES and (kinds & {*TABULAR} or (model is not None and reads_table(model))):
+        return Purpose("table", name)
     is_text = bool(kinds & {"embedding", "pretrained_text"}) or bool(tree["decoder"])
     return Purpose("text" if is_text else "images", name)
 
@@ -139,6 +152,8 @@ def begun(
     }
     mine = spec.data if spec.data.name == data.name else data.model_copy(update=kept)
     mine = mine.model_copy(update={"text": text}) if text else mine
+    if of_run(spec).kind == "table" and spec.data.name != data.name:
+        mine = mine.model_copy(update={"table": spec.data.table})
     shape, n_scores = input_of(store, mine, spec.task)
     per_token = spec.task.kind in TOKEN_TASKS
     tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=per_token)

@@ -1,4 +1,4 @@
-"""Texts before they are imported: what they are taken for, their first rows and columns, to be changed."""
+"""Texts and tables before they are imported: what they are taken for, to be changed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import streamlit as st
 from workbench import catalog
 from workbench.specs.data import TextImport
 from workbench.specs.errors import DataError
+from workbench.specs.series_import import SeriesImport
+from workbench.specs.tables import TableImport
+from workbench.ui import guess_table
 from workbench.ui.errors import problem_boxes
 from workbench.ui.marks import plain
 
+KINDS = {"text": "Texts", "table": "A table", "series": "A series"}
 TASKS = {
     "classification": "Texts in classes",
     "language_model": "Text to be continued",
@@ -30,8 +34,8 @@ WIDEST = 240  # characters of a cell
 SHORTEST = 60  # of a plain text of which more is not known
 
 
-def guess_form(source: str, *, sure: bool) -> TextImport | None:
-    """How the texts of a source are to be read, as the widgets say; None where it holds no texts.
+def guess_form(source: str, *, sure: bool) -> TextImport | TableImport | SeriesImport | None:
+    """How the texts, table or series of a source is to be read, as the widgets say; None for anything else.
 
     sure: whether its files are texts by their names. Another source is looked into when a button is pressed.
     """
@@ -41,6 +45,11 @@ def guess_form(source: str, *, sure: bool) -> TextImport | None:
                          help="Texts are looked at before the import; images need it not"):  # fmt: skip
             return None
         st.session_state[looked] = True
+    kind = _kind(source)
+    if kind == "table":
+        return _table(source)
+    if kind == "series":
+        return _series(source)
     asked = _asked(source)
     found, error = _look(source, asked)
     if found is not None and found.get("kind") == "images":
@@ -48,6 +57,7 @@ def guess_form(source: str, *, sure: bool) -> TextImport | None:
             st.caption("It holds images.")
         return None
     with st.container(border=True, key="add-guess", gap="small"):
+        _kinds(source, kind)
         _choices(source, found or {}, asked)
         if error is not None:
             problem_boxes(error.problems)
@@ -79,9 +89,76 @@ def typed_form(source: str) -> TextImport | None:
     )  # fmt: skip
 
 
+def _table(source: str) -> TableImport:
+    """The same for a table: its target, its columns and its first rows."""
+    asked = guess_table.asked_of(source)
+    found: dict[str, Any] = {}
+    error = None
+    try:
+        found = _look_at_table(source, asked.model_dump_json())
+    except DataError as refused:
+        error = refused
+    with st.container(border=True, key="add-guess", gap="small"):
+        _kinds(source, "table")
+        guess_table.choices(source, found, asked)
+        if error is not None:
+            problem_boxes(error.problems)
+        else:
+            guess_table.preview(found)
+    return asked
+
+
+def _series(source: str) -> SeriesImport:
+    """A series: what was found in it."""
+    with st.container(border=True, key="add-guess", gap="small"):
+        _kinds(source, "series")
+        try:
+            _preview(_look_at_series(source))
+        except DataError as error:
+            problem_boxes(error.problems)
+    return SeriesImport()
+
+
+@st.cache_data(show_spinner="Looking at the series", max_entries=32)
+def _look_at_series(source: str) -> dict[str, Any]:
+    return catalog.look(source, kind="series")
+
+
+def _kinds(source: str, kind: str) -> None:
+    """Texts, tables and series come in the same kinds of files: which it is can be changed."""
+    st.segmented_control(
+        "It is", list(KINDS), default=kind, required=True, key=_key(source, "kind"),
+        format_func=KINDS.__getitem__,
+        help="Texts: a model reads the words of a cell. A table: columns are numbers, dates or categories. A "
+        "series: rows follow each other in time",
+    )  # fmt: skip
+
+
+def _kind(source: str) -> str:
+    """text, table, series or images: as chosen, else as it looks."""
+    chosen = st.session_state.get(_key(source, "kind"))
+    if chosen in KINDS:
+        return str(chosen)
+    try:
+        return str(_guessed_kind(source))
+    except DataError:
+        return "text"
+
+
+@st.cache_data(show_spinner="Looking at the file", max_entries=32)
+def _guessed_kind(source: str) -> str:
+    return catalog.kind_of(source)
+
+
+@st.cache_data(show_spinner="Looking at the table", max_entries=32)
+def _look_at_table(source: str, asked: str) -> dict[str, Any]:
+    return catalog.look(source, kind="table", table=TableImport.model_validate_json(asked))
+
+
 @st.cache_data(show_spinner="Looking at the texts", max_entries=32)
 def _look_at(source: str, asked: str) -> dict[str, Any]:
-    return catalog.look(source, texts=TextImport.model_validate_json(asked))
+    kind = "text" if st.session_state.get(_key(source, "kind")) == "text" else None
+    return catalog.look(source, kind=kind, texts=TextImport.model_validate_json(asked))
 
 
 def _look(source: str, asked: TextImport) -> tuple[dict[str, Any] | None, DataError | None]:

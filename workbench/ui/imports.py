@@ -28,7 +28,7 @@ from workbench.store import Store
 
 log = logging.getLogger("workbench.pages")
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
-TEXTS = ("txt", "text", "csv", "tsv", "tab", "json", "jsonl", "ndjson", "parquet")
+TEXTS = ("txt", "text", "csv", "tsv", "tab", "json", "jsonl", "ndjson", "parquet", "xlsx", "data", "dat")
 LOOSE = tuple(dict.fromkeys((*IMAGES, *(suffix[1:] for suffix in sorted(TABLES)), *TEXTS)))
 PACKED = ("zip", "tar", "gz", "tgz", "bz2", "xz")
 TYPES = (*PACKED, "idx", "ubyte", "npz", "npy", *LOOSE)

@@ -10,7 +10,7 @@ from workbench.specs.layers import GROUPS, LAYERS, MAX_LAYERS
 from workbench.specs.model import MAX_DEPTH
 from workbench.ui.fields import Knob, knobs, summary
 
-Reads = Literal["images", "text", "series"]
+Reads = Literal["images", "text", "series", "table"]
 
 TITLES = {
     "text": "Text and sequences",
@@ -40,17 +40,22 @@ ORDER: dict[Reads, tuple[str, ...]] = {
         "text", "recurrent", "attention", "dense", "normalisation", "regularisation", "group", "activation",
         "other", "series", "table", "convolution", "pooling",
     ),
+    "table": (
+        "table", "dense", "normalisation", "activation", "regularisation", "group", "attention", "text",
+        "other", "recurrent", "series", "convolution", "pooling",
+    ),
 }  # fmt: skip
 FOREIGN: dict[Reads, tuple[str, str]] = {  # headings of what needs another kind of data, and what they add
     "images": ("text", "also for images, read row by row or in patches"),
     "text": ("convolution", "for images"),
     "series": ("convolution", "for images"),
+    "table": ("recurrent", "for texts and images"),
 }
 SLOTS: dict[str, tuple[str, ...]] = {
     "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",),
 }  # fmt: skip
 # What a new group starts with where sequences come in; images take the spec's own defaults.
-STARTS: dict[str, dict[str, Any]] = {
+OF_SEQUENCES: dict[str, dict[str, Any]] = {
     "residual": {"layers": [{"kind": "layer_norm"}, {"kind": "linear"}], "activation": "none"},
     "repeat": {"layers": [{"kind": "transformer_encoder_layer", "norm_first": True}]},
     "parallel": {
@@ -62,11 +67,23 @@ STARTS: dict[str, dict[str, Any]] = {
 }
 
 
+OF_ROWS: dict[str, dict[str, Any]] = {
+    "residual": {"layers": [{"kind": "linear"}, {"kind": "relu"}, {"kind": "linear"}], "activation": "none"},
+    "repeat": {"layers": [{"kind": "linear"}, {"kind": "relu"}]},
+    "parallel": {"branches": [[{"kind": "linear", "out_features": 64}, {"kind": "relu"}]] * 2},
+}
+STARTS: dict[Reads, dict[str, dict[str, Any]]] = {
+    "images": {}, "text": OF_SEQUENCES, "series": OF_SEQUENCES, "table": OF_ROWS,
+}  # fmt: skip
+
+
 def reads(shape: AnyShape) -> Reads:
     """What a model for this input reads."""
     if isinstance(shape, Window):
         return "series"
-    return "text" if isinstance(shape, Tokens | Pair) else "images"
+    if isinstance(shape, Tokens | Pair):
+        return "text"
+    return "table" if len(shape) == 1 else "images"
 
 
 @cache
@@ -80,7 +97,7 @@ def menu(kind: Reads = "images") -> dict[str, Any]:
         fields = [_field(knob) for knob in knobs(cls) if knob.kind != "other"]
         kinds[name] = {"group": cls.group, "help": summary(cls), "fields": fields}
         if name in GROUPS:
-            start = cls.model_validate(STARTS[name] if kind != "images" else {}).model_dump(mode="json")
+            start = cls.model_validate(STARTS[kind].get(name, {})).model_dump(mode="json")
             kinds[name]["slots"] = {slot: start[slot] for slot in SLOTS[name]}
             for field in fields:
                 field["default"] = start[field["name"]]

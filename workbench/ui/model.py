@@ -158,6 +158,8 @@ def take_preset(spec: RunSpec, *, fits: bool) -> None:
         overwrite(now, data=spec.data, model=spec.model, task=spec.task, training=spec.training)
         return
     data = now.section("data", DataSpec)
+    if fitting.of_run(spec).kind == "table":
+        data = data.model_copy(update={"table": spec.data.table})
     if fitting.of_run(spec).kind == "text":  # its layers are made for its tokens
         data = data.model_copy(update={"text": spec.data.text})
     task = now.tree.get("task")

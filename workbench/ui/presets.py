@@ -22,6 +22,8 @@ HEADINGS = {
     fitting.Purpose("text", "language_model"): "Text to be continued",
     fitting.Purpose("text", "translation"): "Translation",
     fitting.Purpose("series", "forecasting"): "Series to be forecast",
+    fitting.Purpose("table", "classification"): "Rows of tables in classes",
+    fitting.Purpose("table", "regression"): "Numbers from rows of tables",
 }
 
 

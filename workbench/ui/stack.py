@@ -205,9 +205,9 @@ def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = Fal
     per_token: every token has scores, as in a language model; those of a pair always have.
     rows: per layer, those in groups behind their group, the decoder's last: {shape: "32×26×26" or None,
     parameters, mult_adds, bytes, sees, times, share, problems: [...]}; problem: {severity, rule, fact,
-    repair, field, fix: {label, edits} or None}; reads: "images" or "text"; inputs: of each stack; memory:
-    what the encoder hands on; goal: {text, met}; totals: {parameters, mult_adds, bytes, layers, output,
-    complete}; ok: whether it can be trained.
+    repair, field, fix: {label, edits} or None}; reads: "images", "text" or "table"; inputs: of each stack;
+    memory: what the encoder hands on; goal: {text, met}; totals: {parameters, mult_adds, bytes, layers,
+    output, complete}; ok: whether it can be trained.
     """
     table_of = places(tree)
     wrong = faults(tree)
@@ -230,11 +230,12 @@ def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = Fal
     complete = complete and not (paired and not (tree["layers"] and tree["decoder"]))
     per_token = per_token or paired
     met = complete and (len(out) == 2 and out[-1] == n_scores if per_token else out == (n_scores,))
+    met = met or (complete and not per_token and n_scores == 2 and out == (1,))
     if isinstance(shape, Window):
         per_token, met = False, complete and out == (n_scores,)
     what = f"a score for each of {n_scores:,} tokens, at every step" if per_token else (
         f"{n_scores:,} numbers: steps ahead times variates" if isinstance(shape, Window) else
-        f"one score for each of {n_scores:,} classes"
+        "one number" if n_scores == 1 else f"one score for each of {n_scores:,} classes"
     )  # fmt: skip
     memory = [row.out_shape for row in tops if row.path[0] != "decoder"]
     return {

@@ -93,6 +93,8 @@ TARGETS = {
     "validation it writes a text, so that one reads how far it is",
     "translation": "The translation, token by token, is what the model's scores are compared with",
     "forecasting": "The scaled steps that follow each window are what the model's numbers are compared with",
+    "regression": "The number that the model tells is compared with the true one",
+    "multi_label": "Each label by itself is compared with what the model tells of it",
 }
 OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
 
@@ -106,7 +108,7 @@ def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataS
     options = names if spec.name in names else [spec.name, *names]
     st.session_state.setdefault(f"data.name.{key}", spec.name)
     name = st.selectbox("Data set", options, key=f"data.name.{key}", width=300)
-    is_text = purpose.kind == "text"
+    is_text, is_table = purpose.kind == "text", purpose.kind == "table"
     problems: list[Problem] = []
     text, windows = spec.text, spec.series
     if purpose.kind == "series":
@@ -117,10 +119,14 @@ def data_form(spec: DataSpec, purpose: fitting.Purpose, key: str) -> tuple[DataS
     data, found = fill(
         spec.model_copy(update={"name": name, "text": text, "series": windows}),
         key=f"data.{key}", where="data",
-        skip={"name", "text", "series", *(OF_IMAGES if purpose.kind != "images" else ()),
+        skip={"name", "text", "series", "table", *(OF_IMAGES if purpose.kind != "images" else ()),
               *(SHUFFLED if purpose.kind == "series" else ())},
     )  # fmt: skip
     problems += found
+    if is_table:
+        section("How cells become numbers")
+        table, found = fill(data.table, key=f"table.{key}", where="data.table")
+        data, problems = data.model_copy(update={"table": table}), problems + found
     if purpose.kind != "images":
         return data.model_copy(update={"augment": ()}), problems
     augment, found = augment_form(spec.augment, key=f"augment.{key}")
@@ -137,7 +143,7 @@ def section_of(now: Draft, cls: type[TaskSpec]) -> TaskSpec:
 def unseen(now: Draft, purpose: fitting.Purpose) -> set[str]:
     """What cannot be looked at, since the model has no such layers."""
     model = stack.build(now.model)
-    skip = {"filters", "feature_maps"} if purpose.kind in ("text", "series") else set()
+    skip = set() if purpose.kind == "images" else {"filters", "feature_maps"}
     return skip if model is not None and attends(model) else skip | {"attention"}
 
 

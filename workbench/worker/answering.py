@@ -1,9 +1,9 @@
 """The second warm process: answers what pages and the command line ask, over a Unix socket.
 
 Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}] and attention (whether
-to tell where a Vision Transformer looked), or texts: [...] and asked: {temperature, ...}};
-try {run, checkpoint, text, asked}: the same with attention; evaluate {run, checkpoint, data};
-summary {spec}; augment {data, n, seed, step}; hardest {run, checkpoint, split} (worker/samples.py);
+to tell where a Vision Transformer looked), or texts: [...] and asked: {temperature, ...},
+or rows: [{column: value}] or files of tables}; try {run, checkpoint, text,
+asked}: the same with attention; evaluate {run, checkpoint, data}; summary {spec}; augment {data, n, seed, step}; hardest {run, checkpoint, split} (worker/samples.py);
 trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
 a time; the rest wait. The process belongs to its supervisor and leaves when that is gone.
 """
@@ -37,6 +37,7 @@ from workbench.worker.preview import augmented
 from workbench.worker.process import stamp
 from workbench.worker.samples import Samples
 from workbench.worker.series import ahead
+from workbench.worker.tables import say_rows
 from workbench.worker.texts import read_texts, say, try_out
 from workbench.worker.trained import Shelf
 from workbench.worker.trials import Trials, work
@@ -77,6 +78,8 @@ class Answers:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
         if trained.data.kind == "series":
             return ahead(trained, payload)
+        if trained.data.kind == "table":
+            return say_rows(trained, payload)
         if trained.data.kind == "text":
             return say(trained, read_texts(payload), **payload.get("asked", {}))
         files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]

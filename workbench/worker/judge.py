@@ -14,12 +14,15 @@ from workbench.data.dataset import Split
 from workbench.data.pictures import to_array
 from workbench.data.prepare import prepare
 from workbench.data.prepared import Arrays, open_arrays, read_schema
+from workbench.data.table.dataset import TableSplit
+from workbench.data.table.dataset import whole as whole_table
 from workbench.data.text.dataset import whole
 from workbench.engine.evaluate import evaluate
 from workbench.engine.series import floors
 from workbench.engine.writing import scored
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
+from workbench.specs.tables import TableImport
 from workbench.specs.training import TranslationTask
 from workbench.store import Store
 from workbench.worker.series import other_series
@@ -37,6 +40,8 @@ def judge(store: Store, trained: Trained, data: str | None = None, beam: int | N
     split: Any
     if data is not None and trained.data.kind == "series":
         name, split = data, other_series(store, trained, data)
+    elif data is not None and trained.data.kind == "table":
+        name, split = _other_table(store, trained, data)
     elif data is not None and trained.data.kind != "images":
         name, split = _other_texts(store, trained, data)
     else:
@@ -71,6 +76,27 @@ def _other_texts(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
             data, "texts to judge on must be a registered set", "it is none", did_you_mean(data, known)
         )
     return data, whole(store.datasets.get(data).path, trained.data)
+
+
+def _other_table(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
+    """All rows of a registered table, or of a file, with the run's own encoder. Raises DataError."""
+    known = {row.name: row for row in catalog.list(store)}
+    path = Path(data).expanduser()
+    if data in known:
+        return data, whole_table(store.datasets.get(data).path, trained.data)
+    if not path.exists():
+        raise DataError.of(
+            data, "data is a table or a registered set", "it is neither", did_you_mean(data, known)
+        )
+    schema = trained.data.schema
+    fields = {own.name: own for own in schema.fields}
+    with tempfile.TemporaryDirectory(prefix="workbench-") as place:
+        asked = TableImport(
+            target=tuple(own.name for own in schema.fields if own.role == "target"), task=schema.task
+        )
+        prepare(path, Path(place) / "set", kind="table", table=asked, known=fields)
+        split = whole_table(Path(place) / "set", trained.data)
+        return path.name, TableSplit(np.array(split.x), split.y, split.index, split.stored)
 
 
 def _own(trained: Trained) -> tuple[str, Any]:

@@ -115,7 +115,7 @@ class Session:
         task = task_of(spec, data, data.train.y)
         model = build(spec.model, data.shape, seed=spec.seed)
         teacher = teacher_for(store, self.row, data.shape)
-        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised)
+        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised, loss=task.loss)
         if teacher is not None:
             kept = teachers.pinned(store, self.row)
             _log(f"learns from run {kept['id']} ({kept['name']}), checkpoint {kept['checkpoint']}")

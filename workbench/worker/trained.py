@@ -48,6 +48,10 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
 
     Raises: SpecError where the data cannot serve the task.
     """
+    if data.kind == "table" and data.schema.task == spec.task.kind:
+        encoder = data.encoder
+        numbers = (encoder.target_mean, encoder.target_scale, data.unit)
+        return task_for(spec.task, len(data.classes), labels, numbers=numbers)
     is_text, is_whole = data.kind == "text", spec.task.kind in TOKEN_TASKS
     if data.schema.task != spec.task.kind:
         raise SpecError.of(

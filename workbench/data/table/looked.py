@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from workbench.data.table.numbers import MISSING, Grammar, Look
 from workbench.data.table.raw import Raw
 from workbench.data.table.typed import Decided
 from workbench.specs.errors import DataError
-from workbench.specs.tables import TableReading
+from workbench.specs.tables import TableColumn, TableReading
 
 _LOOKED_AT = 20_000  # distinct cells of a piece that are looked at
 
@@ -64,7 +65,13 @@ def spooled_pieces(raw: Raw, spool: Any, limits: Limits, asked: TableReading) ->
     return seen, n
 
 
-def decide(raw: Raw, seen: list[Seen], asked: TableReading, report: Report) -> list[Decided]:
+def decide(
+    raw: Raw,
+    seen: list[Seen],
+    asked: TableReading,
+    report: Report,
+    known: Mapping[str, TableColumn],
+) -> list[Decided]:
     """The kind of each column, by all of its cells and by what a person says. Raises DataError."""
     names = list(raw.names)
     numeric = {named(name, names, "numeric") for name in asked.numeric}
@@ -97,7 +104,9 @@ def decide(raw: Raw, seen: list[Seen], asked: TableReading, report: Report) -> l
         if asked.decimal is not None and grammar is not None:
             grammar = grammar._replace(decimal=fallback)
         native = own.native if not own.look.cells else set()
-        if c in words:
+        if own.name in known:
+            found.append(_as_known(own, known[own.name], fallback, markers))
+        elif c in words:
             found.append(Decided(own.name, "word", markers, is_code=True))
         elif way is not None or native == {"moment"}:
             found.append(Decided(own.name, "moment", markers, way=way or "%Y-%m-%d %H:%M:%S"))
@@ -113,6 +122,17 @@ def decide(raw: Raw, seen: list[Seen], asked: TableReading, report: Report) -> l
             if own.look.is_code() and own.look.point == own.look.cells:
                 report.kept(f"column `{name}`", "numbers that begin with 0 are taken for codes")
     return found
+
+
+def _as_known(own: Seen, column: TableColumn, fallback: str, markers: frozenset[str]) -> Decided:
+    """A column of a registered table, in the kind that it has there."""
+    if column.kind == "number":
+        told = own.look.decides() if own.look.cells else None
+        grammar = Grammar(told or column.decimal or fallback, column.unit, column.scaled)
+        return Decided(own.name, "number", markers, grammar, sentinels=column.sentinels)
+    if column.kind == "moment":
+        return Decided(own.name, "moment", markers, way=own.when.way() or column.way)
+    return Decided(own.name, "word", markers)
 
 
 def _tell_grammar(own: Seen, grammar: Grammar, name: str, report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from workbench.data.report import Report, shown
@@ -13,7 +13,7 @@ from workbench.specs.errors import DataError
 from workbench.specs.tables import TableReading
 
 
-def is_header(rows: Sequence[Sequence[str]], asked: TableReading) -> bool:
+def is_header(rows: Sequence[Sequence[str]], asked: TableReading, known: Collection[str] = ()) -> bool:
     """Whether the first row names the columns: words above numbers, or words that no row below has.
 
     rows: some of the first, all of one width.
@@ -21,7 +21,7 @@ def is_header(rows: Sequence[Sequence[str]], asked: TableReading) -> bool:
     if asked.header is not None:
         return asked.header
     first = [cell.strip() for cell in rows[0]]
-    wanted = {name.casefold() for name in (*asked.numeric, *asked.categorical, *wanted_names(asked))}
+    wanted = {name.casefold() for name in (*asked.numeric, *asked.categorical, *wanted_names(asked), *known)}
     if wanted & {cell.casefold() for cell in first}:
         return True
     body = rows[1:500]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -76,9 +76,10 @@ class Raw:
 
     def __init__(
         self, source: Source, files: Sequence[Sniffed], asked: TableReading, limits: Limits, report: Report,
-        tick: Tick = lambda n: None,
+        tick: Tick = lambda n: None, known: Collection[str] | None = None,
     ) -> None:  # fmt: skip
         self.source, self.asked, self.limits, self.report, self.tick = source, asked, limits, report, tick
+        self._known = frozenset(known or ())
         self.mark = ""  # between the cells, where the largest file is text
         self._files = self._opened([f for f in files if not is_beside(f)] or list(files))
         for file in files:
@@ -153,7 +154,7 @@ class Raw:
             trees = [cells for _, cells in json_lines([*seen.first, *seen.last], lambda line, why: None)]
             one = _Opened(file, unique(names_of(trees), self.report, path), seen)
         else:
-            dialect = self._dialect(seen.first)
+            dialect = dialect_of(seen.first, self.asked)
             rows = [r.cells for r in read(seen.first, dialect) if len(r.cells) == dialect.width]
             if not rows:
                 raise DataError.of(path, "a table has rows", "it has none", "Check the file.")
@@ -165,7 +166,7 @@ class Raw:
             ):
                 head = False
             else:
-                head = is_header(rows, self.asked)
+                head = is_header(rows, self.asked, self._known)
             names = rows[0] if head else [f"column {c + 1}" for c in range(dialect.width)]
             one = _Opened(file, unique(names, self.report, path), seen, dialect, head)
         if largest is not None:
@@ -180,28 +181,6 @@ class Raw:
                 self.report.kept(path, f"it has no column {_named(lacks)}")
         return one
 
-    def _dialect(self, lines: Sequence[str]) -> Dialect:
-        """The sign between cells and how many there are; of one column where no sign fits."""
-        lines = [line for line in lines if line.strip()][:LOOKED_AT]
-        if self.asked.separator is not None:
-            mark = SEPARATORS[self.asked.separator]
-            counts = Counter(len(r.cells) for r in read(lines, Dialect(mark, True, 0)))
-            return Dialect(mark, True, counts.most_common(1)[0][0] if counts else 1)
-        # Of two signs that both fit, the comma parts decimals: `1,5;2,5`.
-        for marks in (("\t",), (";",), ("|",), (",",)):
-            found = understood(lines, marks)
-            if found is not None and _share(lines, found) >= (0.98 if marks != (",",) else 0.6):
-                return found._replace(spill="")
-        blank = Dialect(" ", True, 0)
-        counts = Counter(len(r.cells) for r in read(lines, blank))
-        width, n = counts.most_common(1)[0] if counts else (1, 0)
-        body = [r.cells for r in read(lines, blank) if len(r.cells) == width]
-        numbers = sum(parts(cell) is not None for row in body for cell in row)
-        if width > 1 and n >= 0.95 * len(lines) and numbers >= 0.5 * width * len(body):
-            return blank._replace(width=width)
-        found = understood(lines, MARKS)
-        return found._replace(spill="") if found is not None else Dialect(",", True, 1)
-
     def _own_names(self, file: Sniffed) -> list[str]:
         if file.kind == "json":
             return names_of(self._objects(file))
@@ -211,7 +190,7 @@ class Raw:
                     return Parquet(copy).names
                 sheet = Sheet(copy, self.limits, self.asked.sheet, shown(file.member.path))
                 self._told_sheets(file, sheet)
-                names = sheet.header(lambda rows: is_header(rows, self.asked))
+                names = sheet.header(lambda rows: is_header(rows, self.asked, self._known))
                 sheet.close()
                 return names
             except WorkbenchError:
@@ -265,7 +244,7 @@ class Raw:
             with spooled(self.source, file, self.limits, self.tick) as copy:
                 try:
                     sheet = Sheet(copy, self.limits, self.asked.sheet, path)
-                    sheet.header(lambda rows: is_header(rows, self.asked))
+                    sheet.header(lambda rows: is_header(rows, self.asked, self._known))
                     yield from sheet.records()
                     sheet.close()
                 except WorkbenchError:
@@ -304,6 +283,35 @@ class Raw:
             except DAMAGE as error:
                 raise damaged(file, error) from None
         return []
+
+
+def dialect_of(lines: Sequence[str], asked: TableReading) -> Dialect:
+    """The sign between cells and how many there are; of one column where no sign fits."""
+    lines = [line for line in lines if line.strip()][:LOOKED_AT]
+    if asked.separator is not None:
+        mark = SEPARATORS[asked.separator]
+        counts = Counter(len(r.cells) for r in read(lines, Dialect(mark, True, 0)))
+        return Dialect(mark, True, counts.most_common(1)[0][0] if counts else 1)
+    # Of two signs that both fit, the comma parts decimals: `1,5;2,5`.
+    for marks in (("\t",), (";",), ("|",), (",",)):
+        found = understood(lines, marks)
+        if found is not None and _share(lines, found) >= (0.98 if marks != (",",) else 0.6):
+            return found._replace(spill="")
+    blank = Dialect(" ", True, 0)
+    counts = Counter(len(r.cells) for r in read(lines, blank))
+    width, n = counts.most_common(1)[0] if counts else (1, 0)
+    body = [r.cells for r in read(lines, blank) if len(r.cells) == width]
+    numbers = sum(parts(cell) is not None for row in body for cell in row)
+    if width > 1 and n >= 0.95 * len(lines) and numbers >= 0.5 * width * len(body):
+        return blank._replace(width=width)
+    found = understood(lines, MARKS)
+    return found._replace(spill="") if found is not None else Dialect(",", True, 1)
+
+
+def cells_of(lines: Sequence[str]) -> list[list[str]]:
+    """The rows of some lines that have the commonest width."""
+    dialect = dialect_of(lines, TableReading())
+    return [r.cells for r in read(lines, dialect) if len(r.cells) == dialect.width]
 
 
 def read(lines: Any, dialect: Dialect, odd: Any = lambda line: None) -> Iterator[Record]:

@@ -12,7 +12,7 @@ it may be larger than the memory. What a column is *for* (target, id, split) is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,7 +30,7 @@ from workbench.data.table.typed import ReadColumn, Rows, measured, typed
 from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.data.text.surveyed import Tick
 from workbench.specs.errors import DataError
-from workbench.specs.tables import TableReading
+from workbench.specs.tables import TableColumn, TableReading
 
 __all__ = ["File", "ReadColumn", "ReadTable", "Rows", "named", "open_path", "open_table"]
 
@@ -72,20 +72,22 @@ class ReadTable:
 @contextmanager
 def open_table(
     source: Source, files: Sequence[Sniffed], asked: TableReading, limits: Limits, report: Report,
-    tick: Tick = lambda n: None,
+    tick: Tick = lambda n: None, known: Mapping[str, TableColumn] | None = None,
 ) -> Iterator[ReadTable]:  # fmt: skip
     """The files of a source as one table. Rows that cannot be read are in the report. Raises DataError.
 
+    known: columns of a registered table, by name: theirs are read in the same kinds.
+
     Check: the rows of all pieces add up to the lines that were not refused.
     """
-    raw = Raw(source, files, asked, limits, report, tick)
+    raw = Raw(source, files, asked, limits, report, tick, known)
     with TemporaryFile(prefix="workbench-") as spool:
         looks, n = spooled_pieces(raw, spool, limits, asked)
         if not n:
             raise DataError.of(
                 source.where, "a table has rows", "it has none below its header", "Check the file."
             )
-        decided = decide(raw, looks, asked, report)
+        decided = decide(raw, looks, asked, report, known or {})
         table = ReadTable(raw.files, [], n, raw.mark, lambda: typed(spool, decided))
         table.columns = [own.told() for own in measured(table, decided, report, asked)]
         yield table

@@ -104,9 +104,13 @@ def measured(
     table: Iterable[Rows], decided: list[Decided], report: Report, asked: TableReading
 ) -> list[Decided]:
     """Missing cells, distinct words and ends of each column; numbers that stand for nothing are found."""
-    extremes = {own.name: Extremes() for own in decided if own.kind == "number" and not asked.missing}
+    extremes = {
+        own.name: Extremes()
+        for own in decided
+        if own.kind == "number" and not asked.missing and not own.sentinels
+    }
     for own in decided:
-        if own.kind == "number":
+        if own.kind == "number" and not own.sentinels:
             own.sentinels = tuple(float(m) for m in asked.missing if _is_float(m))
     if extremes:
         for rows in table:

@@ -21,6 +21,10 @@ const lone = (name, colour) => [{ key: `val/${name}`, label: "", colour }];
 const PANELS = [
   { id: "loss", title: "Loss", lines: pair("loss"), log: true, big: true },
   { id: "accuracy", title: "Accuracy", lines: pair("accuracy"), big: true, format: (y) => (Number.isFinite(y) ? percent(y) : short(y)), tick: percentTick },
+  { id: "mae", title: "Mean error", unit: "in the target's unit", lines: pair("mae"), big: true },
+  { id: "rmse", title: "RMSE", unit: "in the target's unit", lines: lone("rmse", validation) },
+  { id: "r2", title: "R²", unit: "1 is perfect", lines: lone("r2", validation) },
+  { id: "ece", title: "Calibration error", unit: "confidence minus accuracy", lines: lone("ece", validation), format: share, tick: percentTick, floor: 0 },
   { id: "perplexity", title: "Perplexity", unit: "lower is better; 1 is perfect", lines: lone("perplexity", validation), log: true },
   { id: "bits", title: "Bits per character", unit: "lower is better", lines: lone("bits_per_character", validation) },
   { id: "bleu", title: "Translation", unit: "0 to 100", lines: [{ key: "val/bleu", label: "BLEU", colour: validation }, { key: "val/chrf", label: "chrF", colour: extra(1) }], floor: 0, format: (y) => short(y, 3) },

@@ -5,12 +5,14 @@ import { el } from "./dom.js";
 import { feedOf } from "./bus.js";
 import { leave, recall, remember, settle } from "./address.js";
 import { Attention } from "./attention.js";
+import { Columns } from "./columns.js";
 import { Curves } from "./curves.js";
 import { Forecast } from "./forecast.js";
 import { Filters, Maps } from "./tiles.js";
 import { Log } from "./log.js";
 import { Predictions } from "./panels.js";
 import { Report } from "./report.js";
+import { Rows } from "./rows.js";
 import { States } from "./states.js";
 import { Status } from "./status.js";
 import { Texts } from "./texts.js";
@@ -25,6 +27,8 @@ const TABS = [
   ["attention", "Attention", Attention],
   ["states", "States", States],
   ["text", "Text", Texts],
+  ["columns", "Columns", Columns],
+  ["rows", "Rows", Rows],
   ["report", "Report", Report],
   ["predictions", "Predictions", Predictions],
   ["log", "Log", Log],

@@ -10,13 +10,16 @@ import { waiting } from "./words.js";
 const SCORES = [["precision", "Precision", "Of what was taken for this class, the share that is"], ["recall", "Recall", "Of what is of this class, the share that was found"], ["f1", "F1", "The harmonic mean of the two"]];
 // [key, name, help]; shown where the run has them
 const METRICS = [
-  ["accuracy", "Accuracy", "Share of texts whose class is told right"],
+  ["accuracy", "Accuracy", "Share of samples whose class is told right"],
   ["f1", "F1", "Mean over the classes"],
   ["precision", "Precision", "Mean over the classes"],
   ["recall", "Recall", "Mean over the classes"],
-  ["auroc", "AUROC", "Area under the ROC curve: the chance that a text of the class gets more than one that is not"],
+  ["auroc", "AUROC", "Area under the ROC curve: the chance that a sample of the class gets more than one that is not"],
   ["pr_auc", "PR-AUC", "Area under precision over recall, as average precision"],
-  ["top5", "In the top 5", "Share of texts whose class is among the five likeliest"],
+  ["macro_f1", "Macro F1", "Mean of the labels' F1"],
+  ["exact", "All right", "Share of samples whose labels are all told right"],
+  ["ece", "Calibration error", "How far confidence is from accuracy; 0 is perfect"],
+  ["top5", "In the top 5", "Share of samples whose class is among the five likeliest"],
   ["loss", "Loss", "Mean cross-entropy, in nats"],
 ];
 
@@ -35,7 +38,7 @@ export class Report extends View {
     this.table = el("div", { class: "wbl-table-room", tabindex: 0, role: "region", "aria-label": "Scores by class" });
     this.confusion = new Confusion(() => this.dirty());
     this.scrub = new Scrub(this, () => this.dirty());
-    this.classCard = el("section", { class: "wbl-card wbl-pad" }, el("header", {}, el("h4", {}, "By class", el("small", {}, "of the validation texts")), this.orders.node), this.metrics, this.table);
+    this.classCard = el("section", { class: "wbl-card wbl-pad" }, el("header", {}, el("h4", {}, "By class", el("small", {}, "of the validation samples")), this.orders.node), this.metrics, this.table);
     this.matrixCard = el("section", { class: "wbl-card wbl-pad wbl-only-matrix" }, this.confusion.head, this.confusion.node);
     this.pair = el("div", { class: "wbl-report" }, this.classCard, this.matrixCard);
     this.host.append(this.notice.node, this.pair, this.scrub.node);
@@ -71,7 +74,7 @@ export class Report extends View {
     if (this.order === "worst") rows.sort((a, b) => a.f1 - b.f1);
     const bar = (value) => el("td", {}, el("div", { class: "wbl-score" }, el("i", {}, el("b", { style: `width:${100 * Math.max(0, Math.min(1, value))}%` })), el("em", {}, percent(value))));
     this.table.replaceChildren(el("table", { class: "wbl-table", "aria-label": "Precision, recall and F1 by class" },
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...SCORES.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: "Validation texts of the class" }, "Texts"))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...SCORES.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: "Validation samples of the class" }, "Samples"))),
       el("tbody", {}, ...rows.map((row) => el("tr", { "data-class": row.class }, el("th", { scope: "row", title: String(row.class) }, String(row.class)), ...SCORES.map(([key]) => bar(row[key])), el("td", {}, group(row.support)))))));
   }
 

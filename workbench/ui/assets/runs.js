@@ -202,7 +202,7 @@ export default function (component) {
   // may hand one click to two runs of the script.
   host.table.order = (key) => {
     const { sort, down } = host.table.data;
-    const best = !key.endsWith("loss") && key !== "name";
+    const best = !/(loss|perplexity|\/mae|\/rmse|\/ece)$/.test(key) && key !== "name";
     setStateValue("sort", [key, key === sort ? !down : best, Date.now()]);
   };
   host.table.update(data);

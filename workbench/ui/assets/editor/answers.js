@@ -67,7 +67,7 @@ Object.assign(Editor.prototype, {
   },
 
   /** What one sample is called. */
-  sample() { return this.report.reads === "text" ? "text" : "image"; },
+  sample() { return { text: "text", table: "row" }[this.report.reads] ?? "image"; },
 
   edges(report) {
     const { complete, output } = report.totals;

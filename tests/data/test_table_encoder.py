@@ -1,0 +1,166 @@
+"""Cells become numbers as scikit-learn makes them, learned from the training rows alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
+
+from workbench.data import load, prepare
+from workbench.data.report import Report
+from workbench.data.table.asked import from_file, from_rows
+from workbench.data.table.dataset import TableData
+from workbench.data.table.kept import encoder_of
+from workbench.data.table.stored import StoredTable
+from workbench.specs.base import Columns
+from workbench.specs.data import DataSpec
+from workbench.specs.errors import DataError
+from workbench.specs.tables import TableImport, TableSpec
+
+N = 400
+
+
+def made(seed: int = 0) -> pd.DataFrame:
+    """Numbers with gaps and long tails, words of all frequencies, dates, and a target."""
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "a": draw.normal(5, 3, N).round(3), "b": np.exp(draw.normal(size=N)).round(4),
+            "kind": draw.choice(["x", "y", "z", "w"], N, p=[0.5, 0.3, 0.19, 0.01]),
+            "day": pd.to_datetime("2020-01-01") + pd.to_timedelta(draw.integers(0, 900, N), "D"),
+            "y": draw.integers(0, 2, N),
+        }
+    )  # fmt: skip
+    frame.loc[draw.random(N) < 0.1, "a"] = np.nan
+    frame.loc[draw.random(N) < 0.1, "kind"] = None
+    return frame
+
+
+def loaded(
+    tmp_path: Path, frame: pd.DataFrame, name: str = "set", target: str = "y", **spec: object
+) -> TableData:
+    frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    prepare(tmp_path / f"{name}.csv", tmp_path / name, table=TableImport(target=(target,)))
+    found = load(tmp_path / name, DataSpec(name=name, table=TableSpec(**spec)))
+    assert isinstance(found, TableData)
+    return found
+
+
+@pytest.mark.parametrize("numbers", ["standardize", "quantile"])
+@pytest.mark.parametrize("fill", ["median", "mean"])
+def test_numbers_and_words_equal_scikit_learns_pipeline_fitted_on_the_training_rows(
+    tmp_path: Path, numbers: str, fill: str
+) -> None:
+    frame = made()
+    data = loaded(tmp_path, frame, numbers=numbers, fill=fill, categories="one_hot", indicate=False, rare=5)
+    train = frame.iloc[data.train.index]
+    scaler = StandardScaler() if numbers == "standardize" else QuantileTransformer(
+        n_quantiles=min(1000, len(train)), output_distribution="normal", subsample=None
+    )  # fmt: skip
+    words = OneHotEncoder(handle_unknown="ignore", min_frequency=5, sparse_output=False)
+    theirs = ColumnTransformer(
+        [("n", make_pipeline(SimpleImputer(strategy=fill), scaler), ["a", "b"]), ("w", words, ["kind"])]
+    ).fit(train.assign(kind=train["kind"].fillna("\0")))
+    for split in (data.train, data.validation, data.test):
+        rows = frame.iloc[split.index]
+        expected = theirs.transform(rows.assign(kind=rows["kind"].fillna("\0")))
+        names = theirs.get_feature_names_out()
+        kept = [k for k, name in enumerate(names) if "infrequent" not in name]
+        ours = [k for k, name in enumerate(data.encoder.features) if not name.startswith("day")]
+        assert np.allclose(np.asarray(split.x)[:, ours], expected[:, kept], atol=1e-6)
+
+
+def test_what_is_learned_comes_from_the_training_rows_alone_to_the_byte(tmp_path: Path) -> None:
+    frame = made()
+    one = loaded(tmp_path, frame, "one")
+    held = np.setdiff1d(np.arange(N), one.train.index)
+    other = frame.copy()
+    other.loc[held, "a"] = 1e6  # scalers, imputers and encoders that saw these rows would change
+    other.loc[held, "b"] = -1e6
+    other.loc[held, "kind"] = "never"
+    two = loaded(tmp_path, other, "two")
+    assert np.array_equal(one.train.index, two.train.index)
+    assert one.encoder.to_json() == two.encoder.to_json()
+    assert np.asarray(one.train.x).tobytes() == np.asarray(two.train.x).tobytes()
+    assert not np.array_equal(np.asarray(one.test.x), np.asarray(two.test.x))
+
+
+def test_the_spread_of_a_target_comes_from_the_training_rows_alone(tmp_path: Path) -> None:
+    frame = made()
+    one = loaded(tmp_path, frame, "one", target="b")
+    other = frame.copy()
+    other.loc[np.setdiff1d(np.arange(N), one.train.index), "b"] = 1e9
+    two = loaded(tmp_path, other, "two", target="b")
+    assert (one.encoder.target_mean, one.encoder.target_scale) == (
+        two.encoder.target_mean,
+        two.encoder.target_scale,
+    )
+    back = one.train.y[:, 0] * one.encoder.target_scale + one.encoder.target_mean
+    assert np.allclose(back, frame["b"].to_numpy()[one.train.index], rtol=1e-5)
+
+
+def test_rare_words_unknown_words_and_gaps_have_codes_of_their_own(tmp_path: Path) -> None:
+    data = loaded(tmp_path, made(), rare=10)
+    (own,) = data.encoder.words
+    assert set(own.words) == {"x", "y", "z", "\0"}  # w is seen four times or so
+    assert data.shape == Columns(len(data.encoder.numbers), (5,))
+    fields = data.schema.fields
+    rows = [{"kind": kind} for kind in ("x", "w", "never", None, "?")]
+    x = data.encoder.encode(from_rows(rows, fields, data.encoder.columns))
+    codes = x[:, -1].tolist()
+    assert codes[1] == codes[2] == 0
+    assert codes[3] == codes[4] == 1 + own.words.index("\0")
+    assert codes[0] == 1 + own.words.index("x")
+    assert np.isfinite(x).all()
+
+
+def test_gaps_are_told_by_a_column_of_their_own(tmp_path: Path) -> None:
+    data = loaded(tmp_path, made())
+    assert "a (missing)" in data.encoder.features
+    place = data.encoder.features.index("a (missing)")
+    gone = made()["a"].isna().to_numpy()[data.train.index]
+    assert np.array_equal(np.asarray(data.train.x)[:, place], gone.astype(np.float32))
+
+
+def test_parts_of_dates_are_those_of_pandas(tmp_path: Path) -> None:
+    frame = made()
+    data = loaded(tmp_path, frame, numbers="none")
+    days = frame["day"].iloc[data.train.index]
+    x = dict(zip(data.encoder.features, np.asarray(data.train.x).T, strict=True))
+    assert np.array_equal(x["day (month)"], days.dt.month)
+    assert np.array_equal(x["day (weekday)"], days.dt.day_of_week)
+    assert "day (hour)" not in x
+
+
+def test_rows_of_a_form_and_of_a_file_are_read_as_the_table_was(tmp_path: Path) -> None:
+    data = loaded(tmp_path, made())
+    fields, needed = data.schema.fields, data.encoder.columns
+    form = from_rows([{"a": "4,000.5", "b": 2, "kind": "x", "day": "2021-02-03"}], fields, needed)
+    file = from_file("r.csv", b"day;a;kind;b\n2021-02-03;4000,5;x;2\n", fields, needed, Report())
+    assert np.array_equal(data.encoder.encode(form), data.encoder.encode(file))
+
+
+def test_rows_that_are_none_of_the_tables_are_refused(tmp_path: Path) -> None:
+    data = loaded(tmp_path, made())
+    fields, needed = data.schema.fields, data.encoder.columns
+    with pytest.raises(DataError, match="Did you mean `kind`"):
+        from_rows([{"kindd": "x"}], fields, needed)
+    with pytest.raises(DataError, match="a cell of it is a number"):
+        from_rows([{"a": "many"}], fields, needed)
+    with pytest.raises(DataError, match="it has none of"):
+        from_file("r.csv", b"q,r\n1,2\n3,4\n", fields, needed, Report())
+
+
+def test_an_encoder_is_kept_as_plain_numbers(tmp_path: Path) -> None:
+    data = loaded(tmp_path, made(), numbers="quantile")
+    stored = StoredTable(tmp_path / "set")
+    again = encoder_of(stored, DataSpec(name="set", table=TableSpec(numbers="quantile")))
+    assert again == data.encoder
+    assert type(again).from_json(again.to_json()) == again
+    assert not list((tmp_path / "set").rglob("*.pkl"))

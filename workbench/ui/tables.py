@@ -1,0 +1,103 @@
+"""Views of a table on the data page: its columns with their roles, and its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from workbench.data.table.stored import StoredTable
+from workbench.specs.tables import INPUTS, TableColumn
+from workbench.store.datasets import DatasetRow
+from workbench.ui.marks import count, plain
+
+PAGE = 50  # rows
+WORDS = {
+    "number": "number", "date": "date", "category": "category", "target": "target", "id": "id, not used",
+    "constant": "constant, not used", "ignored": "not used", "split": "tells the split",
+    "group": "tells the group",
+}  # fmt: skip
+
+
+def columns(row: DatasetRow) -> None:
+    """Every column: what it is for, its gaps, its range or its words, and how its numbers are spread."""
+    fields = row.schema.fields
+    used = sum(own.role in INPUTS for own in fields)
+    st.caption(
+        f"A model sees {used} of {count(len(fields))} columns. To change what a column is for, add the table "
+        "again and say so."
+    )
+    table = {
+        "Column": [plain(own.name, 80) for own in fields],
+        "For": [WORDS[own.role] for own in fields],
+        "Missing": [own.missing / max(1, row.rows) for own in fields],
+        "Different": [own.distinct for own in fields],
+        "From": [_end(own, own.least) for own in fields],
+        "To": [_end(own, own.greatest) for own in fields],
+        "Spread": [list(own.counts) if own.counts else [n for _, n in own.common] for own in fields],
+        "Most frequent": [
+            ", ".join(f"{plain(w, 20)} ({count(n)})" for w, n in own.common[:3]) for own in fields
+        ],
+        "Why": [own.reason for own in fields],
+    }
+    config = {
+        "Column": st.column_config.TextColumn(pinned=True, width=150),
+        "For": st.column_config.TextColumn(width=120, help="Guessed at the import, or as it was asked for"),
+        "Missing": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=90),
+        "Different": st.column_config.NumberColumn(help="How many different values", width=80),
+        "Spread": st.column_config.BarChartColumn(
+            help="Of numbers a histogram from the least to the greatest; of words the most frequent", y_min=0,
+            width=140,
+        ),
+        "Most frequent": st.column_config.TextColumn(width=230),
+        "Why": st.column_config.TextColumn(help="Why a column is not used", width="medium"),
+    }  # fmt: skip
+    st.dataframe(table, hide_index=True, column_config=config, key=f"columns.{row.name}")
+
+
+def target(row: DatasetRow) -> None:
+    """How the number that is told is spread."""
+    own = next((own for own in row.schema.fields if own.role == "target"), None)
+    if own is None or not own.counts:
+        st.info("There is nothing to draw of this target.")
+        return
+    middles = [(a + b) / 2 for a, b in zip(own.edges, own.edges[1:], strict=False)]
+    unit = f" ({plain(own.unit, 20)})" if own.unit else ""
+    name = plain(own.name, 60) + unit
+    st.bar_chart({name: middles, "rows": list(own.counts)}, x=name, y="rows", height=280)
+    st.caption(f"{count(sum(own.counts))} rows, from {_end(own, own.least)} to {_end(own, own.greatest)}.")
+
+
+def rows(row: DatasetRow) -> None:
+    """Rows as they were read, page by page."""
+    stored = StoredTable(row.path)
+    pages = max(1, -(-len(stored) // PAGE))
+    key = f"rows.page.{row.name}"
+    at = min(pages, int(st.session_state.get(key, 1))) - 1
+    index = np.arange(at * PAGE, min(len(stored), (at + 1) * PAGE))
+    found = stored.rows(index)
+    names = [own.name for own in row.schema.fields]
+    st.dataframe(
+        {plain(name, 60): [_cell(one.get(name)) for one in found] for name in names}, hide_index=True,
+        key=f"rows.{row.name}.{at}",
+    )  # fmt: skip
+    if pages > 1:
+        st.pagination(pages, key=key)
+    st.caption(f"{count(len(stored))} rows, as they were read; empty cells are missing.")
+
+
+def _cell(value: Any) -> Any:
+    return plain(value, 200) if isinstance(value, str) else value
+
+
+def _end(own: TableColumn, value: float | None) -> str:
+    if value is None:
+        return ""
+    if own.kind == "moment":
+        return (
+            str(np.datetime64(int(value), "us").astype("datetime64[m]"))
+            .replace("T", " ")
+            .removesuffix(" 00:00")
+        )
+    return f"{value:,.6g}" + (f" {plain(own.unit, 12)}" if own.unit else "")
