@@ -2,8 +2,9 @@
 
 Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}] and attention (whether
 to tell where a Vision Transformer looked), or texts: [...] and asked: {temperature, ...},
-or rows: [{column: value}] or files of tables}; try {run, checkpoint, text,
-asked}: the same with attention; evaluate {run, checkpoint, data}; summary {spec}; augment {data, n, seed, step}; hardest {run, checkpoint, split} (worker/samples.py);
+or rows: [{column: value}] or files of tables}; try {run, checkpoint, text, asked}: the same with
+attention; evaluate {run, checkpoint, data}; summary {spec}; augment {data, n, seed, step};
+hardest {run, checkpoint, split} (worker/samples.py);
 trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
 a time; the rest wait. The process belongs to its supervisor and leaves when that is gone.
 """
