@@ -84,7 +84,7 @@ def outlook(
         ("Kept", "the best state by validation loss and the last one; older ones are replaced"
          if planned.sizes["validation"] else "the last state"),
         ("Where", where(training.device) + _shared(training)),
-        ("Time", duration(measured)),
+        ("Time", duration(measured) + _measured_alone(training, measured)),
         ("Memory", f"about {size(report.memory_bytes)} at most, the process itself included"
          if report.memory_bytes else ""),
         ("Watching", _watching(spec)),
@@ -122,6 +122,10 @@ def where(device: str) -> str:
         return "the first free GPU" if gpu_count() else "this machine's processor; no GPU was found"
     words = {"cpu": "this machine's processor", "cuda": "the first free GPU", "mps": "the Apple GPU"}
     return words.get(device, device)
+
+
+def _measured_alone(training: TrainingSpec, measured: Mapping[str, object] | None) -> str:
+    return ", as measured with one process" if measured and training.processes > 1 else ""
 
 
 def _shared(training: TrainingSpec) -> str:

@@ -60,6 +60,11 @@ LABELS = {
     "top_p": "Top p",
     "beam": "Beam search",
     "scored": "Translated at a validation",
+    "l1": "L1 penalty",
+    "what": "What is left out",
+    "amount": "Share left out",
+    "scope": "Compared over",
+    "prune": "Prune the starting weights",
 }
 # The same for a field that means something else in some specs: by the class that has it first.
 CLASS_LABELS = {
