@@ -12,6 +12,7 @@ from workbench.ui import (
     datasets,
     fitting,
     hardest,
+    masks,
     nav,
     preview,
     quality,
@@ -33,7 +34,7 @@ def split(row: DatasetRow) -> None:
     changed = datasets.split_form(row, mine, key=f"split.{now.id}.{now.rev}.{row.name}")
     if changed == mine:
         return
-    fits = fitting.of_draft(now) in (None, fitting.of_set(row.schema))
+    fits = fitting.of_draft(now) in (None, fitting.purpose_on(row.schema, now))
     if spec.name == row.name or fits:
         save(now.with_(data=changed))
         st.caption(f"Kept for the next run, which will use {row.name}.")
@@ -59,20 +60,21 @@ with guard():
                 now = fitting.taken_up(store(), draft(), row.name, row.schema, tokens.tried(row.name))
             nav.go("model", draft=now.id)
     datasets.facts(row)
-    is_text, has_classes = row.schema.kind == "text", bool(row.schema.classes)
+    is_text, masked = row.schema.kind == "text", row.schema.task == "segmentation"
     is_images, is_table = row.schema.kind == "images", row.schema.kind == "table"
-    has_classes = has_classes and row.schema.task != "multi_label"
+    has_classes = bool(row.schema.classes) and not masked and row.schema.task != "multi_label"
+    pictures = masks.samples if masked else datasets.samples if is_images else None
     views = {
         "Curves": series.curves if row.schema.kind == "series" else None,
         "Columns": tables.columns if is_table else None,
         "Rows": tables.rows if is_table else None,
-        "Samples": texts.samples if is_text else datasets.samples if is_images else None,
+        "Samples": texts.samples if is_text else pictures,
         "Target": tables.target if row.schema.task == "regression" else None,
         "Class balance": datasets.balance if has_classes else None,
         "Tokens": tokens.tokens if is_text else None,
         "Statistics": quality.statistics if is_images else None,
         "Copies": texts.copies if is_text else quality.copies if is_images else None,
-        hardest.VIEW: hardest.hard_and_odd if (has_classes and not is_table) or is_images else None,
+        hardest.VIEW: hardest.hard_and_odd if has_classes and not is_table else None,
         "Split": split,
         "Augmentation": preview.augmentation if is_images else None,
         "Import report": datasets.report_table,

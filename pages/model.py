@@ -54,6 +54,7 @@ with guard():
     heading("Model", "Each row is a layer. Its output shape and its parameters follow while you type.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         now = model.data_choice(draft())
+        now = model.task_choice(now)
         model.preset_choice(now)
         now = model.tokens_choice(now)
         now = model.windows_choice(now)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from workbench.live.views import is_series, is_table, is_text
+from workbench.live.views import PICTURES, is_series, is_table, is_text
 from workbench.store import RunRow
-from workbench.ui import predict, predict_table, predict_text, series
+from workbench.ui import masks, predict, predict_table, predict_text, series
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
@@ -43,6 +43,25 @@ def image_page(run: RunRow, checkpoint: str) -> None:
         predict.show_answer(answer, given.truth)
 
 
+def picture_page(run: RunRow, checkpoint: str) -> None:
+    """A model whose answer is a picture: a mask, the picture once more, or new ones."""
+    if run.spec.task.kind == "generation" or predict.wants_new(run):
+        asked = predict.new_form(run)
+        with st.spinner("The model is at work"):
+            answers = predict.ask_new(run, checkpoint, asked)
+        masks.show_made(run, answers)
+        return
+    given = predict.choose_input(run)
+    if given is None:
+        return
+    with st.spinner("The model is looking"):
+        answer = predict.ask(run, checkpoint, given)
+    if run.spec.task.kind == "segmentation":
+        masks.show_mask(run, answer, given.mask)
+    else:
+        masks.show_reconstruction(answer)
+
+
 with guard():
     heading("Predict", "Show a trained model a picture, a text or a row and see what it makes of it.")
     rows = predict.ready_runs()
@@ -55,5 +74,7 @@ with guard():
             series.page(run, checkpoint)
         elif is_table(run.spec):
             predict_table.page(run, checkpoint)
+        elif run.spec.task.kind in PICTURES:
+            picture_page(run, checkpoint)
         else:
             (text_page if is_text(run.spec) else image_page)(run, checkpoint)

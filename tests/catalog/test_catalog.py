@@ -40,6 +40,7 @@ def test_a_new_home_has_the_shipped_sets(store: Store) -> None:
     assert rows == {
         "fashion-mnist-sample": {"train": 10_000, "test": 2_000},
         "digits": {"train": 1_797},
+        "shapes": {"train": 1_000, "test": 200},
         "tiny-shakespeare": {"train": 564},
         "sms-spam": {"train": 5_574},
         "uci-sentiment": {"train": 3_000},

@@ -73,6 +73,7 @@ def test_random_stacks_run_as_code_with_equal_outputs():
 @pytest.mark.parametrize("kind", sorted(set(LAYERS) - stacks.APART))  # test_pretrained_code.py
 def test_every_layer_runs_as_code_with_equal_outputs(kind: str):
     first = [{"kind": "flatten"}] if kind == "linear" else []
+    first = [{"kind": "flatten"}, {"kind": "linear", "out_features": 98}] if kind == "unflatten" else first
     shape = (8, 8, 8)
     if kind in stacks.SEQUENTIAL - {"image_rows", "patch_embedding"}:
         first, shape = [{"kind": "embedding", "embedding_dim": 8}], Tokens(6, 20)

@@ -51,7 +51,8 @@ def test_a_plan_counts_the_batches_that_the_engine_cuts(n: int, size: int, batch
 def test_layers_are_found_inside_blocks_too(name: str) -> None:
     spec = PRESETS[name].spec
     side = spec.data.size or (8 if spec.data.name == "digits" else 28)
-    modules = list(build(spec.model, (spec.data.channels or 1, side, side)).modules())
+    shape = spec.task.input((spec.data.channels or 1, side, side), 10)
+    modules = list(build(spec.model, shape).modules())
     assert has_layer(spec, "batch_norm") is any(
         isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in modules
     )

@@ -72,6 +72,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "dropout": {"p": st.floats(0, 0.9)},
     "dropout2d": {"p": st.floats(0, 0.9)},
     "linear": {"out_features": st.integers(1, 12), "bias": st.booleans()},
+    "unflatten": {"height": st.sampled_from([1, 1, 2, 3]), "width": st.sampled_from([1, 1, 2])},
 }
 
 SHARES = st.sampled_from([0.0, 0.2])

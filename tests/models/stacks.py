@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.models.fields import FIELDS
-from workbench.specs.base import Columns, Pair, Shape, Tokens, Window
+from workbench.specs.base import Columns, Pair, Picture, Shape, Tokens, Window
 from workbench.specs.data import DataSchema
 from workbench.specs.layer import Layer
 from workbench.specs.layers import GROUPS, LAYERS
@@ -38,6 +38,8 @@ def layer(kind: str, inside: int = 1) -> st.SearchStrategy[Layer]:
     if kind == "parallel":
         branches = st.lists(some, max_size=3).map(tuple)
         return st.builds(LAYERS[kind], branches=branches, join=st.sampled_from(["concat", "sum"]))
+    if kind == "skip":
+        return st.builds(LAYERS[kind], layers=some, first=st.sampled_from(["input", "layers"]))
     return st.builds(LAYERS[kind], layers=some, times=st.integers(1, 3))
 
 
@@ -99,8 +101,8 @@ def input_of(name: str) -> Any:
         return Pair(source, target) if spec.task.kind == "translation" else source
     if data in TABLES:
         return TABLES[data][0]
-    shape = {"digits": (1, 8, 8), "fashion-mnist-sample": (1, 28, 28)}[data]
-    return DataSchema(shape=shape).shape_for(spec.data)
+    shape = {"digits": (1, 8, 8), "fashion-mnist-sample": (1, 28, 28), "shapes": (3, 48, 48)}[data]
+    return spec.task.input(DataSchema(shape=shape).shape_for(spec.data), 4 if data == "shapes" else 10)
 
 
 def columns_of(name: str) -> int:
@@ -114,7 +116,7 @@ def columns_of(name: str) -> int:
         return score_columns(spec.task, spec.data.series.horizon)
     if spec.task.kind == "language_model":
         return shape.vocabulary
-    return 2 if isinstance(shape, Tokens) else 10
+    return 2 if isinstance(shape, Tokens) else shape.gives[0] if isinstance(shape, Picture) else 10
 
 
 def model_of(rows: Any) -> ModelSpec:

@@ -15,7 +15,7 @@ from torch import nn
 from tests.models import stacks
 from workbench.models.build import BUILDERS, build, build_layer
 from workbench.models.summary import summary
-from workbench.specs.base import Pair, Window
+from workbench.specs.base import Pair, Picture, Window
 from workbench.specs.errors import LayerError, SpecError
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
@@ -82,7 +82,8 @@ def torch_cannot(layer, shape) -> bool:
                 module = build_layer(layer, shape)
             out = run(module, shape, batch)
             # A linear layer takes 1×1×W images, but then gives no matrix of scores.
-            if len(out) != batch or (layer.kind == "linear" and out.ndim != 2):
+            wanted = {"linear": 2, "unflatten": 4}.get(layer.kind, out.ndim)
+            if len(out) != batch or out.ndim != wanted:
                 return True
         except (RuntimeError, ValueError, IndexError, UserWarning):
             return True
@@ -151,7 +152,10 @@ def test_every_preset_builds_and_gives_one_score_per_class(name: str):
     is_plain = len(shape) == 3 or isinstance(shape, Window)
     x, out = torch.zeros(2, *shape) if is_plain else ones_of(shape), spec.model.out_shape(shape)
     assert module(x).shape == (2, *out)
-    assert out[-1] == n
+    if isinstance(shape, Picture):
+        assert out == shape.gives
+    else:
+        assert out[-1] == n
     found = spec.model.problems(shape, n, per_token=per_token)
     assert [p for p in found if p.severity == "error"] == []
 

@@ -15,7 +15,7 @@ from workbench.specs.training import score_columns
 from workbench.store import RunRow, open_store
 from workbench.ui import board, fitting, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain
-from workbench.ui.stack import dump, fitted, report
+from workbench.ui.stack import dump, report
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,9 @@ def test_the_table_survives_a_run_without_any_finite_value(run: RunRow) -> None:
 
 OTHER: dict[fitting.Purpose, tuple[AnyShape, int]] = {
     fitting.Purpose("images", "classification"): ((3, 32, 32), 37),
+    fitting.Purpose("images", "segmentation"): ((1, 40, 56), 7),
+    fitting.Purpose("images", "reconstruction"): ((3, 40, 24), 2),
+    fitting.Purpose("images", "generation"): ((3, 32, 48), 2),
     fitting.Purpose("text", "classification"): (Tokens(48, 3_000), 37),
     fitting.Purpose("text", "language_model"): (Tokens(48, 97), 97),
     fitting.Purpose("text", "translation"): (Pair(Tokens(40, 800), Tokens(40, 900)), 900),
@@ -153,7 +156,8 @@ def test_a_preset_is_fitted_to_other_data_of_its_kind(name: str) -> None:
     purpose = fitting.of_run(spec)
     shape, n = OTHER[purpose]
     n = score_columns(spec.task, n)
-    model = fitted(dump(spec.model), shape, n, per_token=purpose.per_token)
+    shape = spec.task.input(shape, n)
+    model = fitting.refitted(dump(spec.model), shape, n, per_token=purpose.per_token)
     found = report(model, shape, n, per_token=purpose.per_token)
     assert found["ok"], found["problems"]
     assert found["goal"]["met"]

@@ -13,6 +13,7 @@ import numpy as np
 from workbench.catalog.sets import with_shipped
 from workbench.data.copies import Copies, copies_of
 from workbench.data.dataset import mean_std
+from workbench.data.masks import open_masks
 from workbench.data.prepared import open_arrays, read_labels
 from workbench.data.splits import SPLITS
 from workbench.specs.base import did_you_mean
@@ -34,6 +35,7 @@ class Samples:
     total: int
     page: int
     pages: int
+    masks: np.ndarray | None = None  # (n, H, W) uint8, of a set for segmentation
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def samples(
     here = rows[page * per_page : (page + 1) * per_page]
     images = arrays.images[here].transpose(0, 2, 3, 1)  # (n, H, W, C)
     images = np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images)
-    return Samples(images, arrays.labels[here], here, len(rows), page, pages)
+    masks = open_masks(row.path)[here] if row.schema.task == "segmentation" else None
+    return Samples(images, arrays.labels[here], here, len(rows), page, pages, masks)
 
 
 def class_balance(store: Store, name: str) -> dict[str, list[int]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.store.datasets import DatasetRow
 
 WORDS = {"text": "texts", "series": "steps", "table": "rows"}
-KINDS = ("images", "text", "series", "table")  # of data that can be added
+KINDS = ("images", "masks", "text", "series", "table")  # of data that can be added
 TASKS = ("classification", "language_model", "translation", "regression", "multi_label")
 OF_TABLES = ("regression", "multi_label")
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)

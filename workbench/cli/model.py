@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.pictures import say_pictures
 from workbench.cli.terminal import Json, Run, console, print_json, table, the_store
 from workbench.specs.errors import DataError
+from workbench.specs.picture_tasks import PICTURE_TASKS
 
 if TYPE_CHECKING:
     from workbench.jobs.hardest import Asker
@@ -61,7 +63,7 @@ def predict(
         typer.Argument(
             metavar="[INPUT]...",
             help="Image files; for a model of texts, texts or files; for one of a series, tables (none: it "
-            "goes on from the end of its own).",
+            "goes on from the end of its own); none for one that makes pictures.",
         ),
     ] = None,
     checkpoint: Checkpoint = None,
@@ -74,10 +76,32 @@ def predict(
     ] = None,
     tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Language models: how many.")] = None,
     beam: Annotated[int | None, typer.Option(min=1, max=32, help="Translators: beams.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Models that make pictures: how many.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Models that make pictures: of their noise.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PATH", help="Answers that are pictures: a PNG, or a folder."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a run's model says to pictures, texts or rows; a language model goes on with the text."""
+    """What a run's model says to pictures, texts or rows; a language model goes on with the text, a generator
+    makes new pictures."""
     store = the_store()
+    inputs = inputs or []
+    payload: dict[str, Any]
+    if store.runs.get(run).spec.task.kind in PICTURE_TASKS:
+        payload = {"run": run, "checkpoint": checkpoint, "asked": {"samples": samples, "seed": seed}}
+        payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
+        say_pictures(answer(store, "predict", payload, timeout_s=120.0), output, as_json)
+        return
+    if not inputs:
+        raise DataError.of(
+            "INPUT", "something to ask about must be given", "there is nothing", "Name a file."
+        )
     asked = {
         "temperature": temperature,
         "top_k": top_k,
@@ -85,7 +109,7 @@ def predict(
         "sample_tokens": tokens,
         "beam": beam,
     }
-    payload: dict[str, Any] = {"run": run, "checkpoint": checkpoint, "asked": asked}
+    payload = {"run": run, "checkpoint": checkpoint, "asked": asked}
     if store.runs.get(run).spec.task.kind == "forecasting":
         files = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs or ()]
         _print_forecasts(answer(store, "predict", payload | {"images": files}, timeout_s=120.0), as_json)

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from workbench.data.cutting import SplitRows, groups_of, prefix, split_rows
+from workbench.data.masks import open_masks, taken_masks
 from workbench.data.pictures import to_array
 from workbench.data.prepared import (
     Arrays,
@@ -53,11 +54,13 @@ _PIECE = 4 << 20  # bytes worked on at once
 
 @dataclass(frozen=True)
 class Split:
-    """x (n, C, H, W) uint8 C-contiguous, y (n,) int64, index (n,) int64: the row in the set, ascending."""
+    """x (n, C, H, W) uint8 C-contiguous, y (n,) int64, index (n,) int64: the row in the set, ascending. Of
+    segmentation also masks (n, H, W) uint8, and y is the class of the largest thing."""
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
+    masks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -65,7 +68,8 @@ class Split:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return int(self.x.nbytes + self.y.nbytes + self.index.nbytes)
+        masks = 0 if self.masks is None else self.masks.nbytes
+        return int(self.x.nbytes + self.y.nbytes + self.index.nbytes + masks)
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,12 @@ def load_images(folder: Path, spec: DataSpec) -> Dataset:
         )
     rows = split_rows(arrays.labels, arrays.splits, spec, groups_of(folder, spec))
     shape = schema.shape_for(spec)
-    cut = (taken(arrays, part, shape) for part in (rows.train, rows.validation, rows.test))
+    parts = (rows.train, rows.validation, rows.test)
+    cut = (masked(folder, schema, taken(arrays, part, shape)) for part in parts)
     train, validation, test = cut
     channels = shape[0]
-    if spec.normalize == "unit":
-        mean, std = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    if spec.normalize != "standardize":
+        mean, std = fixed_mean_std(spec, channels)
     else:
         mean, std = _kept_mean_std(folder, spec, train.x)
     return Dataset(
@@ -173,9 +178,10 @@ def load_some(folder: Path, spec: DataSpec, most: Mapping[str, int]) -> tuple[An
     splits = {}
     for name, n in most.items():
         part = getattr(rows, name)
-        splits[name] = taken(arrays, part[np.arange(n) * len(part) // n] if n < len(part) else part, shape)
-    mean, std = np.zeros(shape[0], np.float32), np.ones(shape[0], np.float32)
-    if spec.normalize != "unit":
+        some = part[np.arange(n) * len(part) // n] if n < len(part) else part
+        splits[name] = masked(folder, schema, taken(arrays, some, shape))
+    mean, std = fixed_mean_std(spec, shape[0])
+    if spec.normalize == "standardize":
         mean, std = mean_std(splits["train"].x)
     found = Dataset(
         name=spec.name, schema=schema, shape=shape, classes=schema.classes, mean=mean, std=std,
@@ -235,6 +241,20 @@ def taken(arrays: Arrays, rows: np.ndarray, shape: Shape) -> Split:
         image = Image.fromarray(chw[0] if len(chw) == 1 else np.ascontiguousarray(chw.transpose(1, 2, 0)))
         out[i] = to_array(image, shape[1], shape[2], shape[0])
     return Split(out, y, rows)
+
+
+def masked(folder: Path, schema: DataSchema, split: Split) -> Split:
+    """The split with its masks, where the set has some. Raises DataError."""
+    if schema.task != "segmentation":
+        return split
+    masks = taken_masks(open_masks(folder), split.index, *split.x.shape[2:])
+    return Split(split.x, split.y, split.index, masks)
+
+
+def fixed_mean_std(spec: DataSpec, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """What brings pixels to 0..1 (unit) or -1..1 (symmetric) as (x / 255 - mean) / std: (C,) float32 each."""
+    low, span = (0.5, 0.5) if spec.normalize == "symmetric" else (0.0, 1.0)
+    return np.full(channels, low, np.float32), np.full(channels, span, np.float32)
 
 
 def _kept_mean_std(folder: Path, spec: DataSpec, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,8 @@ from workbench.data.idx import IdxFile, as_idx, import_idx
 from workbench.data.layout import Layout, arrange, folders_suffice
 from workbench.data.limits import ImportCancelled, Limits
 from workbench.data.npy import Array, as_array, has_images, is_npy
+from workbench.data.paired import import_pairs
+from workbench.data.pairs import Matched, matched
 from workbench.data.pictures import SUFFIXES, has_magic, quiet
 from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
@@ -39,7 +41,7 @@ from workbench.specs.tables import TableColumn, TableImport
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-KINDS = ("images", "text", "series", "table")
+KINDS = ("images", "masks", "text", "series", "table")
 MOST_TABLES = 50
 ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
 _SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
@@ -67,9 +69,10 @@ def prepare(
     """Import `source` into the new folder `out`, as `data.prepared` or `data.text.stored` say.
 
     source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
-    idx(.gz) or NumPy files; an .npz; one idx or .npy file of images beside its labels; or texts in one of the
-    forms of docs/texts.md; or a table, of a series or of rows. kind: one of KINDS; found out where None.
-    texts, series, table: how those are to be read. known: columns of a registered table, read alike.
+    idx(.gz) or NumPy files; images with their masks; an .npz; one idx or .npy file of images beside its
+    labels; or texts in one of the forms of docs/texts.md; or a table, of a series or of rows. kind: one of
+    KINDS; found out where None. texts, series, table: how those are to be read. known: columns of a
+    registered table, read alike.
     size: side in pixels of all images; without it their own size, or the median side where they differ, and
     at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.
@@ -131,6 +134,11 @@ def prepare(
             elif has_images(found.arrays) and not found.images:
                 _refuse([*found.others, *(file.member for file in found.idx)], report)
                 prepared = import_arrays(opened, found.arrays, folder, class_names=class_names, **common)
+            elif (pairs := _paired(opened, found, kind, report)) is not None:
+                _refuse([m for m in found.others if PurePosixPath(m.path).name.lower() not in _LISTS], report)
+                prepared = import_pairs(
+                    opened, found.images, pairs, folder, names=class_names or _listed(opened, found), **common
+                )
             else:
                 layout = _laid_out(opened, found, limits, report)
                 prepared = import_folders(opened, found.images, layout, folder, **common)
@@ -331,6 +339,31 @@ def _refuse_for_texts(
     ]
     for member in left:
         report.refused(shown(member.path), why)
+
+
+_LISTS = ("classes.txt", "labels.txt", "class_names.txt")  # names of classes, one a line
+
+
+def _paired(source: Source, found: Found, kind: str | None, report: Report) -> list[Matched] | None:
+    """Images and masks, where the source holds such pairs or somebody said so. Raises DataError."""
+    if kind not in (None, "masks"):
+        return None
+    pairs = matched([image.member.path for image in found.images], report, sure=kind == "masks")
+    if pairs is None and kind == "masks":
+        raise DataError.of(
+            source.where, "images and masks need names that agree", "no mask belongs to an image",
+            "Lay them out as images/NAME and masks/NAME, or NAME.png and NAME_mask.png.",
+        )  # fmt: skip
+    return pairs
+
+
+def _listed(source: Source, found: Found) -> list[str]:
+    """Names of classes that the source brings in a list; empty where it has none."""
+    lists = [member for member in found.others if PurePosixPath(member.path).name.lower() in _LISTS]
+    for _, stream in source.read(lists[:1]):
+        text = _blob(stream, source.limits).decode("utf-8", "replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    return []
 
 
 def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> Layout:

@@ -58,10 +58,10 @@ class Writer:
         self._files: list[str] = []
         self._groups: list[np.ndarray] = []
         self._digests: list[np.ndarray] = []
-        self._hash = hashlib.sha256()
+        self.hash = hashlib.sha256()
         self.n = 0
         self._file = open(folder / "images.npy", "wb")  # noqa: SIM115 - closed by finish() or close()
-        self._file.write(_header(0, shape))
+        self._file.write(array_header(0, shape))
 
     def append(
         self, images: np.ndarray, labels: np.ndarray, split: int,
@@ -71,14 +71,18 @@ class Writer:
         or none at all, for every call alike. Raises DataError when full."""
         assert images.dtype == np.uint8
         assert images.shape[1:] == self.shape
-        room_for(self.n + len(images), self.shape, self.limits, self.where)
-        self._hash.update(self.write(images))
+        self.check_room(len(images))
+        self.hash.update(self.write(images))
         self._labels.append(np.asarray(labels, dtype=np.int64))
         self._splits.append(np.full(len(images), split, dtype=np.int8))
         self._files += files
         if groups is not None:
             self._groups.append(np.asarray(groups, dtype=np.int64))
         self._digests.append(digests(images))
+
+    def check_room(self, more: int) -> None:
+        """Raises DataError where so many more images are too many."""
+        room_for(self.n + more, self.shape, self.limits, self.where)
 
     def write(self, images: np.ndarray) -> memoryview:
         """The pixels alone; the bytes as they were written."""
@@ -90,7 +94,7 @@ class Writer:
     def seal(self) -> None:
         """Write the header, now that the number of images is known."""
         self._file.seek(0)
-        self._file.write(_header(self.n, self.shape))
+        self._file.write(array_header(self.n, self.shape))
         self._file.close()
 
     def renumber(self, new: np.ndarray) -> None:
@@ -124,7 +128,7 @@ class Writer:
         report_copies(np.concatenate(self._digests), labels, splits, report)
         groups = np.concatenate(self._groups) if self._groups else np.zeros(0, np.int64)
         fingerprint, rows = finish_folder(
-            self.folder, schema, labels, splits, self._hash,
+            self.folder, schema, labels, splits, self.hash,
             files=self._files if len(self._files) == self.n else None,
             groups=groups if len(groups) == self.n else None,
         )  # fmt: skip
@@ -325,7 +329,8 @@ def _broken(folder: Path, fact: str) -> DataError:
     )
 
 
-def _header(n: int, shape: Shape) -> bytes:
+def array_header(n: int, shape: Shape) -> bytes:
+    """The head of an .npy file of n uint8 arrays of `shape`; of the same length for every n."""
     # NumPy pads the header so that the first axis may grow: its length is the same for every n.
     out = io.BytesIO()
     np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)})

@@ -1,4 +1,4 @@
-"""Data sets that come with the program: a sample of Fashion-MNIST, scikit-learn's digits, texts and tables.
+"""Data sets that come with the program: a sample of Fashion-MNIST, digits, shapes with masks, texts, tables.
 
 They are written into the prepared folder format at their first use. How the sample was cut stands in
 docs/data.md. Neither scikit-learn nor the network is needed to read them.
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.data import shapes
 from workbench.data.limits import Limits
 from workbench.data.prepared import Prepared, Writer, new_folder
 from workbench.data.report import Report
+from workbench.data.segmented import MaskWriter
 from workbench.data.series.shipped import SHIPPED as SERIES
 from workbench.data.series.shipped import prepare_series
 from workbench.data.splits import TEST, TRAIN
@@ -27,8 +29,8 @@ from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 
 HERE = Path(__file__).parent / "shipped"
-FASHION, DIGITS = "fashion-mnist-sample", "digits"
-IMAGES = (FASHION, DIGITS)
+FASHION, DIGITS, SHAPES = "fashion-mnist-sample", "digits", "shapes"
+IMAGES = (FASHION, DIGITS, SHAPES)
 SHIPPED = (*IMAGES, *TEXTS, *SERIES, *TABLES)
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -44,6 +46,8 @@ def prepare_shipped(name: str, out: Path) -> Prepared:
         return _digits(out)
     if name in SERIES:
         return prepare_series(name, out)
+    if name == SHAPES:
+        return _shapes(out)
     if name in TEXTS:
         return prepare_texts(name, out)
     if name in TABLES:
@@ -102,6 +106,25 @@ def _digits(out: Path) -> Prepared:
     report = Report()
     report.kept("digits.csv.gz", "comes with scikit-learn: 1,797 images, values 0 to 16 scaled to 0 to 255")
     return _write(out, DIGITS, schema, [(images, labels, TRAIN)], report)
+
+
+def _shapes(out: Path) -> Prepared:
+    """1,200 pictures (3, 48, 48) with masks of four classes: 1,000 to train, 200 to test."""
+    images, masks, splits = shapes.pictures()
+    schema = DataSchema(
+        shape=images.shape[1:], classes=shapes.CLASSES, licence="CC0",
+        source="Made by the program: circles, squares and triangles in front of noise, with their masks",
+    )  # fmt: skip
+    report = Report()
+    report.kept("1,200 pictures", "made by the program: 1,000 to train, 200 to test, a mask of each")
+    with new_folder(out, SHAPES) as folder:
+        writer = MaskWriter(folder, schema.shape, len(schema.classes), Limits(), SHAPES)
+        try:
+            for split in (TRAIN, TEST):
+                writer.append(images[splits == split], masks[splits == split], split)
+            return writer.finish(schema, report)
+        finally:
+            writer.close()
 
 
 def _write(

@@ -12,7 +12,7 @@ Notation: B images, C channels, H rows, W columns, K classes. x (B, C, H, W) flo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,8 @@ class Augment:
 
     def __call__(self, x: Tensor, y: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """x (B, C, H, W), y (B,) int64 -> x of the same shape and dtype; y, or (B, K) float32 where a
-        change mixes labels. Each row of mixed labels sums to 1.
+        change mixes labels. Each row of mixed labels sums to 1. y may be masks (B, H, W) int64: what moves
+        pixels moves them alike.
 
         Check: with p = 0 everywhere, x comes back bit for bit; the same step gives the same bits.
         """
@@ -76,8 +77,10 @@ class Augment:
             return _mixed(x, y, active, numbers[:, 1].long(), values[:, 1], mask)
         if plan.alone and isinstance(op, Flip):
             changed = x.flip(3 if op.axis == "horizontal" else 2)
+            y = _with_masks(y, active, lambda m: m.flip(2 if op.axis == "horizontal" else 1))
         elif isinstance(op, GEOMETRIC):
             changed = moved(x, values.view(-1, 2, 3))
+            y = _with_masks(y, active, lambda m: moved_masks(m, values.view(-1, 2, 3)))
         elif isinstance(op, Colour):
             changed = coloured(x, *values.unbind(1))
         elif isinstance(op, Blur):
@@ -238,13 +241,30 @@ def moved(x: Tensor, matrices: Tensor) -> Tensor:
     Shapes: x (B, C, H, W), matrices (B, 2, 3): output to input pixel -> (B, C, H, W).
     Check: whole shifts, mirrors and half turns equal NumPy's to 1e-5.
     """
+    grid = _grid(x, matrices)
+    return grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0.0, 1.0)
+
+
+def moved_masks(masks: Tensor, matrices: Tensor) -> Tensor:
+    """The same for class numbers: the nearest pixel's. masks (B, H, W) int64 -> the same shape."""
+    x = masks.unsqueeze(1).to(torch.float32)
+    found = grid_sample(x, _grid(x, matrices), mode="nearest", padding_mode="border", align_corners=False)
+    return found.squeeze(1).round().to(masks.dtype)
+
+
+def _grid(x: Tensor, matrices: Tensor) -> Tensor:
+    """Where each pixel of the output comes from, as grid_sample wants it: (B, H, W, 2)."""
     height, width = x.shape[2:]
     right = torch.arange(width, device=x.device, dtype=x.dtype) - (width - 1) / 2
     down = (torch.arange(height, device=x.device, dtype=x.dtype) - (height - 1) / 2).view(-1, 1)
     m = matrices[..., None, None]  # (B, 2, 3, 1, 1)
     places = m[:, :, 0] * right + m[:, :, 1] * down + m[:, :, 2]  # (B, 2, H, W), pixels from the centre
-    grid = torch.stack([places[:, 0] * (2 / width), places[:, 1] * (2 / height)], 3)
-    return grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0.0, 1.0)
+    return torch.stack([places[:, 0] * (2 / width), places[:, 1] * (2 / height)], 3)
+
+
+def _with_masks(y: Tensor, active: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Masks (B, H, W) changed where their images are; labels (B,) and shares of them as they were."""
+    return torch.where(active[:, 0], change(y), y) if y.ndim == 3 else y
 
 
 def coloured(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:

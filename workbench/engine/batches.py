@@ -80,6 +80,12 @@ class Batches:
         from 0 to 1, before they are normalised. Normalised pixels are given up for bytes at the first call,
         so that the bits do not depend on how much memory was free."""
         rows, y = pick
+        pixels, y = augment(self._raw(rows), y, step)
+        scale, shift = self._unit_norm
+        return (pixels * scale).add_(shift), y
+
+    def _raw(self, rows: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) from 0 to 1, not normalised."""
         if self.placed == "float":
             self.placed, self.x = "bytes", torch.empty(0)
             self.x = self._place(self._pixels)
@@ -87,9 +93,7 @@ class Batches:
             raw = self.x.index_select(0, rows)
         else:
             raw = torch.from_numpy(self._pixels[rows.cpu().numpy()]).to(self.device)
-        pixels, y = augment(raw.to(torch.float32).mul_(1.0 / 255.0), y, step)
-        scale, shift = self._unit_norm
-        return (pixels * scale).add_(shift), y
+        return raw.to(torch.float32).mul_(1.0 / 255.0)
 
     def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, y) batch by batch, first row to last: what an evaluation walks through."""

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from workbench.engine.batches import normalised
 from workbench.engine.device import pick, place
 from workbench.engine.feeds import Feed, feed_for
-from workbench.engine.task import Task
+from workbench.engine.task import Judging, Parted, Tabled, Task
 from workbench.records import Data
 
 CPU_BATCH = 128  # stays in the cache; 1,024 took twice as long per image on a 2-core machine
 GPU_BATCH = 1024
 CPU_TOKENS = 2048  # of texts in which every token is told
 GPU_TOKENS = 65_536
+CPU_PIXELS = 2**19  # of images in which every pixel is told
+GPU_PIXELS = 2**23
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,11 @@ def evaluate(
     marks = {"loss": judged.loss, **judged.marks}
     accuracy = judged.marks.get("accuracy", math.nan)
     if judged.scores is None or judged.y is None:
-        nothing = np.zeros((0, 0))
+        matrix = np.zeros((0, 0), np.int64)
+        if judged.sums is not None and isinstance(task, Tabled):
+            matrix = task.matrix_of(judged.sums)
         report = None if judged.sums is None else task.report_of(judged.sums)
-        return Evaluation(feed.n, judged.loss, accuracy, nothing.astype(np.int64), nothing, marks, report)
+        return Evaluation(feed.n, judged.loss, accuracy, matrix, np.zeros((0, 0)), marks, report)
     probabilities = task.predict(judged.scores).cpu().numpy()
     nothing = np.zeros((0, 0), np.int64)
     has_classes = not judged.y.is_floating_point()
@@ -117,6 +121,10 @@ def judge(
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Judged:
     """One pass over the split, forward under `autocast()`; a single fetch from the device at its end."""
+    if isinstance(task, Judging):
+        with evaluating(model):
+            own, told = task.judged(model, feed.in_order(at_once(feed)), autocast)
+        return Judged(own, told, None, None)
     if task.per_token:
         return _judge_tokens(model, feed, task, autocast)
     if feed.y is None:
@@ -171,7 +179,8 @@ def _judge_sums(
     model: nn.Module, feed: Feed, task: Task, autocast: Callable[[], AbstractContextManager[object]]
 ) -> Judged:
     """The same where marks are made of sums, which are added up as the batches come by."""
-    size = CPU_BATCH if feed.device.type == "cpu" else GPU_BATCH
+    size = at_once(feed)
+    parted = task if isinstance(task, Parted) and task.parts else None
     exact = torch.float32 if feed.device.type == "mps" else torch.float64  # Metal knows no double
     total = torch.zeros((), dtype=exact, device=feed.device)
     with evaluating(model):
@@ -181,11 +190,25 @@ def _judge_sums(
             mass = torch.as_tensor(task.mass(y), dtype=exact, device=feed.device)
             sums = task.sums(out, y)
             assert sums is not None, "the task says what its marks are made of"
-            total = total + torch.cat([torch.stack([task.loss(out, y) * mass, mass]), sums.to(exact)])
+            loss, parts = task.loss(out, y), None
+            if parted is not None:
+                loss, parts = parted.whole(model, loss, y)
+            weighed = [] if parts is None else [parts.to(exact) * mass]
+            total = total + torch.cat([torch.stack([loss * mass, mass]), *weighed, sums.to(exact)])
     if not total.ndim:
         return Judged(math.nan, {task.counted: math.nan}, None, None)
     found = total.cpu().numpy().astype(np.float64)
-    return Judged(float(found[0] / found[1]), task.marks_of(found[2:]), None, None, found[2:])
+    names = () if parted is None else parted.parts
+    own = found[2 + len(names) :]
+    parts_of = {name: float(value / found[1]) for name, value in zip(names, found[2:], strict=False)}
+    return Judged(float(found[0] / found[1]), {**parts_of, **task.marks_of(own)}, None, None, own)
+
+
+def at_once(feed: Feed) -> int:
+    """Samples of a batch where marks are sums: fewer of large images, of which every pixel is told."""
+    is_cpu = feed.device.type == "cpu"
+    pixels = getattr(feed, "pixels", 1)
+    return max(1, min(CPU_BATCH if is_cpu else GPU_BATCH, (CPU_PIXELS if is_cpu else GPU_PIXELS) // pixels))
 
 
 def confusion(judged: Judged, n_classes: int) -> np.ndarray:

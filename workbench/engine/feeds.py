@@ -15,11 +15,13 @@ from torch import Tensor
 
 from workbench.engine.augment import Augment
 from workbench.engine.batches import Batches
+from workbench.engine.masked import MaskedBatches, OwnBatches
 from workbench.engine.series import SeriesFeed
 from workbench.engine.tables import TableFeed
 from workbench.engine.task import Task
 from workbench.engine.texts import PairFeed, TextFeed, WindowFeed
 from workbench.records import Data
+from workbench.specs.picture_tasks import UNLABELLED
 
 Rows = Any  # what one batch holds; opaque to the loop, made and understood by the feed alone
 
@@ -75,7 +77,8 @@ def feed_for(
     if data.kind == "series":
         return SeriesFeed(split, device)
     if data.kind == "images":
-        return Batches(split, data, device, room_bytes)
+        kinds = {"segmentation": MaskedBatches, **dict.fromkeys(UNLABELLED, OwnBatches)}
+        return kinds.get(task.kind, Batches)(split, data, device, room_bytes)
     if data.kind == "table":
         return TableFeed(split, device, room_bytes)
     if task.kind == "language_model":

@@ -18,6 +18,7 @@ from workbench.engine import panels
 from workbench.engine.checkpoint import Checkpoint
 from workbench.engine.control import Asked, Control, Free, Orders, orders
 from workbench.engine.device import describe, synchronize
+from workbench.engine.duel import trainer_for
 from workbench.engine.evaluate import Judged, judge
 from workbench.engine.flush import Flush, Outcome, Phase, Saved
 from workbench.engine.keeping import Keeping
@@ -69,7 +70,7 @@ def fit(
     the ledger that does not fit); torch's own errors, such as out of memory, pass through as they are.
     """
     lines = Ledger(spec, ledger, start=resume.step if resume else 0)
-    trainer = Trainer(model, data, task, lines.spec, teacher, team)
+    trainer = trainer_for(model, data, task, lines.spec, teacher, team)
     return _Run(trainer, data, watch, control or Free(), resume, lines).play()
 
 

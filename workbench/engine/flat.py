@@ -37,7 +37,8 @@ class Flat:
     """weights (n,) and grad (n,), the storage behind every trainable parameter of a model.
 
     rates: parameter name → share of the learning rate at which it learns, where a module asks for less than
-    the whole (a module says so by a method `rates`); empty where all learn alike.
+    the whole (a module says so by a method `rates`); empty where all learn alike. turns: parameter name → in
+    whose turn it learns, where children of the model take turns (named in its `turns`); else empty.
     Gaps between parameters hold zeros and keep them: their gradient is always zero. Parameters that share a
     storage before, as cuDNN wants those of a recurrent layer, share one afterwards, in the same order.
     Check: the model's output, parameters by name and gradients are as before.
@@ -54,6 +55,9 @@ class Flat:
                 "Add a conv2d or linear layer.",
             )
         self.rates = _rates(model)
+        heads: tuple[str, ...] = getattr(model, "turns", ())
+        parts = {name: name.partition(".")[0] for name, _ in named} if heads else {}
+        self.turns = {name: heads.index(head) for name, head in parts.items()}
         self.spans: dict[str, Span] = {}
         size = 0
         blocks = _shared([parameter for _, parameter in named])

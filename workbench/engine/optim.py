@@ -8,7 +8,8 @@ each rate has a group of stretches of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,11 +105,30 @@ class Updates:
         self.frozen = frozenset(names)
         self._build(spec, memory)
 
+    @contextmanager
+    def only(self, turn: int) -> Iterator[list[Tensor]]:
+        """Inside, those of the other turns have no gradient, so that a step leaves them and their state as
+        they are; gives the gradients of this turn."""
+        mine: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for stretch in self._stretches:
+            is_mine = self.flat.turns.get(stretch.names[0], 0) == turn
+            (mine if is_mine else others).append(stretch.parameter)
+        kept = [parameter.grad for parameter in others]
+        for parameter in others:
+            parameter.grad = None
+        try:
+            yield [parameter.grad for parameter in mine if parameter.grad is not None]
+        finally:
+            for parameter, grad in zip(others, kept, strict=True):
+                parameter.grad = grad
+
     def shrink(self, l1: float) -> None:
-        """Adds the gradient of l1 · Σ|w| to that of every parameter that learns; 0 at 0."""
+        """Adds the gradient of l1 · Σ|w| to that of every parameter that learns now; 0 at 0."""
         for stretch in self._stretches:
             grad = stretch.parameter.grad
-            assert grad is not None
+            if grad is None:  # it is another's turn
+                continue
             grad.add_(stretch.parameter.detach().sign(), alpha=l1)
 
     def memory(self) -> Memory:
@@ -208,14 +228,14 @@ class Updates:
         self._kept = memory if self.frozen else Memory()
 
     def _cut(self, memory: Memory) -> list[_Stretch]:
-        """Runs of neighbours that are not frozen, learn at one rate, and whose counters agree. A pure
-        function of the state, so that a resumed run is cut, and rounds, as the uninterrupted one."""
+        """Runs of neighbours that are not frozen, learn at one rate in one turn, and whose counters agree. A
+        pure function of the state, so that a resumed run is cut, and rounds, as the uninterrupted one."""
         runs: list[tuple[list[str], int, int]] = []
         ends = [*[span.start for span in self.flat.spans.values()][1:], len(self.flat.grad)]
-        before: tuple[float, ...] | None = None  # rate, counters of the neighbour before; None where frozen
+        before: tuple[float, ...] | None = None  # marks of the neighbour before; None where frozen
         for (name, span), end in zip(self.flat.spans.items(), ends, strict=True):
             counts = (float(by_name[name]) for by_name in memory.counts.values())
-            marks = (self.flat.rates.get(name, 1.0), *counts)
+            marks = (self.flat.rates.get(name, 1.0), self.flat.turns.get(name, 0), *counts)
             if name in self.frozen:
                 before = None
             elif before is not None and marks == before:

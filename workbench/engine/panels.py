@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from workbench.engine.evaluate import Judged, confusion
 from workbench.engine.series import horizon_panel
-from workbench.engine.task import Task
+from workbench.engine.task import Tabled, Task
 from workbench.records import Data, Panel
 
 LARGEST_MATRIX = 200  # classes; a larger matrix cannot be read and is not sent
@@ -29,6 +29,8 @@ def of(
     found: list[Panel] = []
     if judged.sums is not None and data.kind == "series":
         return [Panel("horizon", step, epoch, time, horizon_panel(data, task, judged.sums))]
+    if judged.sums is not None:
+        return _counted(judged, data, task, step, epoch, time)
     if judged.scores is None or judged.y is None or not len(judged.y):
         return found
     if task.kind == "regression":
@@ -44,6 +46,19 @@ def of(
         found.append(matrix)
     if samples:
         found.append(samples_panel(judged, data, task, samples, step, epoch, time))
+    return found
+
+
+def _counted(judged: Judged, data: Data, task: Task, step: int, epoch: float, time: float) -> list[Panel]:
+    """Report and confusion of a task whose marks are made of sums, where it has them."""
+    assert judged.sums is not None
+    found, report = [], task.report_of(judged.sums)
+    if report is not None:
+        metrics = {"loss": judged.loss, **judged.marks}
+        found.append(Panel("report", step, epoch, time, {**report, "metrics": metrics}))
+    if isinstance(task, Tabled) and task.n_classes <= LARGEST_MATRIX:
+        told = {"classes": list(data.classes), "matrix": task.matrix_of(judged.sums).tolist()}
+        found.append(Panel("confusion", step, epoch, time, told))
     return found
 
 

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from workbench.engine.batches import batch_sizes
 from workbench.engine.device import describe, free_bytes, synchronize
+from workbench.engine.duel import trainer_for
 from workbench.engine.evaluate import judge
 from workbench.engine.feeds import Feed, Rows, feed_for
 from workbench.engine.peaks import bytes_of, copies_bytes, peak_of, samples_bytes
@@ -38,6 +39,7 @@ from workbench.specs.memory import (
 )
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent
+from workbench.specs.training import TOKEN_TASKS
 
 MEASURED = 5  # steps at least, where they are quick
 ENOUGH_S = 0.6  # of measured steps
@@ -107,6 +109,7 @@ class _Flight:
         progress("Setting up the trainer", 0.2)
         self.whole, self.data, self.task, self.spec = data, data, task, spec
         self.progress, self.sizes = progress, sizes
+        self.shape = spec.task.input(data.shape, task.n_classes)
         if data.kind == "text":
             self.sizes = sizes_of(data, spec)
             most = max(SOME, spec.training.batch_size)
@@ -197,12 +200,12 @@ class _Flight:
         return _reckoned(peak, self._predicted_step, tried, self.size) + self._waiting(self.size)
 
     def _predicted_step(self, n: int) -> int:
-        found = step_bytes(self.spec, self.whole.shape, self.task.n_classes, n, self.kind, self._extent(n))
+        found = step_bytes(self.spec, self.shape, self.task.n_classes, n, self.kind, self._extent(n))
         return found - self._waiting(n)
 
     def _waiting(self, n: int) -> int:
         """Scores of steps before, which wait for a flush where every token has some: counted, not made."""
-        return waiting_bytes(self.spec, self.whole.shape, self.task.n_classes, n, self._extent(n))
+        return waiting_bytes(self.spec, self.shape, self.task.n_classes, n, self._extent(n))
 
     def _extent(self, n: int, split: str = "train") -> Extent | None:
         return extent_of(self.spec, self.whole.shape, self.sizes or {}, split, n)
@@ -259,11 +262,11 @@ class _Flight:
             judge(trainer.model, feed, self.task, trainer.precision.autocast)
 
     def _predicted_validation(self, n: int) -> int:
-        facts = (self.spec, self.whole.shape, self.task.n_classes, n, self.kind)
+        facts = (self.spec, self.shape, self.task.n_classes, n, self.kind)
         return validation_bytes(*facts, self._extent(n, "validation"))
 
     def _writing_s(self, step_s: float) -> float:
-        if not self.task.per_token:
+        if self.spec.task.kind not in TOKEN_TASKS:
             return 0.0
         if self._is_late(-self.most_s / 2):
             return step_s
@@ -294,7 +297,7 @@ class _Flight:
         }
         if self.sizes is not None and trainer.train.n < self.sizes["train"] and self.whole.kind == "text":
             free = free_bytes(trainer.device)
-            data = data_bytes(self.spec, self.whole.shape, self.sizes, self.kind, free)
+            data = data_bytes(self.spec, self.shape, self.sizes, self.kind, free)
         else:
             data = samples_bytes(trainer, self.whole, self.sizes)
         return {**found, "data": data}
@@ -310,7 +313,7 @@ def _trainer(
     teacher: nn.Module | None,
 ) -> Trainer:  # fmt: skip
     """The run's trainer. With only some of the samples it counts steps and keeps images as with all."""
-    trainer = Trainer(model, data, task, spec, teacher)
+    trainer = trainer_for(model, data, task, spec, teacher)
     if sizes is not None:
         n, training = sizes["train"], spec.training
         batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())

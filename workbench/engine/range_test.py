@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from workbench.engine.duel import trainer_for
 from workbench.engine.some import some_of
 from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
@@ -62,7 +63,7 @@ def range_test(
     spec = spec.model_copy(update={"training": training})
     if data.kind == "text":  # of a large set no more than can be seen
         data = some_of(data, spec, {"train": steps * training.batch_size, "validation": 1})
-    trainer = Trainer(model, data, task, spec, teacher)
+    trainer = trainer_for(model, data, task, spec, teacher)
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smooth = 0.0

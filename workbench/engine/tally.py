@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.engine.task import Task
+from workbench.engine.task import Parted, Task
 from workbench.records import Scalars
 
 FOLD_BYTES = 16 * 2**20  # scores that may wait
@@ -38,7 +38,9 @@ class Tally:
         self._scores: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._room = 1  # steps until the next fold; set from the first scores
-        self._folded: list[Tensor] = []  # (3 or 4, n) float32: losses, hits, norms, of how many tokens
+        self._parts: list[Tensor] = []  # (P,) of each step, where the task names parts of its loss
+        self._part_names = task.parts if isinstance(task, Parted) else ()
+        self._folded: list[Tensor] = []  # (m, n) float32: losses, hits, norms, parts, of how many tokens
         self._sizes: list[int] = []
         self._rates: list[float] = []
         self._times: list[float] = []
@@ -46,9 +48,12 @@ class Tally:
     def __len__(self) -> int:
         return len(self._times)
 
-    def add(self, loss: Tensor, norm: Tensor, scores: Tensor, y: Tensor, size: int, rate: float) -> None:
-        """One step: scalars () on the device, scores (B, K), y (B,), B; of texts (B, L, K), (B, L). Does not
-        wait for the device."""
+    def add(
+        self, loss: Tensor, norm: Tensor, scores: Tensor, y: Tensor, size: int, rate: float,
+        parts: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """One step: scalars () on the device, scores (B, K), y (B,), B; of texts (B, L, K), (B, L); parts
+        (P,) of the loss, as the task names them. Does not wait for the device."""
         if self._scores and scores.shape != self._scores[-1].shape:
             self._fold()
         if not self._scores:
@@ -58,6 +63,8 @@ class Tally:
         self._norms.append(norm)
         self._scores.append(scores.detach())
         self._labels.append(y)
+        if parts is not None:
+            self._parts.append(parts)
         self._sizes.append(size)
         self._rates.append(rate)
         self._times.append(time.time())
@@ -80,17 +87,20 @@ class Tally:
         self._fold()
         folded = torch.cat(self._folded, dim=1).cpu().numpy().astype(np.float64)  # the fetch
         losses, hits, norms = folded[:3]
+        first, end = 3, 3 + len(self._part_names)
         n = len(self._times)
         steps = np.arange(last_step - n + 1, last_step + 1, dtype=np.int64)
         epochs = steps / self._steps_per_epoch
         times = np.array(self._times)
-        accuracy = hits / (np.maximum(folded[3], 1.0) if len(folded) > 3 else np.array(self._sizes))
+        accuracy = hits / (np.maximum(folded[end], 1.0) if len(folded) > end else np.array(self._sizes))
         columns = {
             "train/loss": losses,
             f"train/{self._task.counted}": accuracy,
             "grad_norm": norms,
             "lr": np.array(self._rates),
         }
+        parts = zip(self._part_names, folded[first:end], strict=True)
+        columns |= {f"train/{name}": values for name, values in parts}
         self._folded, self._sizes, self._rates, self._times = [], [], [], []
         return [Scalars(key, steps, epochs, times, values) for key, values in columns.items()]
 
@@ -105,12 +115,13 @@ class Tally:
         labels = torch.stack(self._labels)
         hits = self._task.hits(torch.stack(self._scores), labels)  # (n,)
         columns = [torch.stack(self._losses), hits, torch.stack(self._norms)]
+        columns += list(torch.stack(self._parts, dim=1)) if self._parts else []
         count = self._task.count(labels)
         if count is not None:
             columns.append(count)
         # float32 holds hits up to 2**24 exactly; losses and norms are float32 already.
         self._folded.append(torch.stack([c.to(torch.float32) for c in columns]))
-        self._losses, self._norms, self._scores, self._labels = [], [], [], []
+        self._losses, self._norms, self._scores, self._labels, self._parts = [], [], [], [], []
 
 
 class Points:

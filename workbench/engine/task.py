@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Task(Protocol):
     """B samples, K columns of scores; scores (B, K) float with y (B,) int64, or (B, K) float shares of each
-    class; where every token is told, scores (B, L, K) and y (B, L), padding 0."""
+    class; where every token is told, scores (B, L, K) and y (B, L), padding 0; where every pixel is, scores
+    (B, K, H, W) and y (B, H, W)."""
 
     kind: str
     per_token: bool  # scores per token: they are counted as they come and not kept
@@ -64,4 +66,36 @@ class Task(Protocol):
 
     def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
         """Marks of whole texts by name, such as bleu."""
+        ...
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A task whose loss has parts, each worth a curve: train/<name> and val/<name>."""
+
+    parts: tuple[str, ...]  # empty: none
+
+    def whole(self, model: nn.Module, loss: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The loss with what the model's own modules add to it after a forward pass, and its parts (P,)."""
+        ...
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A task that tells a confusion matrix from its sums."""
+
+    def matrix_of(self, sums: np.ndarray) -> np.ndarray:
+        """(K, K) int64: rows are true classes, columns answers."""
+        ...
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """A task whose marks come of more than scores and answers: it judges a split itself."""
+
+    def judged(
+        self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]],
+        autocast: Callable[[], AbstractContextManager[object]],
+    ) -> tuple[float, dict[str, float]]:  # fmt: skip
+        """(val/loss, marks by name); called in eval mode, without gradients."""
         ...

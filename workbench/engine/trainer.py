@@ -30,7 +30,7 @@ from workbench.engine.optim import Updates
 from workbench.engine.precision import Precision
 from workbench.engine.progress import Progress
 from workbench.engine.tally import Counted, Tally
-from workbench.engine.task import Task
+from workbench.engine.task import Parted, Task
 from workbench.engine.team import CHANGE, STEP, Order, Team
 from workbench.records import Data
 from workbench.specs.errors import DataError, RunError
@@ -87,6 +87,8 @@ class Trainer:
         self.tally = Tally(task, self.steps_per_epoch)
         self.telemetry_s = 0.0  # what keeping loss, hits and norm costs a step, smoothed
         self._augment: Augment | None = None
+        self._blends = False  # whether labels come as shares of classes
+        self._parted = task if isinstance(task, Parted) and task.parts else None
         self._frozen: set[int] = set()
         self._take_up(spec)
         torch.manual_seed(spec.seed)  # dropout; the order of the data does not depend on it
@@ -138,6 +140,7 @@ class Trainer:
             self._frozen = set(training.freeze)
         if self._augment is None or self._augment.ops != ops:
             self._augment = Augment(ops, self.task.n_classes, spec.seed) if ops else None
+        self._blends = self._augment is not None and self._augment.mixes
         self.spec = spec
         self._group = self.updates.group
         self._group["weight_decay"] = training.optimizer.weight_decay
@@ -151,18 +154,18 @@ class Trainer:
             x, target = self.train.batch(rows)  # (B, C, H, W) and (B,); texts (B, L)
         else:
             x, target = self.train.changed(rows, self._augment, self.step)
-        is_blended = self._augment is not None and target.is_floating_point()
-        y = target.argmax(dim=1) if is_blended else target  # (B, K) where images were blended
+        y = target.argmax(dim=1) if self._blends else target  # (B, K) where images were blended
         grad = self.flat.grad
         self._group["lr"] = rate = self.rate
         grad.zero_()
         counted: Counted | None = None
+        parts: Tensor | None = None
         if self.team is not None:
             loss, scores, counted = self._share_of(self.team, x, target, y)
         elif self._parts == 1:
-            loss, scores = self._backward(x, target, None, None)
+            loss, scores, parts = self._backward(x, target, None, None)
         else:
-            loss, scores = self._in_parts(x, target, target)
+            loss, scores, parts = self._in_parts(x, target, target)
         scaler, optimizer = self.precision.scaler, self.updates.torch
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -188,7 +191,7 @@ class Trainer:
             self.average.follow(self.step)
         began = perf_counter()
         if counted is None:
-            self.tally.add(loss, norm, scores, y, size, rate)
+            self.tally.add(loss, norm, scores, y, size, rate, parts)
         else:
             self.tally.add_counted(loss, norm, counted, size, rate)
         if self.step % SAMPLED == 0:
@@ -197,8 +200,9 @@ class Trainer:
 
     def _backward(
         self, x: Tensor, y: Tensor, share: float | Tensor | None, taught: float | Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Adds the gradient of `share` of x's mean loss; gives that loss () and the scores (B, K).
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Adds the gradient of `share` of x's mean loss; gives that loss (), the scores (B, K) and the loss's
+        parts, where the task has any.
 
         taught: the share of the teacher's part, whose mean is over samples where the task's may be over
         weights of classes.
@@ -209,16 +213,18 @@ class Trainer:
             with self.precision.autocast():
                 scores = self.model(x)
             scores = scores.float()
-        loss = self.task.loss(scores, y)
+        loss, parts = self.task.loss(scores, y), None
+        if self._parted is not None:
+            loss, parts = self._parted.whole(self.model, loss, y)
         if share is not None:
-            loss = loss * share
+            loss, parts = loss * share, None if parts is None else parts * share
         if self.teacher is not None:
             told = self.teacher.loss(scores, self.teacher.scores(x, self.precision.autocast), y)
             weight = self.teacher.spec.weight
             loss = (1.0 - weight) * loss + weight * (told if taught is None else told * taught)
         scaler = self.precision.scaler
         (loss if scaler is None else scaler.scale(loss)).backward()
-        return loss, scores
+        return loss, scores, parts
 
     def _begin_together(self, team: Team) -> None:
         """All make this update. What is drawn by chance in it depends on seed, step and rank alone, so that a
@@ -236,7 +242,7 @@ class Trainer:
         sums = torch.zeros(3, device=self.device)
         if team.rank < shares:
             own, meant, told = (part.tensor_split(shares)[team.rank] for part in (x, target, y))
-            loss, scores = self._in_parts(own, meant, target)
+            loss, scores, _ = self._in_parts(own, meant, target)
             count = self.task.count(told)
             sums[1] = self.task.hits(scores, told)
             sums[2] = len(told) if count is None else count
@@ -245,20 +251,22 @@ class Trainer:
         team.sum(sums)
         return sums[0], scores, Counted(sums[1], sums[2])
 
-    def _in_parts(self, x: Tensor, y: Tensor, everything: Tensor) -> tuple[Tensor, Tensor]:
+    def _in_parts(self, x: Tensor, y: Tensor, everything: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The same, the batch in parts that differ by one image at most: their losses, each weighted by
         its share of the mass of `everything`, the batch's labels, sum to the whole batch's mean."""
         size, whole = len(y), self.task.mass(everything)
         # Batch norm cannot train on a single vector.
         parts = max(1, min(self._parts, size // 2 if self._has_batch_norm else size))
         teacher = self.teacher
-        losses, scores = [], []
+        losses, scores, aside = [], [], []
         for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
             taught = None if teacher is None else teacher.mass(labels) / teacher.mass(everything)
-            loss, seen = self._backward(some, labels, self.task.mass(labels) / whole, taught)
+            loss, seen, told = self._backward(some, labels, self.task.mass(labels) / whole, taught)
             losses.append(loss.detach())
             scores.append(seen.detach())
-        return torch.stack(losses).sum(), torch.cat(scores)
+            aside += [] if told is None else [told]
+        parted = torch.stack(aside).sum(dim=0) if aside else None
+        return torch.stack(losses).sum(), torch.cat(scores), parted
 
     # ------------------------------------------------------------ in and out
 

@@ -8,9 +8,18 @@ from workbench.export.pretrained import pretrained_code
 from workbench.export.pretrained_image import pretrained_image_code
 from workbench.export.sequences import changed, of_sequences
 from workbench.export.sources import carried, definitions
-from workbench.specs import activation, attention, convolution, dense, normalisation, pooling, sequence
+from workbench.specs import (
+    activation,
+    attention,
+    convolution,
+    dense,
+    latent,
+    normalisation,
+    pooling,
+    sequence,
+)
 from workbench.specs import layers as spec
-from workbench.specs.base import AnyShape, Columns, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Columns, Duel, Pair, Picture, Shape, Tokens
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every, is_of_sequences
@@ -77,18 +86,25 @@ def pytorch_code(model: ModelSpec, shape: AnyShape, n_classes: int, title: str =
     imports, blocks = carried(net)
     taken, sample = _input(shape)
     head = HEAD.format(
-        title=_safe(title), taken=taken, given=_output(out, n_classes), parameters=model.n_params(shape),
-        imports="\n".join(imports), blocks=blocks,
+        title=_safe(title), taken=taken, given=_output(out, n_classes, shape),
+        parameters=model.n_params(shape), imports="\n".join(imports), blocks=blocks,
     )  # fmt: skip
     return head.rstrip() + "\n\n\n" + net + TAIL.replace("{sample}", sample)
 
 
 def _whole(model: ModelSpec, shape: AnyShape) -> tuple[str, list[Line]]:
     """The class of the network, and the lines of its arguments."""
+    lines: list[Line] = []
+    if isinstance(shape, Duel):
+        for name, layers, part in (
+            ("generator", model.layers, shape.noise), ("discriminator", model.decoder, shape.image)
+        ):  # fmt: skip
+            inner = _sequential(layers, part)
+            lines += _inner([(f"{name}={inner[0][0]}", inner[0][1]), *inner[1:]])
+        return "Adversaries", lines
     if not isinstance(shape, Pair):
         kind = "Stack" if is_of_sequences(model.layers, shape) else "nn.Sequential"
         return kind, _lines(model.layers, shape)
-    lines: list[Line] = []
     for name, layers, tokens in (
         ("encoder", model.layers, shape.source), ("decoder", model.decoder, shape.target)
     ):  # fmt: skip
@@ -130,10 +146,19 @@ def _input(shape: AnyShape) -> tuple[str, str]:
             f"categories, below {known}"
         )
         return words, f"torch.zeros(1, {shape[0]})"
-    return f"(B, {_numbers(shape)}) float32", f"torch.zeros(1, {_numbers(shape)})"
+    words = f"(B, {_numbers(shape)}) float32"
+    if isinstance(shape, Duel):
+        words += f"; layers.generator takes noise, (B, {_numbers(shape.noise)}), and makes such images of it"
+    return words, f"torch.zeros(1, {_numbers(shape)})"
 
 
-def _output(out: Shape, n_classes: int) -> str:
+def _output(out: Shape, n_classes: int, shape: AnyShape) -> str:
+    if isinstance(shape, Duel):
+        return "(B, 1) scores, high for true images; torch.nn.BCEWithLogitsLoss takes them as they are"
+    if isinstance(shape, Picture) and shape.scored:
+        return f"(B, {_numbers(out)}) scores of each class and pixel, as torch.nn.CrossEntropyLoss takes them"
+    if len(out) == 3:
+        return f"(B, {_numbers(out)}) images"
     if len(out) == 2:
         return (
             f"(B, L, {n_classes}) scores of the next token at every step; torch.nn.CrossEntropyLoss takes\n"
@@ -191,6 +216,10 @@ def _group(layer: Layer, shape: Shape) -> list[Line] | None:
         if layer.join != "concat":
             parts.append((f"join={layer.join!r},", ""))
         return [("SequenceParallel(" if is_stack else "Parallel(", ""), *_inner(parts), ("),", "")]
+    if isinstance(layer, spec.Skip):
+        parts = _sequential(layer.layers, shape, is_stack=False)
+        parts += [(f"first={layer.first!r},", "")] if layer.first != "input" else []
+        return [("Skip(", ""), *_inner(parts), ("),", "")]
     if isinstance(layer, spec.Repeat):
         kind = "Stack(" if is_of_sequences(layer.layers, shape) else "nn.Sequential("
         turns = []
@@ -287,6 +316,8 @@ def _constructor(layer: Layer, shape: Shape) -> tuple[str, list[str]]:
     if isinstance(layer, normalisation.LayerScale):
         width = shape[-1] if len(shape) == 2 else shape[0]
         return "LayerScale", [str(width), *changed(layer, "init")]
+    if isinstance(layer, latent.Unflatten):
+        return "Unflatten", ["1", f"(-1, {layer.height}, {layer.width})"]
     if isinstance(layer, dense.Linear):
         return "Linear", [str(shape[-1]), str(layer.out_features), *changed(layer, "bias")]
     if isinstance(layer, activation.Softmax | activation.LogSoftmax | activation.GLU):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 FILES = (
     "blocks.py",
+    "duel.py",
     "columns.py",
     "patches.py",
     "sequence.py",

@@ -13,7 +13,7 @@ from html import escape
 from typing import NamedTuple
 
 from workbench.figures.theme import GROUPS
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Duel, Pair, Shape, Tokens
 from workbench.specs.layer import show
 from workbench.specs.layers import LAYERS
 from workbench.specs.rows import Row, label, walk
@@ -98,9 +98,10 @@ class Piece(NamedTuple):
 
 def drawing_svg(info: DrawingInfo, title: str = "") -> str:
     """The SVG as text. Groups carry data-fold with their label, for whoever wants to fold them by a click."""
-    body = _two_stacks(info, info.input) if isinstance(info.input, Pair) else _lines(
-        _whole(info.blocks, "Input", info.input)
-    )  # fmt: skip
+    if isinstance(info.input, Pair | Duel):
+        body = _two_stacks(info, info.input)
+    else:
+        body = _lines(_whole(info.blocks, "Input", info.input))
     y = 58.0 + body.height + 30
     width = body.width
     total_width = max(width + 56, 420)
@@ -141,23 +142,36 @@ def _lines(pieces: Sequence[Piece]) -> Piece:
     return Piece(width, y - 30, 0, "".join(parts))
 
 
-def _two_stacks(info: DrawingInfo, shape: Pair) -> Piece:
-    """The encoder above the decoder, and what the decoder looks at."""
+def _two_stacks(info: DrawingInfo, shape: Pair | Duel) -> Piece:
+    """The encoder above the decoder, and what it looks at; or the generator above the discriminator."""
     handed = show(info.blocks[-1].shape) if info.blocks else "nothing"
-    first = _sheet_of(
-        "Encoder", "reads the text", _lines(_whole(info.blocks, "Text", shape.source, "Hands on"))
-    )
-    second = _sheet_of(
-        "Decoder", "writes the translation, token by token",
-        _lines(_whole(info.decoder, "Translation so far", shape.target)),
-    )  # fmt: skip
+    if isinstance(shape, Duel):
+        first = _sheet_of(
+            "Generator",
+            "makes pictures of noise",
+            _lines(_whole(info.blocks, "Noise", shape.noise, "Picture")),
+        )
+        second = _sheet_of(
+            "Discriminator", "tells them from true ones",
+            _lines(_whole(info.decoder, "Picture, true or made", shape.image, "Score")),
+        )  # fmt: skip
+        told = f"told from true ones: {handed}"
+    else:
+        first = _sheet_of(
+            "Encoder", "reads the text", _lines(_whole(info.blocks, "Text", shape.source, "Hands on"))
+        )
+        second = _sheet_of(
+            "Decoder", "writes the translation, token by token",
+            _lines(_whole(info.decoder, "Translation so far", shape.target)),
+        )  # fmt: skip
+        told = f"looked at while each token is written: {handed}"
     width, gap = max(first.width, second.width), 44.0
     x, top = 60.0, first.height
     wire = (
         f'<path d="M{x} {top:.1f}V{top + gap - 2:.1f}M{x - 4} {top + gap - 8:.1f}l4 5.5l4 -5.5" fill="none" '
         f'stroke="{INK}" stroke-width="1.6" stroke-dasharray="5 3"/>'
         f'<text x="{x + 14}" y="{top + gap / 2 + 4:.1f}" font-size="11.5" fill="{SOFT}">'
-        f"looked at while each token is written: {escape(handed)}</text>"
+        f"{escape(told)}</text>"
     )
     return Piece(width, top + gap + second.height, 0, first.svg + wire + _at(0, top + gap, second.svg))
 
@@ -314,6 +328,8 @@ def _frame(block: Block) -> Piece:
     side = 26.0 if block.kind != "repeat" else 0.0  # room for the lines that part and meet again
     if block.kind == "residual":
         inner, axis = _around(lists, side, "1×1 projection" if block.own else "")
+    elif block.kind == "skip":
+        inner, axis = _around(lists, side, "its input beside it")
     else:
         inner, axis = _stacked([piece for _, piece in lists], side)
     width = max(inner.width + 2 * pad, 7.4 * len(title) + 2 * pad)

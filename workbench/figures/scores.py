@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 FIRST = (
-    "val/accuracy", "val/bleu", "val/exact_match", "val/f1", "val/perplexity", "val/rmse", "val/mase",
-    "val/loss", "train/accuracy", "train/loss",
+    "val/accuracy", "val/iou", "val/dice", "val/explained", "val/distance", "val/bleu", "val/exact_match",
+    "val/f1", "val/perplexity", "val/rmse", "val/mase", "val/loss", "train/accuracy", "train/loss",
 )  # fmt: skip
-LOWER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece")
-HIGHER = ("accuracy", "top5", "precision", "recall", "f1", "auroc", "pr_auc", "bleu", "chrf", "exact_match")
+LOWER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece", "distance")
+HIGHER = (
+    "accuracy", "top5", "precision", "recall", "f1", "auroc", "pr_auc", "bleu", "chrf", "exact_match", "iou",
+    "dice", "psnr", "explained",
+)  # fmt: skip
 Metrics = Mapping[str, Mapping[str, float]]
 
 

@@ -49,6 +49,13 @@ GROUPS: dict[str, str] = {
 }
 
 
+# Classes, in masks and maps of codes: the first is the ground of a mask. More classes go round.
+CLASSES: tuple[str, ...] = (
+    "#8089a0", "#2f7ae5", "#e8710a", "#1a9c5b", "#c026d3", "#e5484d",
+    "#0891b2", "#b87d02", "#8b5cf6", "#7d8a15", "#d6336c", "#0d8f86",
+)  # fmt: skip
+
+
 def css_variables() -> dict[str, str]:
     """Every meaning as a CSS variable name and its colour."""
     named = {
@@ -62,7 +69,8 @@ def css_variables() -> dict[str, str]:
     }
     states = {f"state-{state.value}": colour for state, colour in STATES.items()}
     groups = {f"group-{group}": colour for group, colour in GROUPS.items()}
-    return {f"--wb-{name}": colour for name, colour in {**named, **states, **groups}.items()}
+    classes = {f"class-{k}": colour for k, colour in enumerate(CLASSES)}
+    return {f"--wb-{name}": colour for name, colour in {**named, **states, **groups, **classes}.items()}
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:

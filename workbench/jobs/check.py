@@ -19,6 +19,7 @@ import psutil
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.jobs.pictures import answer_problems
 from workbench.jobs.series import series_problems
 from workbench.jobs.series import sizes as series_sizes
 from workbench.jobs.tables import loss_kind, table_problems
@@ -107,6 +108,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
         found += table_problems(spec)
     else:
         found += picture_problems(spec.model.layers, spec.data, shape)
+    found += answer_problems(spec, schema)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
     found += _split_problems(store, spec, version)
@@ -126,7 +128,8 @@ def see(store: Store, spec: RunSpec, version: int | None = None) -> tuple[AnySha
         known = facts(row, spec.data)  # remembered, while the catalog reads its tokenizer anew
         return known.shape, known.columns, row.schema
     shape, n = catalog.shape_and_classes(store, spec.data, version)
-    return shape, score_columns(spec.task, n), row.schema
+    n = score_columns(spec.task, n)
+    return spec.task.input(shape, n), n, row.schema
 
 
 def memory_bytes(

@@ -33,6 +33,7 @@ def expected(store: Store, row: RunRow) -> tuple[int, str]:
             return peak, "measured"
     try:
         shape, columns = catalog.shape_and_classes(store, row.spec.data, row.data_version)
+        shape = row.spec.task.input(shape, columns)
     except WorkbenchError:  # it will fail with the reason
         return OWN_BYTES, "estimated"
     if isinstance(shape, Pair | Tokens | Window):

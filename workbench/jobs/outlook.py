@@ -27,6 +27,9 @@ LOSSES = {
     "language_model": "cross-entropy of every next token",
     "translation": "cross-entropy of every token of the translation",
     "forecasting": "errors of the scaled values",
+    "segmentation": "cross-entropy of every pixel",
+    "reconstruction": "difference of every pixel from the picture that came in",
+    "generation": "each network's cross-entropy of true and made pictures",
 }
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "squeeze_excitation")
 
@@ -187,6 +190,8 @@ def _loss(spec: RunSpec) -> str:
     text = LOSSES[spec.task.kind]
     if smoothing := getattr(spec.task, "label_smoothing", 0.0):
         text += f", targets smoothed by {smoothing:g}"
+    if weight := getattr(spec.task, "dice", 0.0):
+        text += f", and {weight:g} times what is lacking of a whole overlap (Dice)"
     if isinstance(spec.task, ClassificationTask) and spec.task.class_weights == "balanced":
         text += ", rare classes weighing more"
     return text

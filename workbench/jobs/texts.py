@@ -28,6 +28,9 @@ MEASURED = {  # task -> the metrics that an early stop may wait for
     "forecasting": ("val/loss", "val/scaled_mae"),
     "regression": ("val/loss", "val/mae", "val/rmse", "val/r2"),
     "multi_label": ("val/loss", "val/accuracy", "val/f1", "val/auroc"),
+    "segmentation": ("val/loss", "val/accuracy", "val/iou", "val/dice"),
+    "reconstruction": ("val/loss",),
+    "generation": ("val/loss",),
 }
 NAMES = {
     "classification": "classification",
@@ -36,6 +39,9 @@ NAMES = {
     "forecasting": "forecasting",
     "regression": "regression",
     "multi_label": "several labels",
+    "segmentation": "segmentation",
+    "reconstruction": "reconstruction",
+    "generation": "generation",
 }
 
 
@@ -73,7 +79,7 @@ def _facts(folder: Path, fingerprint: str, data: str) -> TextFacts:
 
 def task_problems(spec: RunSpec, schema: DataSchema) -> list[Problem]:
     """Whether the task is the one that the set serves."""
-    if spec.task.kind == schema.task:
+    if schema.serves(spec.task.kind):
         return []
     return [
         Problem(

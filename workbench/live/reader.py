@@ -18,6 +18,7 @@ from workbench.live.history import Axis, History
 from workbench.live.logfile import LogFile
 from workbench.live.silence import is_stopped
 from workbench.records import Event, Scalars
+from workbench.specs.inside import duels
 from workbench.specs.nesting import named
 from workbench.specs.run import RunSpec
 from workbench.store import RunRow, Store
@@ -227,7 +228,8 @@ def layer_names(spec: RunSpec, *, inside: bool = False) -> dict[str, str]:
         found = {str(i): _called(layer) for i, layer in enumerate(layers)}
         behind = {str(len(layers) + i): f"decoder.{i} {_called(layer)}" for i, layer in enumerate(decoder)}
         return found | behind
-    stacks = [*named(layers, "encoder."), *named(decoder, "decoder.")] if decoder else named(layers)
+    first, second = ("generator.", "discriminator.") if duels(spec.model) else ("encoder.", "decoder.")
+    stacks = [*named(layers, first), *named(decoder, second)] if decoder else named(layers)
     return {name: _called(layer) for name, layer in stacks}
 
 

@@ -6,6 +6,12 @@ from workbench.specs.inside import attends, reads_table, reads_text, recurs
 from workbench.specs.run import RunSpec
 from workbench.specs.training import TOKEN_TASKS
 
+PICTURES = {  # what there is to see of answers that are images, by task
+    "segmentation": ("masks", "report"),
+    "reconstruction": ("reconstructions", "latent"),
+    "generation": ("made",),
+}
+
 
 def views_of(spec: RunSpec) -> list[str]:
     """Tabs by id, in order. Those of runs on images are always the same; attention and states join them
@@ -14,6 +20,10 @@ def views_of(spec: RunSpec) -> list[str]:
         states = ["states"] * recurs(spec.model)
         return ["curves", "forecast", *(["attention"] * attends(spec.model)), *states, "log"]
     inside = ["attention"] * attends(spec.model) + ["states"] * recurs(spec.model)
+    if spec.task.kind in PICTURES:
+        drawn = any(getattr(layer, "kind", "") == "reparameterize" for layer in spec.model.layers)
+        made = ["made"] if drawn and spec.task.kind == "reconstruction" else []
+        return ["curves", "filters", "maps", *inside, *PICTURES[spec.task.kind], *made, "log"]
     if is_table(spec):
         report = [] if spec.task.kind == "regression" else ["report"]
         return ["curves", *inside, "columns", "rows", *report, "log"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -79,3 +80,37 @@ class Parallel(nn.Module):
         if self.join == "concat":
             return torch.cat(results, dim=1)
         return torch.stack(results).sum(dim=0)
+
+
+class Skip(nn.Module):
+    """The input beside what the layers make of it, (B, C, H, W) -> (B, C + C', H, W); what comes out a few
+    pixels short is padded with zeros at its far edge, what is too long is cut there."""
+
+    def __init__(self, layers: nn.Sequential, first: str = "input") -> None:
+        super().__init__()
+        self.layers = layers
+        self.first = first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = self.layers(x)
+        down, right = x.shape[2] - made.shape[2], x.shape[3] - made.shape[3]
+        if down or right:
+            made = F.pad(made, (0, right, 0, down))
+        return torch.cat([x, made] if self.first == "input" else [made, x], dim=1)
+
+
+class Reparameterize(nn.Module):
+    """A code drawn from a normal distribution: (B, 2 C, ...) -> (B, C, ...), means first, then log-variances;
+    in eval mode the means. divergence: of the last batch from the standard normal distribution, a scalar in
+    nats per sample, sum over the code (Kingma & Welling 2014, appendix B)."""
+
+    divergence: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean, log_variance = x.unflatten(1, (2, -1)).unbind(1)
+        log_variance = log_variance.clamp(-30.0, 20.0)  # exp of more is infinite in half precision
+        distance = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+        self.divergence = distance.flatten(1).sum(dim=1).mean()
+        if not self.training:
+            return mean
+        return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()

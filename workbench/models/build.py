@@ -12,8 +12,17 @@ import torch
 from torch import nn
 
 from workbench.models.attention import SelfAttention, TransformerLayer, soften
-from workbench.models.blocks import LayerNorm2d, LayerScale, Parallel, Residual, SqueezeExcitation
+from workbench.models.blocks import (
+    LayerNorm2d,
+    LayerScale,
+    Parallel,
+    Reparameterize,
+    Residual,
+    Skip,
+    SqueezeExcitation,
+)
 from workbench.models.columns import ColumnEmbedding, ColumnTokens
+from workbench.models.duel import Adversaries
 from workbench.models.patches import PatchEmbedding
 from workbench.models.pretrained import Pretrained
 from workbench.models.pretrained_image import PretrainedVision
@@ -38,6 +47,7 @@ from workbench.specs import (
     columns,
     convolution,
     dense,
+    latent,
     normalisation,
     patches,
     pooling,
@@ -48,7 +58,7 @@ from workbench.specs import (
     series,
 )
 from workbench.specs import layers as spec
-from workbench.specs.base import AnyShape, Pair, Shape
+from workbench.specs.base import AnyShape, Duel, Pair, Shape
 from workbench.specs.errors import SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
@@ -82,6 +92,8 @@ def build_layer(layer: Layer, shape: Shape) -> nn.Module:
 
 
 def _whole(model: ModelSpec, shape: AnyShape) -> nn.Module:
+    if isinstance(shape, Duel):
+        return Adversaries(_stack(model.layers, shape.noise), _stack(model.decoder, shape.image))
     if isinstance(shape, Pair):
         built = EncoderDecoder(_stack(model.layers, shape.source), _stack(model.decoder, shape.target))
     else:
@@ -330,6 +342,8 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     dense.AlphaDropout: lambda layer, shape: nn.AlphaDropout(layer.p),
     dense.Flatten: lambda layer, shape: nn.Flatten(),
     dense.Linear: lambda layer, shape: nn.Linear(shape[-1], layer.out_features, bias=layer.bias),
+    latent.Unflatten: lambda layer, shape: nn.Unflatten(1, (-1, layer.height, layer.width)),
+    latent.Reparameterize: lambda layer, shape: Reparameterize(),
     sequence.Embedding: lambda layer, shape: Embedding(shape[1], layer.embedding_dim, layer.scale, layer.std),
     sequence.Positions: lambda layer, shape: Positions(shape[0], shape[1], layer.encoding, layer.dropout),
     sequence.ClassToken: lambda layer, shape: ClassToken(shape[1]),
@@ -356,4 +370,5 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Residual: _residual,
     spec.Parallel: _parallel,
     spec.Repeat: _repeat,
+    spec.Skip: lambda layer, shape: Skip(_stack(layer.layers, shape), layer.first),
 }

@@ -8,8 +8,10 @@ import torch
 import torchinfo
 
 from workbench.models.build import build
-from workbench.specs.base import AnyShape, Pair, Tokens
+from workbench.specs.base import AnyShape, Duel, Pair, Tokens
 from workbench.specs.model import ModelSpec
+
+COLUMNS = ("input_size", "output_size", "num_params", "mult_adds")
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,17 @@ def summary(model: ModelSpec, shape: AnyShape) -> Summary:
         verbose=0,
         device="cpu",
         mode="eval",  # batch norm has no statistics of a single vector
-        col_names=("input_size", "output_size", "num_params", "mult_adds"),
+        col_names=COLUMNS,
     )
     parameters = sum(p.numel() for p in module.parameters())  # torchinfo counts what is shared twice
-    return Summary(str(found), int(parameters), int(found.total_mult_adds))
+    text, mult_adds = str(found), int(found.total_mult_adds)
+    if isinstance(shape, Duel):  # asked as a whole it is the discriminator alone
+        made = torchinfo.summary(
+            module.generator, input_data=[torch.zeros(1, *shape.noise)], verbose=0, device="cpu", mode="eval",
+            col_names=COLUMNS,
+        )  # fmt: skip
+        text, mult_adds = f"{made}\n{text}", mult_adds + int(made.total_mult_adds)
+    return Summary(text, int(parameters), mult_adds)
 
 
 def one_of(shape: AnyShape) -> torch.Tensor:

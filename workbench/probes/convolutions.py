@@ -15,6 +15,7 @@ from workbench.probes.tiles import Scaled, scaled, shrunk
 from workbench.records import Tiles
 from workbench.specs.convolution import Conv2d, DepthwiseConv2d
 from workbench.specs.errors import ProbeError
+from workbench.specs.inside import duels
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import named
 
@@ -34,9 +35,11 @@ def conv_layers(model: nn.Module) -> list[Name]:
 def watched(model: ModelSpec) -> list[Name]:
     """The convolutions of a stack that are worth looking at, by the names they have once built.
 
-    Gates and the projections that a residual adds by itself are not among them.
+    Gates and the projections that a residual adds by itself are not among them. Of two networks that learn
+    against each other, those of the one that looks at images.
     """
-    found = [name for name, layer in named(model.layers) if isinstance(layer, Conv2d | DepthwiseConv2d)]
+    layers = named(model.decoder, "discriminator.") if duels(model) else named(model.layers)
+    found = [name for name, layer in layers if isinstance(layer, Conv2d | DepthwiseConv2d)]
     return [int(name) if name.isdecimal() else name for name in found[:MOST_LAYERS]]
 
 

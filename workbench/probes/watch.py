@@ -14,6 +14,7 @@ from workbench.probes.budget import Budget
 from workbench.probes.columns import ColumnImportance, probe_rows
 from workbench.probes.convolutions import feature_maps, filters, watched
 from workbench.probes.patches import grid_of, is_of_patches, patch_tiles
+from workbench.probes.pictures import Scene, seen, thinned
 from workbench.probes.texts import ProbeTexts, one_per_class, probe_texts
 from workbench.probes.windows import probe_windows
 from workbench.records import Data, Panel, Record
@@ -40,9 +41,11 @@ class Watcher:
         texts: ProbeTexts | None = None,
         patches: tuple[int, int] | None = None,
         columns: ColumnImportance | None = None,
+        scene: Scene | None = None,
     ) -> None:
         """inputs: P samples as the model is trained on them; data, arrays: what the panel "probe" tells;
-        patches: rows and columns of those that images are cut into."""
+        patches: rows and columns of those that images are cut into; scene: what is seen of answers that are
+        images."""
         self._layers = watched(model) if texts is None else []
         self._attention = watch.attention and attends(model)
         self._states = watch.attention and recurs(model)
@@ -51,6 +54,7 @@ class Watcher:
         self._texts = texts
         self._patches = patches
         self._columns = columns
+        self._scene = scene
         self._panel: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None = (data, arrays or {})
         self._budget = Budget(watch.budget, watch.interval)
         self._asked_s: float | None = None
@@ -63,6 +67,7 @@ class Watcher:
         data: Data,
         prepare: Callable[[np.ndarray, np.ndarray, np.ndarray], Tensor],
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        scene: Scene | None = None,
     ) -> Watcher:
         """On the first validation sample of each class, as many as `watch.probe_images` says; of texts
         without classes on the first ones.
@@ -94,12 +99,16 @@ class Watcher:
         if patches is not None:
             told["patches"] = grid_of(patches)._asdict()
         arrays = {"images": np.ascontiguousarray(pictures)}
-        return cls(model, watch, inputs, told, arrays, patches=patches)
+        masks: Any = getattr(split, "masks", None)
+        if masks is not None:
+            arrays["truth"] = thinned(masks[rows])
+            told["classes"] = list(data.classes)
+        return cls(model, watch, inputs, told, arrays, patches=patches, scene=scene)
 
     def due(self, active_s: float, spent_s: float) -> bool:
         """Whether the budget allows a look now, and there is something to look at."""
         pictures = bool(self._layers) and (self._watch.filters or self._watch.feature_maps)
-        if not (pictures or self._attention or self._states or self._columns):
+        if not (pictures or self._attention or self._states or self._columns or self._scene is not None):
             return False
         if not self._budget.due(active_s, spent_s):
             return False
@@ -123,6 +132,8 @@ class Watcher:
             found.append(self._columns.look(model, **when))
         if self._attention or self._states:
             found += self._sequences(model, when)
+        if self._scene is not None:
+            found += seen(self._scene, model, self._near(model), when)
         if self._asked_s is not None:  # the first look warms caches up and says little about the next
             self._budget.looked(self._asked_s, perf_counter() - began)
         return found

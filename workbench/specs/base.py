@@ -70,6 +70,44 @@ class Window(NamedTuple):
     variates: int
 
 
+class Picture(tuple[int, ...]):
+    """The shape (C, H, W) of an image to which an image is the answer: `gives` (K, H', W') must come out.
+
+    scored: whether its channels are scores of classes, pixel by pixel; otherwise they are pixels themselves.
+    """
+
+    gives: Shape
+    scored: bool
+
+    def __new__(cls, shape: Shape, gives: Shape, scored: bool = False) -> Self:
+        made = super().__new__(cls, shape)
+        made.gives, made.scored = tuple(gives), scored
+        return made
+
+    def __getnewargs__(self) -> tuple[Shape, Shape, bool]:  # type: ignore[override]
+        return tuple(self), self.gives, self.scored
+
+
+class Duel(tuple[int, ...]):
+    """The shape (C, H, W) of images, of which one network tells the true ones from those that another one
+    makes of `noise` (D,)."""
+
+    noise: Shape
+
+    def __new__(cls, image: Shape, noise: Shape) -> Self:
+        made = super().__new__(cls, image)
+        made.noise = tuple(noise)
+        return made
+
+    def __getnewargs__(self) -> tuple[Shape, Shape]:  # type: ignore[override]
+        return tuple(self), self.noise
+
+    @property
+    def image(self) -> Shape:
+        """(C, H, W) alone."""
+        return tuple(self)
+
+
 AnyShape = Shape | Pair  # what comes into a model
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from workbench.specs.augment import AnyAugmentation
 from workbench.specs.base import Shape, Spec, knob
+from workbench.specs.picture_tasks import UNLABELLED
 from workbench.specs.tables import TableColumn, TableSpec
 
 DataName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -120,10 +121,10 @@ class DataSpec(Spec):
         le=20,
         advanced=True,
     )
-    normalize: Literal["standardize", "unit"] = knob(
+    normalize: Literal["standardize", "unit", "symmetric"] = knob(
         "standardize",
         "standardize: zero mean and unit variance per channel, measured on the training split; "
-        "unit: pixel values from 0 to 1",
+        "unit: pixel values from 0 to 1; symmetric: from -1 to 1",
         advanced=True,
     )
     limit: int | None = knob(
@@ -179,16 +180,22 @@ class DataSchema(Spec):
 
     kind: Literal["images", "text", "series", "table"] = "images"
     task: Literal[
-        "classification", "language_model", "translation", "forecasting", "regression", "multi_label"
+        "classification", "language_model", "translation", "segmentation", "forecasting", "regression",
+        "multi_label",
     ] = "classification"  # fmt: skip
     shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for all but images
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # of segmentation: of the pixels
     columns: dict[str, str] = Field(default_factory=dict)  # of a table: what became text, label and target
     variates: tuple[str, ...] = ()  # of a series, in the order of its columns
     frequency: str = ""  # of a series: "1 h", "1 month"; empty where its steps are only numbered
     fields: tuple[TableColumn, ...] = ()  # of a table of numbers and words, its columns
     source: str = ""  # where it came from, for people
     licence: str = ""
+
+    def serves(self, task: str) -> bool:
+        """Whether a task of that kind can be learned from the set: its own, and of images those without
+        labels."""
+        return task == self.task or (self.kind == "images" and task in UNLABELLED)
 
     def shape_for(self, spec: DataSpec) -> Shape:
         """(C, H, W) that a model sees under `spec`. Images only: texts need their tokenizer for it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens
+from workbench.specs.base import AnyShape, Pair, Picture, Shape, Tokens
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, removed, set_to, show
 from workbench.specs.layers import LAYERS, MAX_LAYERS
@@ -60,7 +60,7 @@ def doubts(
     tokens only, which it is then an error not to do."""
     return [
         *(_on_seeing_ahead(layers, prefix) if causal else ()),
-        *_on_the_output(layers, loss, prefix),
+        *(() if isinstance(shape, Picture) and not shape.scored else _on_the_output(layers, loss, prefix)),
         *inner_doubts(layers, prefix),
         *_on_images(layers, rows, shape),
     ]

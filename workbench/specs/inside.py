@@ -68,6 +68,11 @@ def reads_table(model: ModelSpec) -> bool:
     return first_problem(model.rows((WIDE,))) is None
 
 
+def duels(model: ModelSpec) -> bool:
+    """Whether the model is two networks that learn against each other on images."""
+    return bool(model.decoder) and not reads_text(model)
+
+
 def _attends(layer: Layer) -> bool:
     if isinstance(layer, SequencePool):
         return layer.mode == "attention"

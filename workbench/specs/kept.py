@@ -256,6 +256,28 @@ def _parallel(tape: Tape, layer: Any, x: Value) -> Value:
     return out
 
 
+def _skip(tape: Tape, layer: Any, x: Value) -> Value:
+    body = walk(tape, layer.layers, x)
+    shape = layer.out_shape(x.shape)
+    if body.shape[1:] != shape[1:]:
+        short, body = body, tape.op([body], (body.shape[0], *shape[1:]))
+        tape.drop(short.store)
+    out = tape.op([x, body], shape, shares=True, last=x.last)
+    tape.drop(body.store)
+    return out
+
+
+def _unflatten(tape: Tape, layer: Any, x: Value) -> Value:
+    return tape.view(x, layer.out_shape(x.shape))
+
+
+def _reparameterize(tape: Tape, layer: Any, x: Value) -> Value:
+    shape = layer.out_shape(x.shape)
+    size = tape.size(shape, x.item)
+    # Both halves bounded, their exponentials, squares and what is drawn.
+    return tape.op([x], shape, saved=[x, 6 * size], temp=2 * size, back=2 * size)
+
+
 def _repeat(tape: Tape, layer: Any, x: Value) -> Value:
     return walk(tape, [one for _ in range(layer.times) for one in layer.layers], x)
 
@@ -290,6 +312,9 @@ RULES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "residual": _residual,
     "parallel": _parallel,
     "repeat": _repeat,
+    "skip": _skip,
+    "unflatten": _unflatten,
+    "reparameterize": _reparameterize,
     **SEQUENCES,
     **RECURRENT,
     **ATTENTION,

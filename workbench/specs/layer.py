@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
-from workbench.specs.base import Columns, Pair, Shape, Spec, Tokens, Window
+from workbench.specs.base import Columns, Duel, Pair, Shape, Spec, Tokens, Window
 from workbench.specs.errors import Edit, Fix, LayerError, Problem
 
 
@@ -151,6 +151,8 @@ def steps(shape: Shape) -> int:
 
 def show(shape: Shape) -> str:
     """(32, 14, 14) as `32×14×14`, tokens as `64 tokens of 65`: the form every page prints."""
+    if isinstance(shape, Duel):
+        return f"noise {show(shape.noise)} → {show(shape.image)}"
     if isinstance(shape, Pair):
         return f"{show(shape.source)} → {show(shape.target)}"
     if isinstance(shape, Tokens):

@@ -57,6 +57,7 @@ from workbench.specs.convolution import (
 )  # fmt: skip
 from workbench.specs.dense import AlphaDropout, Dropout, Dropout2d, Flatten, Linear
 from workbench.specs.errors import Edit, Fix, LayerError, Path
+from workbench.specs.latent import Reparameterize, Unflatten
 from workbench.specs.layer import Layer, Sight, preceded, refuse, removed, set_to, show
 from workbench.specs.normalisation import (
     BatchNorm,
@@ -82,6 +83,7 @@ from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
 from workbench.specs.series import SeriesLinear
+from workbench.specs.skip import SkipGroup, down_and_up
 
 MAX_LAYERS = 256  # written in one list
 MAX_BRANCHES = 16
@@ -292,6 +294,19 @@ class Repeat(Group):
         return Inside(rows, shape, sight)
 
 
+class Skip(SkipGroup):
+    """Puts its input beside what its layers make of it, channel by channel: a step of a U-Net.
+
+    The layers usually halve the image, look at it from afar and enlarge it again. Where a side comes out a
+    few pixels short or long, it is padded with zeros or cut at its far edge (Ronneberger et al. 2015 cut).
+    """
+
+    layers: tuple[AnyLayer, ...] = Field(
+        default_factory=down_and_up, description="The layers around which the input is led",
+        max_length=MAX_LAYERS,
+    )  # fmt: skip
+
+
 def projection_stride(shape: Shape, out: Shape) -> int | None:
     """The stride with which a 1×1 convolution brings (C, H, W) to the size of `out`; None: there is none."""
     if len(shape) != 3 or len(out) != 3:
@@ -376,18 +391,18 @@ AnyLayer = Annotated[
     | Tanh | Hardtanh | Softsign | Tanhshrink | Hardshrink | Softshrink
     | Sigmoid | Hardsigmoid | LogSigmoid | Softplus | Softmax | LogSoftmax
     | Dropout | Dropout2d | AlphaDropout
-    | Flatten | Linear
+    | Flatten | Linear | Unflatten | Reparameterize
     | Embedding | Positions | ClassToken | ImageRows | Conv1d | SequencePool
     | RNN | LSTM | GRU | LSTMDecoder
     | SeriesLinear
     | PatchEmbedding | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | PretrainedText | PretrainedImage
     | ColumnEmbedding | ColumnTokens
-    | Residual | Parallel | Repeat,
+    | Residual | Parallel | Repeat | Skip,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
-for _group in (Residual, Parallel, Repeat):
+for _group in (Residual, Parallel, Repeat, Skip):
     _group.model_rebuild()
 
 LAYERS: dict[str, type[Layer]] = {
@@ -397,6 +412,6 @@ LAYERS: dict[str, type[Layer]] = {
 GROUPS: dict[str, type[Group]] = {kind: cls for kind, cls in LAYERS.items() if issubclass(cls, Group)}
 
 __all__ = [
-    "GROUPS", "LAYERS", "MAX_LAYERS", "Activation", "AnyLayer", "Parallel", "Repeat", "Residual",
+    "GROUPS", "LAYERS", "MAX_LAYERS", "Activation", "AnyLayer", "Parallel", "Repeat", "Residual", "Skip",
     "projection_stride",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens, Window
+from workbench.specs.base import AnyShape, Duel, Pair, Picture, Shape, Tokens, Window
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
 from workbench.specs.pretrained import PretrainedText
@@ -177,6 +177,9 @@ def waiting_bytes(
     spec: RunSpec, shape: AnyShape, n_classes: int, batch: int, extent: Extent | None = None
 ) -> int:
     """Scores of earlier steps that wait for a flush, where every token has some; those of samples are few."""
+    if isinstance(shape, Picture):
+        told = FLOAT * batch * math.prod(shape.gives)
+        return told * min(WAITING_STEPS, WAITING // max(1, told))
     if spec.task.kind not in TOKEN_TASKS:
         return 0
     told = FLOAT * batch * width_of(cut(shape, extent)) * n_classes
@@ -186,6 +189,8 @@ def waiting_bytes(
 def walked(tape: Tape, spec: RunSpec, shape: AnyShape, frozen: Collection[int] = ()) -> tuple[Value, int]:
     """The forward pass of the whole model: its scores, and the bytes of its inputs."""
     model = spec.model
+    if isinstance(shape, Duel):
+        return _dueled(tape, spec, shape)
     if not isinstance(shape, Pair):
         x = tape.new(shape, INDEX if isinstance(shape, Tokens) else FLOAT)
         tape.mask = tape.new((shape.length,), 1) if isinstance(shape, Tokens) else None
@@ -200,6 +205,19 @@ def walked(tape: Tape, spec: RunSpec, shape: AnyShape, frozen: Collection[int] =
     scores = walk(tape, model.decoder, target, {index - first for index in frozen})
     tape.drop(tape.memory.store)
     return scores, source.store.size + target.store.size
+
+
+def _dueled(tape: Tape, spec: RunSpec, shape: Duel) -> tuple[Value, int]:
+    """Both networks at once: images made, and judged beside true ones. The generator's turn comes after the
+    discriminator's, whose graph is then gone, and needs less."""
+    noise, x = tape.new(shape.noise), tape.new(shape.image)
+    made = walk(tape, spec.model.layers, noise)
+    true, against = (walk(tape, spec.model.decoder, images) for images in (x, made))
+    tape.drop(made.store)
+    scores = tape.op([true, against], (2,))
+    tape.drop(true.store)
+    tape.drop(against.store)
+    return scores, noise.store.size + x.store.size
 
 
 def tie(tape: Tape, spec: RunSpec, layers: Sequence[Layer], shape: Shape) -> None:
@@ -342,10 +360,14 @@ def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device:
         elif n * pixels <= room:
             held += n * pixels
         held += INDEX * n
+        if spec.task.kind == "segmentation":  # a mask of each
+            held += n * pixels // shape[0]
     held += 2 * INDEX * sizes["train"]  # an epoch's order, and its labels in that order
     if device == "cpu":
         n = sum(sizes.get(name, 0) for name in ("train", "validation", "test"))
         held += n * pixels + 2 * INDEX * n
+        if spec.task.kind == "segmentation":
+            held += n * pixels // shape[0]
     return held
 
 

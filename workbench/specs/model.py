@@ -7,14 +7,16 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from workbench.specs.base import AnyShape, Pair, Shape, Spec, Tokens, Window, knob
+from workbench.specs.base import AnyShape, Duel, Pair, Picture, Shape, Spec, Tokens, Window, knob
 from workbench.specs.doubts import Loss, blind_decoder, doubts, inner_doubts, output_problem
+from workbench.specs.duels import duel_problems, missing_stack
 from workbench.specs.errors import Problem, SpecError
 from workbench.specs.forecasts import forecast_problem
 from workbench.specs.layer import Layer
 from workbench.specs.layers import MAX_LAYERS, AnyLayer
 from workbench.specs.nesting import built, depth, every
-from workbench.specs.rows import Row, first_problem, walk
+from workbench.specs.picture_output import picture_problem
+from workbench.specs.rows import Row, first_problem, trace, walk
 from workbench.specs.starts import start
 from workbench.specs.two_stacks import fixes_length, joined, tied, tied_problem
 
@@ -26,14 +28,19 @@ SHORTEST = 64  # tokens; a text that no layer takes at this length is padded to 
 class ModelSpec(Spec):
     """A feed-forward stack whose last layer gives the scores; a translator has a second one, its decoder."""
 
-    family: Literal["mlp", "cnn", "rnn", "encoder", "seq2seq", "gpt", "vit", "pretrained"] = knob(
+    family: Literal[
+        "mlp", "cnn", "rnn", "encoder", "seq2seq", "gpt", "vit", "pretrained", "unet", "autoencoder", "gan"
+    ] = knob(
         "cnn",
         "What kind of network it is, mlp dense, cnn convolutions, rnn recurrent, encoder, seq2seq "
-        "(encoder and decoder) and gpt Transformers, vit a Transformer on images, pretrained",
+        "(encoder and decoder) and gpt Transformers, vit a Transformer on images, pretrained, unet, "
+        "autoencoder, gan (generator and discriminator)",
     )
     layers: tuple[AnyLayer, ...] = knob((), "The layers, first to last", max_length=MAX_LAYERS)
     decoder: tuple[AnyLayer, ...] = knob(
-        (), "The second stack of a translator: it writes what the first one read", max_length=MAX_LAYERS
+        (),
+        "The second stack: of a translator, it writes what the first one read; of a gan, the discriminator",
+        max_length=MAX_LAYERS,
     )
     tie_embeddings: bool = knob(
         False,
@@ -67,17 +74,22 @@ class ModelSpec(Spec):
         One row per layer; what stands in groups is in `Row.children` (`rows.walk`). Of a pair, the encoder's
         rows come first; those of the decoder have paths that begin with "decoder".
         """
+        if isinstance(shape, Duel):
+            second = trace(self.decoder, shape.image, ("decoder",))
+            return [*joined(self.layers, None, shape.noise), *second]
         if isinstance(shape, Pair):
             encoder = joined(self.layers, None, shape.source)
             return tied(self, [*encoder, *joined(self.decoder, encoder, shape)], shape)
         return tied(self, joined(self.layers, None, shape), shape)
 
     def out_shape(self, shape: AnyShape) -> Shape:
-        """Shape after the last layer. Raises SpecError at the first layer that cannot work."""
+        """Shape after the last layer; of a gan, of what is made. Raises SpecError at the first at fault."""
         rows = self.rows(shape)
         problem = first_problem(rows)
         if problem:
             raise SpecError(problem)
+        if isinstance(shape, Duel):
+            return rows[len(self.layers) - 1].out_shape or shape.image
         end = shape.target if isinstance(shape, Pair) else shape
         return (rows[-1].out_shape if rows else None) or end
 
@@ -100,6 +112,8 @@ class ModelSpec(Spec):
         missing = self._missing(shape, n_classes, per_token)
         if missing:
             return [missing]
+        if isinstance(shape, Duel):
+            return duel_problems(self.layers, self.decoder, self.rows(shape), shape)
         rows = self.rows(shape)
         last: tuple[Layer, ...] = self.decoder if isinstance(shape, Pair) else self.layers
         prefix = ("decoder",) if isinstance(shape, Pair) else ()
@@ -107,13 +121,19 @@ class ModelSpec(Spec):
         own = rows[-len(last) :]
         if isinstance(shape, Window):
             fault = fault or forecast_problem(last, own, shape, n_classes)
-        fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
+        if isinstance(shape, Picture):
+            what = "a score per class" if shape.scored else "the image as it came"
+            fault = fault or picture_problem(last, own, shape.gives, what)
+        else:
+            fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
         told = doubts(last, own, shape, loss, prefix=prefix, causal=per_token)
         if isinstance(shape, Pair):
             told += inner_doubts(self.layers) + blind_decoder(self.decoder, own)
         return ([fault] if fault else []) + told
 
     def _missing(self, shape: AnyShape, n_classes: int, per_token: bool) -> Problem | None:
+        if isinstance(shape, Duel):
+            return missing_stack(self.layers, self.decoder, shape)
         if self.decoder and not isinstance(shape, Pair):
             return Problem(
                 where="model.decoder", rule="a decoder needs pairs of texts",

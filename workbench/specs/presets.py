@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import SpecError
+from workbench.specs.picture_presets import PICTURE_PRESETS
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.series_presets import SERIES_PRESETS
 from workbench.specs.table_presets import TABLE_PRESETS
@@ -380,8 +381,8 @@ _ALL = [
     ),
 ]
 
-_SERIES_AND_TABLES = (*SERIES_PRESETS, *TABLE_PRESETS)
-_ALL += [Preset(*row) for row in (*VISION_PRESETS, *TEXT_PRESETS, *_SERIES_AND_TABLES)]
+_OTHERS = (*VISION_PRESETS, *PICTURE_PRESETS, *TEXT_PRESETS, *SERIES_PRESETS, *TABLE_PRESETS)
+_ALL += [Preset(*row) for row in _OTHERS]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 READY = {name: preset for name, preset in PRESETS.items() if not preset.needs}

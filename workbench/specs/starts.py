@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from workbench.specs.base import AnyShape, Pair, Shape, Tokens, Window
+from workbench.specs.base import AnyShape, Duel, Pair, Picture, Shape, Tokens, Window
 from workbench.specs.errors import Edit, Fix, Path
 from workbench.specs.forecasts import forecaster
+from workbench.specs.picture_starts import autoencoder, discriminator, generator, unet
 
 Raw = dict[str, Any]
 WIDTH = 128
@@ -22,6 +23,14 @@ def start(
         if not has_encoder:
             edits = [*_inserted(encoder(), ()), *edits]
         return Fix(label="Start with a small Transformer", edits=tuple(edits))
+    if isinstance(shape, Duel):
+        edits = [] if has_decoder else _inserted(discriminator(shape.image), ("decoder",))
+        edits = edits if has_encoder else [*_inserted(generator(shape.image), ()), *edits]
+        return Fix(label="Start with a small DCGAN", edits=tuple(edits))
+    if isinstance(shape, Picture):
+        layers = unet(shape.gives[0]) if shape.scored else autoencoder(shape)
+        label = "Start with a small U-Net" if shape.scored else "Start with a small autoencoder"
+        return Fix(label=f"{label} ({len(layers)} layers)", edits=tuple(_inserted(layers, ())))
     if isinstance(shape, Tokens) and per_token:
         layers = gpt(n_classes)
         label = f"Start with a small GPT ({len(layers)} layers)"

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from workbench.specs.base import Spec, knob
+from workbench.specs.picture_tasks import GenerationTask, ReconstructionTask, SegmentationTask
 from workbench.specs.smaller import Distill, Prune
+from workbench.specs.task import TaskSpec
 
 # ---------------------------------------------------------------- optimizers
 
@@ -154,6 +156,8 @@ class EarlyStopping(Spec):
         "val/mae",
         "val/rmse",
         "val/r2",
+        "val/iou",
+        "val/dice",
     ] = knob("val/loss", "What must keep improving; the task must measure it")
     patience: int = knob(
         5, "Validations without improvement before stopping", unit="validations", ge=1, le=1000
@@ -244,12 +248,6 @@ class TrainingSpec(Spec):
         if self.steps is not None:
             return self.steps
         return max(1, round((self.epochs or 0) * steps_per_epoch))
-
-
-class TaskSpec(Spec):
-    """What the model's scores mean, and the loss that follows."""
-
-    kind: str = "classification"
 
 
 class ClassificationTask(TaskSpec):
@@ -383,7 +381,10 @@ AnyTask = Annotated[
     | TranslationTask
     | ForecastingTask
     | RegressionTask
-    | MultiLabelTask,
+    | MultiLabelTask
+    | SegmentationTask
+    | ReconstructionTask
+    | GenerationTask,
     Field(discriminator="kind"),
     BeforeValidator(_named_kind),
 ]

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from workbench import catalog
-from workbench.specs.base import AnyShape
+from workbench.specs.base import AnyShape, Duel, Picture
 from workbench.specs.data import DataSchema, DataSpec, TextSpec
 from workbench.specs.edits import apply_to
 from workbench.specs.inside import TABULAR, reads_table, reads_text
+from workbench.specs.picture_starts import autoencoder, discriminator, generator
+from workbench.specs.picture_tasks import (
+    UNLABELLED,
+    GenerationTask,
+    ReconstructionTask,
+    SegmentationTask,
+)
 from workbench.specs.presets import PRESETS, Preset
 from workbench.specs.run import RunSpec
 from workbench.specs.starts import start
+from workbench.specs.task import TaskSpec
 from workbench.specs.training import (
     TOKEN_TASKS,
     ClassificationTask,
@@ -19,7 +27,6 @@ from workbench.specs.training import (
     LanguageModelTask,
     MultiLabelTask,
     RegressionTask,
-    TaskSpec,
     TranslationTask,
     score_columns,
 )
@@ -34,10 +41,16 @@ TASKS: dict[str, type[TaskSpec]] = {
     "forecasting": ForecastingTask,
     "regression": RegressionTask,
     "multi_label": MultiLabelTask,
+    "segmentation": SegmentationTask,
+    "reconstruction": ReconstructionTask,
+    "generation": GenerationTask,
 }
 OF_TABLES = ("classification", "regression", "multi_label")
 WORDS = {
     ("images", "classification"): "images in classes",
+    ("images", "segmentation"): "images with masks",
+    ("images", "reconstruction"): "images to be painted anew",
+    ("images", "generation"): "images to be made of noise",
     ("text", "classification"): "texts in classes",
     ("text", "language_model"): "text to be continued",
     ("text", "translation"): "pairs of texts to be translated",
@@ -68,6 +81,13 @@ def of_set(schema: DataSchema) -> Purpose:
     return Purpose(schema.kind, schema.task)
 
 
+def purpose_on(schema: DataSchema, now: Draft) -> Purpose:
+    """What a draft is for on that set: what the set is for, or what any images can be used for."""
+    task = now.tree.get("task")
+    kind = str(task.get("kind", "")) if isinstance(task, dict) else ""
+    return Purpose(schema.kind, kind) if kind in UNLABELLED and schema.serves(kind) else of_set(schema)
+
+
 def of_run(spec: RunSpec) -> Purpose:
     """What a run's model and task are for."""
     if spec.task.kind == "forecasting":
@@ -91,7 +111,9 @@ def of_draft(now: Draft) -> Purpose | None:
     model = stack.build(tree)
     if name in OF_TABLES and (kinds & {*TABULAR} or (model is not None and reads_table(model))):
         return Purpose("table", name)
-    is_text = bool(kinds & {"embedding", "pretrained_text"}) or bool(tree["decoder"])
+    is_text = bool(kinds & {"embedding", "pretrained_text"}) or (
+        bool(tree["decoder"]) and name != "generation"
+    )
     return Purpose("text" if is_text else "images", name)
 
 
@@ -117,27 +139,26 @@ def usual_text(purpose: Purpose) -> TextSpec:
 
 def plain_start(store: Store, data: DataSpec, purpose: Purpose) -> RunSpec:
     """The small stack that an empty model is repaired with, on this set. Raises DataError."""
-    shape, n_scores = input_of(store, data, TASKS[purpose.task]())
+    task = TASKS[purpose.task]()
+    shape, n_scores = input_of(store, data, task)
     fix = start(shape, n_scores, purpose.per_token)
     model = stack.build(stack.read(apply_to(stack.model([]), fix)))
     assert model is not None, "the stacks to begin with are within bounds"
-    task = TASKS[purpose.task]()
     return RunSpec.model_validate({"data": data, "model": model, "task": task.model_dump()})
 
 
-def input_of(store: Store, data: DataSpec, task: TaskSpec | None = None) -> tuple[AnyShape, int]:
-    """What a model sees and how many scores it gives for `task`; tokenizes texts at the first time. Raises
-    DataError."""
+def input_of(store: Store, data: DataSpec, task: TaskSpec) -> tuple[AnyShape, int]:
+    """What a model sees and how many scores it gives; tokenizes texts at the first time. Raises DataError."""
     shape, n = catalog.shape_and_classes(store, data)
-    return shape, n if task is None else score_columns(task, n)
+    n = score_columns(task, n)
+    return task.input(shape, n), n
 
 
-def task_of(now: Draft) -> TaskSpec | None:
-    """The task of a draft where it is one of a series, which decides how many numbers are told."""
+def task_of(now: Draft) -> TaskSpec:
+    """The draft's task; the usual one where it cannot be read."""
     task = now.tree.get("task")
-    if not isinstance(task, dict) or task.get("kind") != "forecasting":
-        return None
-    return now.section("task", ForecastingTask)
+    kind = str(task.get("kind", "classification")) if isinstance(task, dict) else "classification"
+    return now.section("task", TASKS.get(kind, ClassificationTask))
 
 
 def begun(
@@ -156,15 +177,30 @@ def begun(
         mine = mine.model_copy(update={"table": spec.data.table})
     shape, n_scores = input_of(store, mine, spec.task)
     per_token = spec.task.kind in TOKEN_TASKS
-    tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=per_token)
+    tree = refitted(stack.dump(spec.model), shape, n_scores, per_token=per_token)
     model = stack.build(tree) or spec.model
     return spec.model_copy(update={"name": name, "data": mine, "model": model})
+
+
+def refitted(tree: stack.Model, shape: AnyShape, n_scores: int, *, per_token: bool = False) -> stack.Model:
+    """A model on other data: its outputs fitted; one that makes images built anew in their size, where its
+    own differs."""
+    if not isinstance(shape, Duel | Picture) or (isinstance(shape, Picture) and shape.scored):
+        return stack.fitted(tree, shape, n_scores, per_token=per_token)
+    if not any(p.severity == "error" for p in stack.all_problems(tree, shape, n_scores)):
+        return tree
+    if isinstance(shape, Duel):
+        return stack.read({**tree, "layers": generator(shape.image), "decoder": discriminator(shape.image)})
+    draws = any(raw["kind"] == "reparameterize" for _, raw in stack.places(tree))
+    return stack.read({**tree, "layers": autoencoder(shape, draws=draws)})
 
 
 def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: TextSpec | None = None) -> Draft:
     """A draft for this set: the one there is, its outputs fitted, where it is for such data; else a new one
     from the first preset that is. text: how its texts were looked at. Raises DataError."""
     wanted = of_set(schema)
+    if of_draft(now) is not None and of_draft(now) == purpose_on(schema, now):
+        wanted = purpose_on(schema, now)
     data = now.section("data", DataSpec)
     if data.name == name and of_draft(now) == wanted:
         return now
@@ -177,7 +213,7 @@ def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: Text
         )
     data = DataSpec(name=name, text=text or data.text)
     task = now.tree.get("task") if of_draft(now) == wanted else TASKS[wanted.task]()
-    told = task_of(now) if of_draft(now) == wanted else TASKS[wanted.task]()
-    shape, n_scores = input_of(store, data, told)
-    model = stack.fitted(now.model, shape, n_scores, per_token=wanted.per_token)
+    asked = task_of(now) if of_draft(now) == wanted else TASKS[wanted.task]()
+    shape, n_scores = input_of(store, data, asked)
+    model = refitted(now.model, shape, n_scores, per_token=wanted.per_token)
     return overwrite(now, data=data, task=task, model=model)

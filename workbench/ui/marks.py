@@ -116,7 +116,9 @@ def ago(then: float | None, now: float | None = None) -> str:
     return "just now"
 
 
-SHARES = ("accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage")  # in percent
+SHARES = (
+    "accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage", "iou", "dice", "explained",
+)  # fmt: skip
 METRIC_WORDS = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -137,6 +139,13 @@ METRIC_WORDS = {
     "scaled_mae": "MAE, scaled",
     "scaled_mse": "MSE, scaled",
     "coverage": "share in the band",
+    "iou": "IoU",
+    "dice": "Dice",
+    "mse": "squared error",
+    "psnr": "PSNR",
+    "explained": "explained variance",
+    "distance": "distance to true pictures",
+    "discriminator_loss": "discriminator's loss",
 }
 METRIC_HELP = {
     "loss": "How wrong the answers are, in nats; lower is better",
@@ -158,6 +167,13 @@ METRIC_HELP = {
     "scaled_mae": "Mean absolute error where every variate has variance 1; lower is better",
     "scaled_mse": "Mean squared error where every variate has variance 1; lower is better",
     "coverage": "Share of the true values that lie within the band",
+    "iou": "Pixels in both masks, of the pixels in either; mean over classes",
+    "dice": "Twice the pixels in both masks, of those of each; mean over classes",
+    "mse": "Mean squared difference of pixels from 0 to 1; lower is better",
+    "psnr": "Peak signal to noise ratio of reconstructions, in decibels",
+    "explained": "Share of the variance about the mean picture that reconstructions keep",
+    "distance": "How far made pictures are from true ones in mean and spread; 0: alike, 1: as their mean",
+    "discriminator_loss": "Cross-entropy of true and made pictures, in nats; 0.69: it cannot tell them apart",
 }
 
 

@@ -27,9 +27,9 @@ def mismatch(now: Draft) -> None:
     """Says what the set holds and what the layers are for, and offers the presets that fit. Nothing where
     the two agree."""
     schema, mine = known_schema(now.section("data", DataSpec).name), fitting.of_draft(now)
-    if schema is None or mine is None or mine == fitting.of_set(schema):
+    if schema is None or mine is None or mine == fitting.purpose_on(schema, now):
         return
-    wanted = fitting.of_set(schema)
+    wanted = fitting.purpose_on(schema, now)
     with st.container(border=True, key="mismatch", gap="xsmall"):
         st.markdown(f"**The set holds {wanted.words}; these layers are for {mine.words}.**")
         st.caption("Start with layers that fit, or mend the others row by row.")

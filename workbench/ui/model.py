@@ -15,6 +15,7 @@ from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, WorkbenchError
 from workbench.specs.likeness import like
 from workbench.specs.model import ModelSpec
+from workbench.specs.picture_tasks import UNLABELLED
 from workbench.specs.presets import PRESETS
 from workbench.specs.rows import Row
 from workbench.specs.run import RunSpec, parse
@@ -72,7 +73,7 @@ def data_choice(now: Draft) -> Draft:
     )
     if name == spec.name:
         return now
-    task = catalog.schema(store(), name).task
+    task = fitting.purpose_on(catalog.schema(store(), name), now).task
     same = isinstance(now.tree.get("task"), dict) and now.tree["task"].get("kind") == task
     changes = {} if same else {"task": fitting.TASKS[task]()}
     return save(now.with_(data=DataSpec(name=name, text=spec.text), **changes))
@@ -114,10 +115,46 @@ def refitted(now: Draft) -> Draft:
     return now if model == now.model else overwrite(now, model=model)
 
 
+def task_choice(now: Draft) -> Draft:
+    """What images are to be used for: what the set is for, to be painted anew, or to be made of noise.
+    Another choice brings its first preset. Nothing for texts."""
+    schema = known_schema(now.section("data", DataSpec).name)
+    if schema is None or schema.kind != "images":
+        return now
+    options = [fitting.of_set(schema), *(fitting.Purpose("images", kind) for kind in UNLABELLED)]
+    chosen = fitting.purpose_on(schema, now)
+    key = f"purpose.{now.id}.{now.rev}"
+    st.session_state.setdefault(key, options.index(chosen) if chosen in options else 0)
+    place = st.selectbox(
+        "What for", range(len(options)), key=key, width=230,
+        format_func=lambda i: TASK_WORDS.get(options[i].task, options[i].task),
+        help="Any pictures can be painted anew by an autoencoder, or be the example of a GAN; their classes "
+        "are not asked for then",
+    )  # fmt: skip
+    if options[place] == chosen:
+        return now
+    starts = fitting.starts_for(options[place])
+    data = now.section("data", DataSpec)
+    spec = fitting.begun(store(), starts[0], data.model_copy(update={"augment": ()}))
+    data = spec.data.model_copy(update={"normalize": starts[0].spec.data.normalize})
+    overwrite(now, data=data, model=spec.model, task=spec.task, training=spec.training)
+    st.rerun()
+    return now
+
+
+TASK_WORDS = {
+    "classification": "Tell their classes",
+    "segmentation": "Mark every pixel",
+    "reconstruction": "Paint them anew",
+    "generation": "Make new ones",
+}
+
+
 def preset_choice(now: Draft) -> None:
     """Replace the layers by a preset's; undo in the editor brings the old ones back."""
     schema = known_schema(now.section("data", DataSpec).name)
-    wanted = fitting.of_set(schema) if schema else fitting.Purpose("images", "classification")
+    usual = fitting.Purpose("images", "classification")
+    wanted = fitting.purpose_on(schema, draft()) if schema else usual
     own = {MINE + kept.name: kept.spec for kept in store().presets.list() if kept.spec is not None}
     specs = {**own, **{name: preset.spec for name, preset in PRESETS.items()}}
     fits = [name for name, spec in specs.items() if fitting.of_run(spec) == wanted]
@@ -165,12 +202,12 @@ def take_preset(spec: RunSpec, *, fits: bool) -> None:
     task = now.tree.get("task")
     if fitting.of_run(spec).kind == "series":  # a band is told by a task of its own
         task = spec.task
-    told = spec.task if fitting.of_run(spec).kind == "series" else None
+    told = spec.task
     try:
         shape, n_scores = fitting.input_of(store(), data, told)
     except WorkbenchError:
         shape, n_scores = FALLBACK.shape, FALLBACK.n_scores
-    tree = stack.fitted(stack.dump(spec.model), shape, n_scores, per_token=now.per_token)
+    tree = fitting.refitted(stack.dump(spec.model), shape, n_scores, per_token=now.per_token)
     overwrite(now, data=data, model=tree, task=task)
 
 
@@ -232,11 +269,14 @@ def design_from_link() -> None:
 
 def start_of(model: stack.Model) -> RunSpec:
     """A run to begin with for a design that came without data: the preset of its family, or the usual one."""
-    family = {"rnn": "rnn", "encoder": "encoder", "gpt": "gpt", "seq2seq": "seq2seq"}.get(model["family"])
+    known = ("rnn", "encoder", "gpt", "seq2seq", "unet", "autoencoder", "gan")
+    family = model["family"] if model["family"] in known else None
     kinds = {raw.get("kind") for _, raw in stack.places(model)}
     if family is None or (family == "rnn" and "embedding" not in kinds):
         return RunSpec()
     fit = (preset.spec for preset in PRESETS.values() if preset.spec.model.family == family)
+    if family in ("unet", "autoencoder", "gan"):
+        return next(fit, RunSpec())
     return next((spec for spec in fit if fitting.of_run(spec).kind == "text"), RunSpec())
 
 

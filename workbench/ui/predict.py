@@ -14,6 +14,7 @@ from PIL import Image
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.data.masks import nearest, open_masks
 from workbench.data.prepared import Arrays, open_arrays
 from workbench.figures.theme import ACCENT, BAD, GOOD
 from workbench.jobs import answers
@@ -41,6 +42,7 @@ class Input(NamedTuple):
     blob: bytes
     name: str
     truth: str | None = None
+    mask: np.ndarray | None = None  # (H, W) uint8, the true one, as the model is shown it
 
 
 # ---------------------------------------------------------------- the model
@@ -139,6 +141,7 @@ def uploaded() -> Input | None:
 def test_image(run: RunRow) -> Input:
     """One of the images that training never saw, by number, with its true class."""
     arrays, rows, classes = test_rows(run)
+    masks = test_masks(run)
     key = f"predict.index.{run.id}"
     st.session_state.setdefault(key, 0)
 
@@ -150,8 +153,21 @@ def test_image(run: RunRow) -> Input:
             st.number_input("Image number", min_value=0, max_value=len(rows) - 1, step=1, key=key, width=160)
         )
         st.button("Another", icon=":material/shuffle:", on_click=another, key="predict.another")
-    return Input(
-        png(arrays.images[rows[index]]), f"test-{index}.png", classes[int(arrays.labels[rows[index]])]
+    truth = classes[int(arrays.labels[rows[index]])] if masks is None else None
+    mask = None
+    if masks is not None:
+        shape = catalog.schema(store(), run.spec.data.name, run.data_version).shape_for(run.spec.data)
+        mask = nearest(np.asarray(masks[rows[index]]), *shape[1:])
+    return Input(png(arrays.images[rows[index]]), f"test-{index}.png", truth, mask)
+
+
+def test_masks(run: RunRow) -> np.ndarray | None:
+    """The masks of the set, where it has some. Raises DataError."""
+    row = catalog.with_shipped(store(), run.spec.data.name, run.data_version)
+    return (
+        open_masks(row.path)
+        if row.schema.task == "segmentation" and run.spec.task.kind == "segmentation"
+        else None
     )
 
 
@@ -171,6 +187,49 @@ def ask(run: RunRow, checkpoint: str, given: Input) -> Mapping[str, Any]:
     payload = {"run": run.id, "checkpoint": checkpoint, "images": [image], "attention": True}
     answer: Mapping[str, Any] = answers.ask(store(), "predict", payload, timeout_s=WAIT_S)[0]
     return answer
+
+
+def wants_new(run: RunRow) -> bool:
+    """Whether new pictures are asked for, of a model that can paint them from noise; it is asked here."""
+    if not any(getattr(layer, "kind", "") == "reparameterize" for layer in run.spec.model.layers):
+        return False
+    way = st.segmented_control(
+        "What to do", ["Paint a picture anew", "New pictures"], default="Paint a picture anew", required=True,
+        key="predict.new",
+    )  # fmt: skip
+    return bool(way == "New pictures")
+
+
+def new_form(run: RunRow) -> dict[str, int]:
+    """How many new pictures, and of which noise."""
+    key = f"predict.seed.{run.id}"
+    st.session_state.setdefault(key, 0)
+
+    def another() -> None:
+        st.session_state[key] = int(np.random.default_rng().integers(2**31))
+
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        n = st.number_input(
+            "Pictures", 1, 64, 16, 1, key="predict.samples", width=120, help="How many are made"
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            step=1,
+            key=key,
+            width=160,
+            help="Of the noise: the same gives the same pictures",
+        )
+        st.button("Others", icon=":material/shuffle:", on_click=another, key="predict.another")
+    return {"samples": int(n), "seed": int(seed)}
+
+
+def ask_new(run: RunRow, checkpoint: str, asked: Mapping[str, int]) -> list[Mapping[str, Any]]:
+    """New pictures out of noise. Raises the error of the answering side."""
+    payload = {"run": run.id, "checkpoint": checkpoint, "asked": dict(asked)}
+    found: list[Mapping[str, Any]] = answers.ask(store(), "predict", payload, timeout_s=WAIT_S)
+    return found
 
 
 def show_answer(answer: Mapping[str, Any], truth: str | None) -> None:

@@ -18,6 +18,9 @@ QUICK_TEXT = "gpt-char"
 QUICK_TEXT_LABEL = "Teach a small GPT to write like Shakespeare"
 HEADINGS = {
     fitting.Purpose("images", "classification"): "Pictures in classes",
+    fitting.Purpose("images", "segmentation"): "Every pixel in classes",
+    fitting.Purpose("images", "reconstruction"): "Pictures through a narrow place",
+    fitting.Purpose("images", "generation"): "New pictures",
     fitting.Purpose("text", "classification"): "Texts in classes",
     fitting.Purpose("text", "language_model"): "Text to be continued",
     fitting.Purpose("text", "translation"): "Translation",

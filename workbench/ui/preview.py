@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from workbench.figures.masks import overlaid
 from workbench.jobs.answers import ask
 from workbench.specs.data import DataSpec
 from workbench.store.datasets import DatasetRow
@@ -64,7 +65,14 @@ def before_and_after(spec: DataSpec, *, key: str) -> None:
         shown = ask(store(), "augment", {
             "data": spec.model_dump(mode="json"), "n": SHOWN, "seed": 0, "step": drawn,
         })  # fmt: skip
-    pairs = [pair(decoded(a), decoded(b)) for a, b in zip(shown["before"], shown["after"], strict=True)]
+    before, after = ([decoded(text) for text in shown[name]] for name in ("before", "after"))
+    if "before_masks" in shown:  # what moves a picture moves its mask
+        masks = [[decoded(text) for text in shown[name]] for name in ("before_masks", "after_masks")]
+        before, after = (
+            [overlaid(image, mask) for image, mask in zip(images, some, strict=True)]
+            for images, some in zip((before, after), masks, strict=True)
+        )
+    pairs = [pair(a, b) for a, b in zip(before, after, strict=True)]
     labels = [str(text) for text in shown["labels"]]
     with st.container(key="grid-images-augment"):
         st.image(pairs, caption=[plain(t, 22) for t in labels], width=TILE_PX, alt=[t[:80] for t in labels])

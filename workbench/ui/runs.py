@@ -17,7 +17,10 @@ from workbench.ui.state import store
 
 # The first that a run has is shown in short lists. A translator is told by what it writes, a language model
 # by its perplexity; both have an accuracy of tokens too, which says less.
-HEADLINES = ("val/bleu", "val/perplexity", "val/rmse", "val/accuracy", "val/loss", "train/loss")
+HEADLINES = (
+    "val/bleu", "val/perplexity", "val/rmse", "val/iou", "val/explained", "val/distance", "val/accuracy",
+    "val/loss", "train/loss",
+)  # fmt: skip
 
 
 @st.fragment(run_every=2)
@@ -75,6 +78,9 @@ WORDS = {
     "val/bleu": "best BLEU",
     "val/perplexity": "best perplexity",
     "val/rmse": "best RMSE",
+    "val/iou": "best IoU",
+    "val/explained": "best explained",
+    "val/distance": "smallest distance",
     "val/accuracy": "best accuracy",
     "val/loss": "best validation loss",
     "train/loss": "loss",

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.specs.base import AnyShape, Pair, Shape, Window, did_you_mean, problems_of
+from workbench.specs.base import AnyShape, Duel, Pair, Picture, Shape, Window, did_you_mean, problems_of
 from workbench.specs.edits import apply_to
 from workbench.specs.errors import Edit, Fix, Path, Problem
 from workbench.specs.layer import Layer, show
@@ -130,7 +130,11 @@ def family(layers: Sequence[Raw], decoder: Sequence[Raw] = ()) -> str:
     if kinds & {"pretrained_text", "pretrained_image"}:
         return "pretrained"
     if decoder:
-        return "seq2seq"
+        return "seq2seq" if kinds & {"embedding", "transformer_decoder_layer", "lstm_decoder"} else "gan"
+    if "skip" in kinds:
+        return "unet"
+    if kinds & {"unflatten", "reparameterize"}:
+        return "autoencoder"
     if "attention" in groups:
         if "embedding" not in kinds:
             of_images = "convolution" in groups or kinds & {"image_rows", "patch_embedding"}
@@ -224,27 +228,36 @@ def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = Fal
         at = rooms.get(problem.where)
         (table[at]["problems"] if at is not None else loose).insert(0 if wrong else 999, _as_dict(problem))
     flat = [p for row in table for p in row["problems"]] + loose
-    paired = isinstance(shape, Pair)
+    paired, duel = isinstance(shape, Pair), isinstance(shape, Duel)
     out = _end(tops, shape)
     complete = not wrong and all(row.out_shape for row in tops) and build(tree) is not None
-    complete = complete and not (paired and not (tree["layers"] and tree["decoder"]))
+    complete = complete and not ((paired or duel) and not (tree["layers"] and tree["decoder"]))
     per_token = per_token or paired
     met = complete and (len(out) == 2 and out[-1] == n_scores if per_token else out == (n_scores,))
     met = met or (complete and not per_token and n_scores == 2 and out == (1,))
     if isinstance(shape, Window):
         per_token, met = False, complete and out == (n_scores,)
+    if isinstance(shape, Picture | Duel):
+        met = complete and _gives(tops, tree, shape)
     what = f"a score for each of {n_scores:,} tokens, at every step" if per_token else (
         f"{n_scores:,} numbers: steps ahead times variates" if isinstance(shape, Window) else
         "one number" if n_scores == 1 else f"one score for each of {n_scores:,} classes"
     )  # fmt: skip
+    if isinstance(shape, Picture):
+        what = f"{show(shape.gives)}, " + (
+            "a score per class and pixel" if shape.scored else "the picture itself"
+        )
+    if isinstance(shape, Duel):
+        what = f"pictures of {show(shape.image)}, and one score of the discriminator"
     memory = [row.out_shape for row in tops if row.path[0] != "decoder"]
     return {
         "rows": table,
         "problems": loose,
         "ok": not any(p["severity"] == "error" for p in flat),
         "reads": reads(shape),
-        "paired": paired or bool(tree["decoder"]),
-        "inputs": [show(part) for part in (shape if isinstance(shape, Pair) else (shape,))],
+        "paired": paired or duel or bool(tree["decoder"]),
+        "names": DUEL_NAMES if duel else STACK_NAMES,
+        "inputs": [show(part) for part in _inputs(shape)],
         "memory": show(memory[-1]) if paired and memory and memory[-1] else None,
         "goal": {"text": what, "met": bool(met)},
         "totals": {
@@ -260,9 +273,32 @@ def report(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = Fal
 
 def _end(tops: Sequence[Row], shape: AnyShape) -> Shape:
     """What comes out last: of the decoder, where there are two stacks."""
+    if isinstance(shape, Duel):
+        made = [row.out_shape for row in tops if row.path[0] != "decoder"]
+        return (made[-1] if made else None) or ()
     if tops:
         return tops[-1].out_shape or ()
     return shape.target if isinstance(shape, Pair) else shape
+
+
+def _inputs(shape: AnyShape) -> Sequence[Shape]:
+    """What comes into each stack."""
+    if isinstance(shape, Duel):
+        return (shape.noise, shape.image)
+    return shape if isinstance(shape, Pair) else (shape,)
+
+
+def _gives(tops: Sequence[Row], tree: Model, shape: Picture | Duel) -> bool:
+    """Whether what must come out does."""
+    if isinstance(shape, Picture):
+        return bool(tops) and tops[-1].out_shape == shape.gives
+    made = tops[len(tree["layers"]) - 1].out_shape if tree["layers"] else None
+    return made == shape.image and tops[-1].out_shape == (1,)
+
+
+# What the two stacks of an editor are called, and what each does.
+STACK_NAMES = (("Encoder", "reads"), ("Decoder", "writes"))
+DUEL_NAMES = (("Generator", "makes pictures"), ("Discriminator", "tells them from true ones"))
 
 
 def _sound(tree: Model, wrong: dict[int, list[Problem]], table_of: list[tuple[Path, Raw]]) -> ModelSpec:
@@ -319,7 +355,7 @@ def all_problems(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool
 def _found(spec: ModelSpec, shape: AnyShape, n_scores: int, per_token: bool) -> list[Problem]:
     """The model's own problems; a decoder that nothing is translated by can be taken away."""
     found = spec.problems(shape, n_scores, per_token=per_token)
-    if not spec.decoder or isinstance(shape, Pair):
+    if not spec.decoder or isinstance(shape, Pair | Duel):
         return found
     gone = Fix(
         label="Remove the decoder",

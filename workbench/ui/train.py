@@ -20,7 +20,8 @@ from workbench.specs.errors import Problem, RunError, SpecError, WorkbenchError
 from workbench.specs.inside import attends
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec
-from workbench.specs.training import TaskSpec, TrainingSpec, WatchSpec
+from workbench.specs.task import TaskSpec
+from workbench.specs.training import TrainingSpec, WatchSpec
 from workbench.ui import datasets, fitting, nav, stack
 from workbench.ui.augment import augment_form
 from workbench.ui.errors import problem_boxes
@@ -48,7 +49,7 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
     # The data set decides which settings there are, and is drawn below some of them.
     name = str(st.session_state.get(f"data.name.{key}", spec.name))
     schema = known_schema(name)
-    purpose = fitting.of_set(schema) if schema else fitting.of_draft(now) or IMAGES
+    purpose = fitting.purpose_on(schema, now) if schema else fitting.of_draft(now) or IMAGES
     task_class = fitting.TASKS[purpose.task]
     with st.container(border=True, key="box-training"):
         section("Training")
@@ -95,6 +96,9 @@ TARGETS = {
     "forecasting": "The scaled steps that follow each window are what the model's numbers are compared with",
     "regression": "The number that the model tells is compared with the true one",
     "multi_label": "Each label by itself is compared with what the model tells of it",
+    "segmentation": "The mask, pixel by pixel, is what the model's scores are compared with",
+    "reconstruction": "The picture itself is what comes out of the model is compared with",
+    "generation": "True pictures are what the discriminator learns to tell those of the generator from",
 }
 OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
 

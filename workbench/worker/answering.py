@@ -28,11 +28,13 @@ from workbench import catalog
 from workbench.jobs import wire
 from workbench.models.summary import summary
 from workbench.specs.errors import Problem, RunError, WorkbenchError
+from workbench.specs.picture_tasks import PICTURE_TASKS
 from workbench.specs.run import from_dict
 from workbench.store import Store, open_store
 from workbench.worker.judge import judge
 from workbench.worker.looked import looked
 from workbench.worker.nursery import Nursery
+from workbench.worker.pictures import picture_answers
 from workbench.worker.predict import predict
 from workbench.worker.preview import augmented
 from workbench.worker.process import stamp
@@ -83,7 +85,9 @@ class Answers:
             return say_rows(trained, payload)
         if trained.data.kind == "text":
             return say(trained, read_texts(payload), **payload.get("asked", {}))
-        files = [(item["name"], base64.b64decode(item["content"])) for item in payload["images"]]
+        files = [(item["name"], base64.b64decode(item["content"])) for item in payload.get("images", [])]
+        if trained.row.spec.task.kind in PICTURE_TASKS:
+            return list(picture_answers(trained, payload, files))
         found = predict(trained, files)
         told = [answer.to_json() for answer in found]
         if payload.get("attention"):
@@ -105,8 +109,8 @@ class Answers:
 
     def _summary(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         spec = from_dict(dict(payload["spec"]))
-        shape, _ = catalog.shape_and_classes(self.store, spec.data)
-        found = summary(spec.model, shape)
+        shape, scores = catalog.shape_and_classes(self.store, spec.data)
+        found = summary(spec.model, spec.task.input(shape, scores))
         return {"text": found.text, "parameters": found.parameters, "mult_adds": found.mult_adds}
 
 

@@ -42,14 +42,31 @@ class Answer:
 
 def predict(trained: Trained, files: Sequence[tuple[str, bytes]]) -> list[Answer]:
     """One answer per (name, content of an image file). Raises DataError naming every unusable file."""
+    pixels, repairs, _ = readable(trained, files)
+    return [
+        _answer(trained, name, shares, image, repaired)
+        for (name, _), shares, image, repaired in zip(
+            files, _ask(trained, pixels), pixels, repairs, strict=True
+        )
+    ]
+
+
+def readable(
+    trained: Trained, files: Sequence[tuple[str, bytes]]
+) -> tuple[np.ndarray, list[tuple[str, ...]], list[tuple[int, int]]]:
+    """Pictures as the model sees them (n, C, H, W) uint8, what was repaired of each, and (width, height) of
+    each as it came. Raises DataError naming every unusable file."""
     channels, height, width = trained.data.shape
     pixels = np.empty((len(files), channels, height, width), np.uint8)
-    repairs, bad = [], []
+    repairs: list[tuple[str, ...]] = []
+    sizes: list[tuple[int, int]] = []
+    bad = []
     for i, (name, blob) in enumerate(files):
         try:
             picture = decode(blob, Limits(), PurePath(name).suffix.lower(), (height, width))
             pixels[i] = to_array(picture.image, height, width, channels)
             repairs.append(picture.repairs)
+            sizes.append(picture.size)
         except Unusable as error:
             bad.append(
                 Problem(
@@ -58,12 +75,7 @@ def predict(trained: Trained, files: Sequence[tuple[str, bytes]]) -> list[Answer
             )
     if bad:
         raise DataError(*bad)
-    return [
-        _answer(trained, name, shares, image, repaired)
-        for (name, _), shares, image, repaired in zip(
-            files, _ask(trained, pixels), pixels, repairs, strict=True
-        )
-    ]
+    return pixels, repairs, sizes
 
 
 def _ask(trained: Trained, pixels: np.ndarray) -> np.ndarray:

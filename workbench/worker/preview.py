@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from workbench import catalog
-from workbench.data.dataset import rows_of, taken
+from workbench.data.dataset import masked, rows_of, taken
 from workbench.data.prepared import open_arrays
 from workbench.engine.augment import Augment
 from workbench.specs.base import problems_of
@@ -28,7 +28,8 @@ MOST = 64  # images a preview
 def augmented(store: Store, payload: Mapping[str, Any]) -> dict[str, Any]:
     """payload: data (a DataSpec as JSON), n images, seed, step; version of the set, None for the newest.
 
-    The answer: before and after as PNGs in base64 (n each), labels as text (n), seconds the changes took.
+    The answer: before and after as PNGs in base64 (n each), labels as text (n), seconds the changes took; of
+    segmentation also before_masks and after_masks, grey PNGs of class numbers.
     Images are the first of the training split, one of each class in turn. Raises SpecError, DataError.
     """
     tree = dict(payload["data"])
@@ -43,13 +44,29 @@ def augmented(store: Store, payload: Mapping[str, Any]) -> dict[str, Any]:
     arrays = open_arrays(row.path)
     train = rows_of(row.path, spec).train
     order = catalog.in_turn(arrays.labels[train])
-    part = taken(arrays, train[order[:n]], row.schema.shape_for(spec))
+    part = masked(row.path, row.schema, taken(arrays, train[order[:n]], row.schema.shape_for(spec)))
     x = torch.from_numpy(part.x).to(torch.float32).div_(255.0)  # (n, C, H, W)
     began = time.perf_counter()
-    new, y = Augment(spec.augment, len(row.schema.classes), seed)(x, torch.from_numpy(part.y), step)
+    changes = Augment(spec.augment, len(row.schema.classes), seed)
+    if part.masks is not None and changes.mixes:
+        raise SpecError.of(
+            "data.augment", "mixup and cutmix blend the labels of whole images", "these have masks",
+            "Take them away.",
+        )  # fmt: skip
+    answer = part.y if part.masks is None else part.masks.astype(np.int64)
+    new, y = changes(x, torch.from_numpy(answer), step)
     took = time.perf_counter() - began
     pixels = new.mul(255.0).round_().clamp_(0, 255).to(torch.uint8).numpy()
+    masks = {}
+    if part.masks is not None:
+        after = y.numpy().astype(np.uint8)
+        masks = {
+            name: [_png(m[None]) for m in some]
+            for name, some in (("before_masks", part.masks), ("after_masks", after))
+        }
+        y = torch.from_numpy(part.y)
     return {
+        **masks,
         "before": [_png(image) for image in part.x],
         "after": [_png(image) for image in pixels],
         "labels": [_words(label, row.schema.classes) for label in y.numpy()],

@@ -27,6 +27,7 @@ from workbench.jobs.runs import settle
 from workbench.jobs.slots import is_count
 from workbench.jobs.steering import START
 from workbench.models.build import build
+from workbench.probes.pictures import scene_of
 from workbench.probes.watch import Watcher
 from workbench.records import Event
 from workbench.specs.errors import RunError, StoreError, WorkbenchError
@@ -113,9 +114,10 @@ class Session:
         data = self._data()
         self.doing = "building the model"
         task = task_of(spec, data, data.train.y)
-        model = build(spec.model, data.shape, seed=spec.seed)
+        model = build(spec.model, spec.task.input(data.shape, 0), seed=spec.seed)
         teacher = teacher_for(store, self.row, data.shape)
-        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised, loss=task.loss)
+        scene = scene_of(spec, data)
+        watch = Watcher.over(spec.model, spec.watch, data, prepare=normalised, loss=task.loss, scene=scene)
         if teacher is not None:
             kept = teachers.pinned(store, self.row)
             _log(f"learns from run {kept['id']} ({kept['name']}), checkpoint {kept['checkpoint']}")

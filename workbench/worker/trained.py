@@ -19,12 +19,16 @@ from workbench.jobs import teachers
 from workbench.models.build import build
 from workbench.models.int8 import loaded
 from workbench.specs.errors import RunError, SpecError
+from workbench.specs.nesting import every
+from workbench.specs.picture_tasks import GenerationTask, ReconstructionTask
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.training import TOKEN_TASKS, ForecastingTask
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8, CheckpointInfo
 from workbench.tasks.choose import Task, task_for
 from workbench.tasks.forecasting import Forecasting
+from workbench.tasks.generation import Generation
+from workbench.tasks.reconstruction import Reconstruction
 
 KEPT = 4  # models held in memory at a time
 SAMPLED = 20_000  # tokens that tell how many characters one has
@@ -53,7 +57,7 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
         numbers = (encoder.target_mean, encoder.target_scale, data.unit)
         return task_for(spec.task, len(data.classes), labels, numbers=numbers)
     is_text, is_whole = data.kind == "text", spec.task.kind in TOKEN_TASKS
-    if data.schema.task != spec.task.kind:
+    if not data.schema.serves(spec.task.kind):
         raise SpecError.of(
             "task.kind", f"{data.name} is a set for {data.schema.task}", f"the task is {spec.task.kind}",
             f"Set task.kind to {data.schema.task}.",
@@ -62,8 +66,13 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
         assert isinstance(spec.task, ForecastingTask), "checked above"
         chosen = data.train.targets
         return Forecasting(spec.task, data.train.horizon, data.targets, data.std[chosen], data.naive[chosen])
+    if isinstance(spec.task, GenerationTask):
+        return Generation(spec.task.latent, spec.task.real_label)
+    if isinstance(spec.task, ReconstructionTask):
+        draws = any(getattr(layer, "kind", "") == "reparameterize" for layer in every(spec.model.layers))
+        return Reconstruction(spec.task.loss, spec.task.kl_weight, draws=draws, std=data.std)
     if not (is_text and is_whole):
-        return task_for(spec.task, len(data.classes), labels)
+        return task_for(spec.task, len(data.classes), labels, classes=data.classes)
     if spec.task.kind == "translation":
         return task_for(spec.task, data.shape.target.vocabulary)
     ids = [int(token) for token in data.train.ids.values[:SAMPLED]]
@@ -137,7 +146,7 @@ class Shelf:
 
     def _load(self, row: RunRow, info: CheckpointInfo) -> Trained:
         data = self._data_of(row)
-        model = build(row.spec.model, data.shape, seed=row.spec.seed)
+        model = build(row.spec.model, row.spec.task.input(data.shape, 0), seed=row.spec.seed)
         blob = self.store.checkpoints.read(row.id, info.name)
         if info.name.startswith(INT8):
             saved = from_bytes(blob)

@@ -229,7 +229,7 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     if kind == "range_test":
         data = catalog.load(store, spec.data)
         task = task_of(spec, data, data.train.y)
-        model = build(spec.model, data.shape, seed=spec.seed)
+        model = build(spec.model, spec.task.input(data.shape, 0), seed=spec.seed)
         found = range_test(
             model, data, task, spec, teacher=_teacher(store, spec, data.shape), progress=progress
         )
@@ -246,12 +246,12 @@ def _answer(store: Store, kind: str, spec: RunSpec, progress: Any) -> dict[str, 
     task = task_of(spec, data, labels)
     if data.kind == "series":
         sizes = split_sizes(store, spec)
-    facts = (data.shape, task.n_classes, sizes)
+    facts = (spec.task.input(data.shape, task.n_classes), task.n_classes, sizes)
     predicted = predict(spec, *facts, device=device.type, free=free)
     refused = fit_problem(spec, *facts, device=device.type, free=free, limit=free)
     if refused is not None:  # ours to say, before torch or the system says it
         raise SpecError(refused)
-    model = build(spec.model, data.shape, seed=spec.seed)
+    model = build(spec.model, spec.task.input(data.shape, 0), seed=spec.seed)
     teacher = _teacher(store, spec, data.shape)
     measured = preflight(model, data, task, spec, progress, sizes=sizes, teacher=teacher)
     factor = measured.memory.total / max(1, predicted.total)

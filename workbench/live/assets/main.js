@@ -9,8 +9,10 @@ import { Columns } from "./columns.js";
 import { Curves } from "./curves.js";
 import { Forecast } from "./forecast.js";
 import { Filters, Maps } from "./tiles.js";
+import { Latent } from "./latent.js";
 import { Log } from "./log.js";
 import { Predictions } from "./panels.js";
+import { Made, Masks, Reconstructions } from "./pictures.js";
 import { Report } from "./report.js";
 import { Rows } from "./rows.js";
 import { States } from "./states.js";
@@ -29,6 +31,10 @@ const TABS = [
   ["text", "Text", Texts],
   ["columns", "Columns", Columns],
   ["rows", "Rows", Rows],
+  ["masks", "Masks", Masks],
+  ["reconstructions", "Reconstructions", Reconstructions],
+  ["latent", "Codes", Latent],
+  ["made", "Samples", Made],
   ["report", "Report", Report],
   ["predictions", "Predictions", Predictions],
   ["log", "Log", Log],

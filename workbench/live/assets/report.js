@@ -7,10 +7,13 @@ import { recall, remember } from "./address.js";
 import { View, notice } from "./view.js";
 import { waiting } from "./words.js";
 
+const OVERLAPS = [["iou", "IoU", "Pixels in both, of the pixels in either"], ["dice", "Dice", "Twice the pixels in both, of those of each; the F1 of pixels"]];
 const SCORES = [["precision", "Precision", "Of what was taken for this class, the share that is"], ["recall", "Recall", "Of what is of this class, the share that was found"], ["f1", "F1", "The harmonic mean of the two"]];
 // [key, name, help]; shown where the run has them
 const METRICS = [
-  ["accuracy", "Accuracy", "Share of samples whose class is told right"],
+  ["iou", "IoU", "Pixels in both masks, of the pixels in either; mean over the classes"],
+  ["dice", "Dice", "Twice the pixels in both, of those of each; mean over the classes"],
+  ["accuracy", "Accuracy", "Share of samples, or of pixels, whose class is told right"],
   ["f1", "F1", "Mean over the classes"],
   ["precision", "Precision", "Mean over the classes"],
   ["recall", "Recall", "Mean over the classes"],
@@ -34,11 +37,12 @@ export class Report extends View {
       this.shown = null;
       this.dirty();
     });
+    this.of = el("small");
     this.metrics = el("dl", { class: "wbl-numbers" });
     this.table = el("div", { class: "wbl-table-room", tabindex: 0, role: "region", "aria-label": "Scores by class" });
     this.confusion = new Confusion(() => this.dirty());
     this.scrub = new Scrub(this, () => this.dirty());
-    this.classCard = el("section", { class: "wbl-card wbl-pad" }, el("header", {}, el("h4", {}, "By class", el("small", {}, "of the validation samples")), this.orders.node), this.metrics, this.table);
+    this.classCard = el("section", { class: "wbl-card wbl-pad" }, el("header", {}, el("h4", {}, "By class", this.of), this.orders.node), this.metrics, this.table);
     this.matrixCard = el("section", { class: "wbl-card wbl-pad wbl-only-matrix" }, this.confusion.head, this.confusion.node);
     this.pair = el("div", { class: "wbl-report" }, this.classCard, this.matrixCard);
     this.host.append(this.notice.node, this.pair, this.scrub.node);
@@ -71,11 +75,15 @@ export class Report extends View {
     this.metrics.replaceChildren(...METRICS.filter(([key]) => key in metrics).map(([key, name, help]) =>
       el("div", { title: help, "data-metric": key }, el("dt", {}, name), el("dd", {}, key === "loss" ? short(metrics[key]) : percent(real(metrics[key]))))));
     const rows = [...(panel.data.per_class ?? [])];
-    if (this.order === "worst") rows.sort((a, b) => a.f1 - b.f1);
+    const pixels = rows.length > 0 && "iou" in rows[0];
+    const scores = pixels ? [...OVERLAPS, SCORES[0], SCORES[1]] : SCORES;
+    const [order, many, what] = pixels ? ["iou", "pixels", "Pixels"] : ["f1", "support", "Samples"];
+    say(this.of, pixels ? "of the validation pixels" : "of the validation samples");
+    if (this.order === "worst") rows.sort((a, b) => (a[order] ?? 2) - (b[order] ?? 2));
     const bar = (value) => el("td", {}, el("div", { class: "wbl-score" }, el("i", {}, el("b", { style: `width:${100 * Math.max(0, Math.min(1, value))}%` })), el("em", {}, percent(value))));
     this.table.replaceChildren(el("table", { class: "wbl-table", "aria-label": "Precision, recall and F1 by class" },
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...SCORES.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: "Validation samples of the class" }, "Samples"))),
-      el("tbody", {}, ...rows.map((row) => el("tr", { "data-class": row.class }, el("th", { scope: "row", title: String(row.class) }, String(row.class)), ...SCORES.map(([key]) => bar(row[key])), el("td", {}, group(row.support)))))));
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...scores.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: `Validation ${what.toLowerCase()} of the class` }, what))),
+      el("tbody", {}, ...rows.map((row) => el("tr", { "data-class": row.class }, el("th", { scope: "row", title: String(row.class) }, String(row.class)), ...scores.map(([key]) => bar(row[key] ?? NaN)), el("td", {}, group(row[many])))))));
   }
 
   hide() {

@@ -28,6 +28,9 @@ const METRICS = [
 // Of tokens there is more to tell than how many were right while it trained.
 const OF_TASK = {
   language_model: [["val/loss", "Validation loss", short], ["val/perplexity", "Perplexity", short], METRICS[0], METRICS[3]],
+  segmentation: [["val/iou", "Validation IoU", percent], ["val/dice", "Dice", percent], ["val/accuracy", "Pixels right", percent], ["val/loss", "Validation loss", short]],
+  reconstruction: [["val/loss", "Validation loss", short], ["val/explained", "Explained", percent], ["val/psnr", "PSNR, dB", (value) => short(value, 3)], METRICS[3]],
+  generation: [["train/loss", "Generator's loss", short], ["train/discriminator_loss", "Discriminator's loss", short], ["val/distance", "Distance", short], ["train/accuracy", "Told apart", percent]],
   translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
   forecasting: [["val/loss", "Validation loss", short], ["val/rmse", "RMSE", short], ["val/mae", "MAE", short], ["val/mase", "MASE", short], ["val/coverage", "In the band", percent], METRICS[3]],
 };

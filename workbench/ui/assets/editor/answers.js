@@ -74,10 +74,11 @@ Object.assign(Editor.prototype, {
     const [first, second] = report.inputs;
     const input = (text) => [make("span", { text: "Input" }), make("b", { text, title: words(text) })];
     if (this.paired) {
-      const reading = make("button", { class: "into", text: "+ add", "aria-label": "Add a layer to the encoder", onclick: (e) => this.open(e.currentTarget, { list: this.layers, index: this.layers.length, depth: 0 }) });
+      const reading = make("button", { class: "into", text: "+ add", "aria-label": `Add a layer to the ${report.names[0][0].toLowerCase()}`, onclick: (e) => this.open(e.currentTarget, { list: this.layers, index: this.layers.length, depth: 0 }) });
       const handed = report.memory ? [make("span", { text: "· hands on" }), make("b", { text: report.memory, title: words(report.memory) })] : [];
-      this.entry.replaceChildren(make("strong", { text: "Encoder" }), make("span", { text: "reads" }), ...input(first), ...handed, reading);
-      this.between.replaceChildren(make("strong", { text: "Decoder" }), make("span", { text: "writes" }), ...(second ? input(second) : [make("span", { text: "· the data set has no second text" })]));
+      const [[one, reads], [two, writes]] = report.names;
+      this.entry.replaceChildren(make("strong", { text: one }), make("span", { text: reads }), ...input(first), ...handed, reading);
+      this.between.replaceChildren(make("strong", { text: two }), make("span", { text: writes }), ...(second ? input(second) : [make("span", { text: "· the data set has no second text" })]));
     } else this.entry.replaceChildren(...input(first));
     const { text, met } = report.goal;
     this.exit.replaceChildren(make("span", { text: "Output" }), make("b", { text: complete ? output : "—", title: complete ? words(output) : null }),

@@ -80,7 +80,7 @@ Object.assign(Editor.prototype, {
     while (this.list.children.length > wanted.length) this.list.lastChild.remove();
     this.host.classList.toggle("empty", !this.places.length);
     this.host.classList.toggle("text", this.data.report.reads === "text");
-    this.addButton.lastChild.textContent = this.paired ? "Add to the decoder" : "Add layer";
+    this.addButton.lastChild.textContent = this.paired ? `Add to the ${this.data.report.names[1][0].toLowerCase()}` : "Add layer";
     this.tieBox.hidden = !this.data.tie && !this.tree.tied;
     this.tieBox.title = this.data.tie;
     this.tie.checked = this.tree.tied;

@@ -1,0 +1,49 @@
+"""Answers that are pictures, as a person gets them: from the data to the live view and to a file."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import App
+from tests.browser.eyes import PRINT, pane, step_of, until
+from tests.browser.test_text_walk import ended, launched, taken_up
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def tab(page: Page, name: str) -> None:
+    page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name=name, exact=True).click()
+
+
+def changes(page: Page, name: str, view_id: str, canvas: str) -> None:
+    """A view is opened, its picture changes while the model learns, and an earlier one is found again."""
+    tab(page, name)
+    view = pane(page, view_id)
+    until(lambda: step_of(view) > 0, f"the first picture of {name}", 60)
+    picture = view.locator(canvas).first
+    before = picture.evaluate(PRINT)
+    until(lambda: picture.evaluate(PRINT) != before, f"{name} changes", 60)
+    bar = view.locator(".wbl-scrub input[type=range]").first
+    now = step_of(view)
+    bar.focus()
+    bar.press("Home")
+    until(lambda: step_of(view) < now, "an earlier look is shown", 20)
+
+
+def test_masks_from_the_data_to_a_picture_of_ones_own(app: App, page: Page) -> None:
+    page.goto(f"{app.url}/data?set=shapes")
+    expect(page.locator(".wb-classes")).to_contain_text("triangle", timeout=30_000)
+    editor = taken_up(app, page, "shapes")
+    expect(editor).to_contain_text("skip")
+    run = launched(page, "masks")
+    changes(page, "Masks", "masks", "article figure:nth-of-type(3) canvas")
+    view = pane(page, "masks")
+    expect(view.locator(".wbl-classes li")).to_have_count(4)
+    expect(view.locator("article")).to_have_count(6)
+    ended(page)
+    page.goto(f"{app.url}/predict?run={run}")
+    expect(page.get_by_text("What it marks")).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the mask").click()
+    assert download.value.suggested_filename.endswith("-mask.png")

@@ -1,0 +1,75 @@
+"""Images and their masks into a prepared set: both are written in one stream, row by row alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from workbench.data.limits import Limits
+from workbench.data.masks import FILE, VOID, largest_thing
+from workbench.data.prepared import Prepared, Writer, array_header, digests, finish_folder, report_copies
+from workbench.data.report import Report
+from workbench.specs.base import Shape
+from workbench.specs.data import DataSchema
+
+
+class MaskWriter:
+    """Appends images (n, C, H, W) and masks (n, H, W), uint8 of class numbers, to a set in `folder`."""
+
+    def __init__(self, folder: Path, shape: Shape, n_classes: int, limits: Limits, where: str) -> None:
+        self.images = Writer(folder, shape, limits, where)
+        self.n_classes = n_classes
+        self.pixels = np.zeros(VOID + 1, np.int64)  # of each class in all masks together
+        self._folder, self._shape = folder, shape
+        self._labels: list[np.ndarray] = []
+        self._splits: list[np.ndarray] = []
+        self._files: list[str] = []
+        self._digests: list[np.ndarray] = []
+        self._file = open(folder / FILE, "wb")  # noqa: SIM115 - closed by finish() or close()
+        self._file.write(array_header(0, shape[1:]))
+        self._hash = self.images.hash
+
+    @property
+    def n(self) -> int:
+        return self.images.n
+
+    def split_counts(self) -> list[int]:
+        """Images so far, by split."""
+        found = np.concatenate(self._splits) if self._splits else np.zeros(0, np.int8)
+        return [int(n) for n in np.bincount(found, minlength=3)]
+
+    def append(self, images: np.ndarray, masks: np.ndarray, split: int, files: Sequence[str] = ()) -> None:
+        """files: one per image, or none at all for every call alike. Raises DataError when full."""
+        assert masks.dtype == np.uint8
+        assert masks.shape == (len(images), *self._shape[1:])
+        self.images.check_room(len(images))
+        self._hash.update(self.images.write(images))
+        data = np.ascontiguousarray(masks).data
+        self._file.write(data)
+        self._hash.update(data)
+        self.pixels += np.bincount(masks.reshape(-1), minlength=VOID + 1)
+        self._labels.append(largest_thing(masks, self.n_classes))
+        self._splits.append(np.full(len(images), split, np.int8))
+        self._files += files
+        self._digests.append(digests(images))
+
+    def finish(self, schema: DataSchema, report: Report) -> Prepared:
+        """Write what remains. schema: with the classes of the pixels."""
+        self.images.seal()
+        self._file.seek(0)
+        self._file.write(array_header(self.n, self._shape[1:]))
+        self._file.close()
+        labels, splits = np.concatenate(self._labels), np.concatenate(self._splits)
+        schema = schema.model_copy(update={"shape": self._shape, "task": "segmentation"})
+        report_copies(np.concatenate(self._digests), np.zeros_like(labels), splits, report)
+        fingerprint, rows = finish_folder(
+            self._folder, schema, labels, splits, self._hash,
+            files=self._files if len(self._files) == self.n else None, groups=None,
+        )  # fmt: skip
+        return Prepared(schema, rows, report.rows(), fingerprint)
+
+    def close(self) -> None:
+        self.images.close()
+        self._file.close()
