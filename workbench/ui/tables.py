@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from workbench.data.report import shown
 from workbench.data.table.stored import StoredTable
 from workbench.specs.tables import INPUTS, TableColumn
 from workbench.store.datasets import DatasetRow
@@ -29,7 +30,7 @@ def columns(row: DatasetRow) -> None:
         "again and say so."
     )
     table = {
-        "Column": [plain(own.name, 80) for own in fields],
+        "Column": [shown(own.name, 80) for own in fields],
         "For": [WORDS[own.role] for own in fields],
         "Missing": [own.missing / max(1, row.rows) for own in fields],
         "Different": [own.distinct for own in fields],
@@ -37,7 +38,7 @@ def columns(row: DatasetRow) -> None:
         "To": [_end(own, own.greatest) for own in fields],
         "Spread": [list(own.counts) if own.counts else [n for _, n in own.common] for own in fields],
         "Most frequent": [
-            ", ".join(f"{plain(w, 20)} ({count(n)})" for w, n in own.common[:3]) for own in fields
+            ", ".join(f"{shown(w, 20)} ({count(n)})" for w, n in own.common[:3]) for own in fields
         ],
         "Why": [own.reason for own in fields],
     }
@@ -79,7 +80,7 @@ def rows(row: DatasetRow) -> None:
     found = stored.rows(index)
     names = [own.name for own in row.schema.fields]
     st.dataframe(
-        {plain(name, 60): [_cell(one.get(name)) for one in found] for name in names}, hide_index=True,
+        {shown(name, 60): [_cell(one.get(name)) for one in found] for name in names}, hide_index=True,
         key=f"rows.{row.name}.{at}",
     )  # fmt: skip
     if pages > 1:
@@ -88,7 +89,7 @@ def rows(row: DatasetRow) -> None:
 
 
 def _cell(value: Any) -> Any:
-    return plain(value, 200) if isinstance(value, str) else value
+    return shown(value, 200) if isinstance(value, str) else value
 
 
 def _end(own: TableColumn, value: float | None) -> str:
@@ -100,4 +101,4 @@ def _end(own: TableColumn, value: float | None) -> str:
             .replace("T", " ")
             .removesuffix(" 00:00")
         )
-    return f"{value:,.6g}" + (f" {plain(own.unit, 12)}" if own.unit else "")
+    return f"{value:,.6g}" + (f" {shown(own.unit, 12)}" if own.unit else "")

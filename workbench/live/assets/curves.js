@@ -21,8 +21,8 @@ const lone = (name, colour) => [{ key: `val/${name}`, label: "", colour }];
 const PANELS = [
   { id: "loss", title: "Loss", lines: pair("loss"), log: true, big: true },
   { id: "accuracy", title: "Accuracy", lines: pair("accuracy"), big: true, format: (y) => (Number.isFinite(y) ? percent(y) : short(y)), tick: percentTick },
-  { id: "mae", title: "Mean error", unit: "in the target's unit", lines: pair("mae"), big: true },
-  { id: "rmse", title: "RMSE", unit: "in the target's unit", lines: lone("rmse", validation) },
+  { id: "mae", title: "Mean error", unit: "in its own unit", lines: pair("mae"), big: true },
+  { id: "rmse", title: "RMSE", unit: "in its own unit", lines: lone("rmse", validation) },
   { id: "r2", title: "R²", unit: "1 is perfect", lines: lone("r2", validation) },
   { id: "ece", title: "Calibration error", unit: "confidence minus accuracy", lines: lone("ece", validation), format: share, tick: percentTick, floor: 0 },
   { id: "perplexity", title: "Perplexity", unit: "lower is better; 1 is perfect", lines: lone("perplexity", validation), log: true },
@@ -38,9 +38,8 @@ const PANELS = [
     lines: [{ key: "val/auroc", label: "AUROC", colour: validation }, { key: "val/pr_auc", label: "PR-AUC", colour: extra(1) }],
   },
   { id: "top5", title: "In the top 5", unit: "share of samples", lines: lone("top5", validation), format: share, tick: percentTick },
-  { id: "scaled_mae", title: "Mean absolute error", unit: "scaled", lines: pair("scaled_mae"), log: true, big: true },
+  { id: "scaled_mae", title: "Mean absolute error", unit: "scaled", lines: pair("scaled_mae"), log: true },
   { id: "scaled_mse", title: "Mean squared error", unit: "scaled", lines: lone("scaled_mse", validation), log: true },
-  { id: "own_errors", title: "Errors", unit: "in own units", lines: [{ key: "val/rmse", label: "RMSE", colour: validation }, { key: "val/mae", label: "MAE", colour: extra(1) }] },
   { id: "mase", title: "MASE", unit: "below 1 beats a season before", lines: lone("mase", validation) },
   { id: "coverage", title: "In the band", unit: "share of the values", lines: lone("coverage", validation), format: share, tick: percentTick },
   {

@@ -32,8 +32,12 @@ const OF_TASK = {
   reconstruction: [["val/loss", "Validation loss", short], ["val/explained", "Explained", percent], ["val/psnr", "PSNR, dB", (value) => short(value, 3)], METRICS[3]],
   generation: [["train/loss", "Generator's loss", short], ["train/discriminator_loss", "Discriminator's loss", short], ["val/distance", "Distance", short], ["train/accuracy", "Told apart", percent]],
   translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
+  regression: [["val/mae", "Mean error", short], ["val/rmse", "RMSE", short], ["val/r2", "R²", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
+  multi_label: [["val/f1", "F1", percent], ["val/auroc", "AUROC", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
   forecasting: [["val/loss", "Validation loss", short], ["val/rmse", "RMSE", short], ["val/mae", "MAE", short], ["val/mase", "MASE", short], ["val/coverage", "In the band", percent], METRICS[3]],
 };
+
+const OPTIONAL = new Set(["val/coverage"]); // only some runs of the task have it
 
 export class Status extends View {
   constructor(...given) {
@@ -170,7 +174,8 @@ export class Status extends View {
   }
 
   numbers(status) {
-    for (const [i, [key, name, format]] of (OF_TASK[status.task] ?? METRICS).entries()) {
+    const told = (OF_TASK[status.task] ?? METRICS).filter(([key]) => !OPTIONAL.has(key) || status.metrics[key]);
+    for (const [i, [key, name, format]] of told.entries()) {
       const metric = status.metrics[key] ?? {};
       const last = real(metric.last);
       const best = metric.best === undefined ? "" : `best ${format(real(metric.best))} at step ${group(metric.best_step)}`;
