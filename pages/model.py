@@ -11,6 +11,7 @@ from workbench.ui.errors import guard
 from workbench.ui.marks import heading
 from workbench.ui.mismatch import mismatch
 from workbench.ui.state import draft
+from workbench.ui.weights import weights_view
 
 
 @st.fragment
@@ -23,7 +24,16 @@ def bench(given: model.Input) -> None:
             if st.button("Continue to training", type="primary", icon=":material/arrow_forward:", key="next",
                          disabled=not report["ok"], help=why):  # fmt: skip
                 nav.go("train", draft=draft().id)
-        views = ["Parameters by layer", "Drawing", "PyTorch code", "YAML", "Link", "Cross-check", "Import"]
+        views = [
+            "Parameters by layer",
+            "Drawing",
+            "PyTorch code",
+            "YAML",
+            "Link",
+            "Cross-check",
+            "Weights",
+            "Import",
+        ]
         tabs = st.tabs(views, on_change="rerun", key="form", bind="query-params")
         for tab, view in zip(tabs, views, strict=True):
             if not tab.open:
@@ -45,6 +55,9 @@ def bench(given: model.Input) -> None:
                     model.yaml_view()
                 elif view == "Cross-check":
                     model.cross_check(given)
+                elif view == "Weights":
+                    if model.sound(given, "place for weights") is not None:
+                        weights_view(draft().spec())
                 else:
                     model.yaml_import()
 

@@ -23,6 +23,7 @@ from workbench.cli import (
     data,
     fetch,
     house,
+    importing,
     labels,
     log,
     model,
@@ -54,6 +55,7 @@ VERBS: tuple[Callable[..., object], ...] = (
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
+app.command("import")(importing.import_)
 app.command(context_settings={"ignore_unknown_options": True})(labels.tag)  # `-TAG` is no option
 app.command()(labels.archive)
 app.add_typer(data.app, name="data")

@@ -25,6 +25,7 @@ from workbench.jobs.series import sizes as series_sizes
 from workbench.jobs.tables import loss_kind, table_problems
 from workbench.jobs.teachers import teacher_problems
 from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
+from workbench.jobs.weights import weights_problems
 from workbench.specs.base import AnyShape, Pair, Tokens, Window
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
@@ -111,6 +112,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     found += answer_problems(spec, schema)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
+    found += weights_problems(store, spec)
     found += _split_problems(store, spec, version)
     return CheckReport(
         ok=all(problem.severity != "error" for problem in found),

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.jobs import steering, teachers
+from workbench.jobs import steering, teachers, weights
 from workbench.jobs.check import check
 from workbench.jobs.launch import ensure_supervisor
 from workbench.jobs.queue import why_waiting as why_waiting
@@ -40,7 +40,12 @@ def submit(store: Store, spec: RunSpec, held: bool = False) -> str:
     _must_work(store, spec)
     must_start_from_something(spec, None)
     row = store.runs.create(teachers.named(store, spec), held=True)  # until it has all it starts from
-    _complete(store, row, lambda: teachers.pin(store, row))
+
+    def fill() -> None:
+        teachers.pin(store, row)
+        weights.pin(store, row)
+
+    _complete(store, row, fill)
     if not held:
         store.runs.release([row.id])
     ensure_supervisor(store)
@@ -225,6 +230,10 @@ def fork_as(
         teachers.pin(store, row)
         if checkpoint is not None:
             store.checkpoints.copy(parent.id, checkpoint, row.id, steering.START)
+        elif spec.training.start_weights == parent.spec.training.start_weights and has_start(store, parent):
+            store.checkpoints.copy(parent.id, steering.START, row.id, steering.START)
+        else:
+            weights.pin(store, row)
         if replay:  # on the very images that the parent saw
             store.ledger.copy(parent.id, row.id)
             store.runs.update(row.id, beat=False, data_version=parent.data_version)
@@ -233,6 +242,13 @@ def fork_as(
     store.runs.release([row.id])
     ensure_supervisor(store)
     return row.id
+
+
+def has_start(store: Store, row: RunRow) -> bool:
+    """Whether the run keeps imported weights that it began with."""
+    if row.parent_checkpoint is not None or row.spec.training.start_weights is None:
+        return False
+    return any(info.name == steering.START for info in store.checkpoints.list(row.id))
 
 
 def hold(store: Store, refs: Sequence[str]) -> list[RunRow]:

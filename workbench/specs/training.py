@@ -219,6 +219,13 @@ class TrainingSpec(Spec):
         "weight decay",
         ge=0, le=1, advanced=True,
     )  # fmt: skip
+    start_weights: Annotated[str, Field(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = (
+        knob(
+            None,
+            "Imported weights that the run begins with, by their name (workbench import); empty draws them",
+            advanced=True,
+        )
+    )
     distill: Distill | None = Field(None, description="Learn from another run's model")
     prune: Prune | None = Field(None, description="Leave out the smallest of the weights it starts with")
     precision: Literal["fp32", "bf16", "fp16"] = knob(

@@ -30,6 +30,7 @@ from workbench.store.runs import Runs
 from workbench.store.scalars import ScalarStore
 from workbench.store.signals import Commands, Drafts, Events, Leases
 from workbench.store.snapshots import Snapshots
+from workbench.store.weights import Weights
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PRESETS = "presets"  # the folder of the home that holds presets of one's own
@@ -57,6 +58,7 @@ class Store:
         self.drafts = Drafts(self._engine)
         self.leases = Leases(self._engine)
         self.presets = Presets(home / PRESETS)
+        self.weights = Weights(artifacts / "weights")
 
     def must_be_there(self) -> None:
         """Raises StoreError when the database file was removed or replaced since this was opened.

@@ -3,7 +3,8 @@
 Verbs: ping; predict {run, checkpoint, images: [{"name", "content": base64}] and attention (whether
 to tell where a Vision Transformer looked), or texts: [...] and asked: {temperature, ...},
 or rows: [{column: value}] or files of tables}; try {run, checkpoint, text, asked}: the same with
-attention; evaluate {run, checkpoint, data}; summary {spec}; augment {data, n, seed, step};
+attention; evaluate {run, checkpoint, data}; summary {spec}; import {path, spec, name}: weights laid
+onto a design; augment {data, n, seed, step};
 hardest {run, checkpoint, split} (worker/samples.py);
 trial_begin {kind, spec}, trial_look and trial_stop {id} (worker/trials.py). One question is worked on at
 a time; the rest wait. The process belongs to its supervisor and leaves when that is gone.
@@ -20,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ from workbench.specs.errors import Problem, RunError, WorkbenchError
 from workbench.specs.picture_tasks import PICTURE_TASKS
 from workbench.specs.run import from_dict
 from workbench.store import Store, open_store
+from workbench.worker.importing import import_weights, slug
 from workbench.worker.judge import judge
 from workbench.worker.looked import looked
 from workbench.worker.nursery import Nursery
@@ -62,6 +65,7 @@ class Answers:
             "try": self._try,
             "evaluate": self._evaluate,
             "summary": self._summary,
+            "import": self._import,
             "hardest": Samples(store, self.shelf).look,
             "augment": lambda payload: augmented(self.store, payload),
             "trial_begin": trials.begin,
@@ -106,6 +110,11 @@ class Answers:
     def _evaluate(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         trained = self.shelf.get(payload["run"], payload.get("checkpoint"))
         return judge(self.store, trained, payload.get("data"), payload.get("beam"))
+
+    def _import(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        name = slug(str(payload.get("name", "")))
+        spec = from_dict(dict(payload["spec"]))
+        return import_weights(self.store, Path(payload["path"]), spec, name)
 
     def _summary(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         spec = from_dict(dict(payload["spec"]))

@@ -125,6 +125,8 @@ class Session:
         resume = self._last_checkpoint()
         if resume is None and self.row.parent and self.row.parent_checkpoint:
             self._take_weights(model, data.shape)
+        elif resume is None and spec.training.start_weights is not None:
+            self._take_imported(model, data.shape, spec.training.start_weights)
         self._say_where_it_starts(data)
         self.sinks = Sinks.over(store, store.runs.get(self.row.id))
         ledger = store.ledger.list(self.row.id)
@@ -193,6 +195,13 @@ class Session:
         model.load_state_dict(taken.tensors)
         at = f" (step {own[0].step:,})" if own else ""
         self._event("started", f"{taken.words} taken from checkpoint {name}{at} of run {parent}.")
+
+    def _take_imported(self, model: torch.nn.Module, shape: Any, name: str) -> None:
+        """Weights from elsewhere, as they were when this run was submitted."""
+        kept = model_tensors(self.store.checkpoints.read(self.row.id, START))
+        taken = starting(model, self.row.spec, shape, kept)
+        model.load_state_dict(taken.tensors)
+        self._event("started", f"{taken.words} taken from the imported {name}.")
 
     def _say_where_it_starts(self, data: Any) -> None:
         sizes = f"{len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test"
