@@ -63,7 +63,7 @@ def picture_page(run: RunRow, checkpoint: str) -> None:
 
 
 with guard():
-    heading("Predict", "Show a trained model a picture, a text or a row and see what it makes of it.")
+    heading("Predict", "Show a trained model a picture, a text or a row, or let it look ahead in a series.")
     rows = predict.ready_runs()
     if not rows:
         nothing_yet("No run has saved a model yet. A run saves one after its first validation.")

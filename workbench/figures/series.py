@@ -127,5 +127,6 @@ def ahead_figure(info: AheadInfo) -> go.Figure:
             line={"color": ACCENT, "width": 2}, hovertemplate="%{x}<br>%{y:.5g}<extra>forecast</extra>",
         )
     )  # fmt: skip
-    figure.update_xaxes(type="category", nticks=8)
+    order = [*info.past_x, *info.x]  # the traces do not begin at the same moment
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=order, nticks=8)
     return figure

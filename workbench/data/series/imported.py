@@ -263,6 +263,8 @@ def _clock(cell: re.Match[str]) -> int:
 
 def _why_not(column: pd.Series, name: str, kind: str) -> str | None:
     """Why a column is no variate; None where it is one."""
+    if kind == "word" and not column.notna().any():
+        return "it has no value"
     if kind == "word":
         return "it holds words, and a series has numbers"
     if kind == "moment":

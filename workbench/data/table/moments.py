@@ -26,6 +26,7 @@ _DAYS = (
     "%B %d, %Y", "%b %d %Y", "%Y-%b-%d", "%d%b%Y", "%Y%m%d",
 )  # fmt: skip
 _ALONE = ("%Y-%m", "%Y/%m", "%b-%Y", "%b %Y", "%B %Y", "%Y-%b", "%m/%Y", "%Y%m%d%H%M%S")
+_TIME = re.compile(r"[ T]%[HI].*$")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])", re.IGNORECASE)
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 _MAY_BE = re.compile(r"(?=.{6,40}$)(?=(?:.*\d){3})[\w.,:/+ \-]+")
@@ -88,6 +89,10 @@ def moments(texts: Sequence[str], way: str) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = pd.to_datetime(cells, format=way, errors="coerce", utc="%z" in way)
+        day = _TIME.sub("", way)
+        if day != way and found.isna().any():  # workbooks and others write midnight as the day alone
+            bare = pd.to_datetime(cells[found.isna()], format=day, errors="coerce", utc="%z" in way)
+            found = found.fillna(bare)
     if "%z" in way:
         found = found.dt.tz_localize(None)
     return np.asarray(found.to_numpy("datetime64[us]"))

@@ -1,0 +1,145 @@
+"""Forecasts of real series beside what needs no learning, through the product's own command line: mean ± sd.
+
+    python -m benchmarks.series [--seeds 3] [--only etth1|airline|sunspots|min-temperatures]
+
+ETTh1 as papers have it: 12/4/4 months, all seven variates scaled by their training steps, 96 hours ahead
+from the 336 before. The others: one step ahead on the last third (33 %), in their own units. The best
+checkpoint by validation is judged, so that the test steps choose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.accuracy import SHARED, call
+from benchmarks.launch import leave
+from benchmarks.report import Figure, report
+from workbench.store import open_store
+
+Raw = dict[str, Any]
+
+
+def straight(out_steps: int, **more: Any) -> list[Raw]:
+    return [{"kind": "series_linear", "out_steps": out_steps, **more}, {"kind": "flatten"}]
+
+
+LSTM = [
+    {"kind": "lstm", "hidden_size": 32}, {"kind": "sequence_pool", "mode": "last"},
+    {"kind": "linear", "out_features": 1},
+]  # fmt: skip
+THIRD: Raw = {"validation": 0.15, "test": 0.33}
+# work -> file, data, [(network, family, layers, lr, epochs, batch)], mark, target, of what
+Work = tuple[str, Raw, list[tuple[str, str, list[Raw], float, int, int]], str, float, str]
+WORKS: dict[str, Work] = {
+    "etth1": (
+        "ETTh1.csv",
+        {"validation": 0.2, "test": 0.2, "series": {"look_back": 336, "horizon": 96, "rows": 14_400}},
+        [
+            ("DLinear", "mlp", straight(96), 1e-3, 8, 32),
+            ("NLinear", "mlp", straight(96, kernel_size=1, normalize="last"), 1e-3, 8, 32),
+        ],
+        "scaled_mse", 0.45, "published: DLinear 0.375, NLinear 0.374",
+    ),
+    "airline": (
+        "airline-passengers.csv",
+        {**THIRD, "test": 0.3333, "series": {"look_back": 24, "horizon": 1}},
+        [("NLinear", "mlp", straight(1, kernel_size=1, normalize="last"), 1e-2, 200, 32)],
+        "rmse", 41.85, "a year before, the better of the floors",
+    ),
+    "sunspots": (
+        "monthly-sunspots.csv",
+        {**THIRD, "series": {"look_back": 132, "horizon": 1}},
+        [("DLinear", "mlp", straight(1), 2e-3, 20, 32), ("LSTM", "rnn", LSTM, 3e-3, 15, 64)],
+        "rmse", 18.40, "the month before",
+    ),
+    "min-temperatures": (
+        "daily-min-temperatures.csv",
+        {**THIRD, "series": {"look_back": 60, "horizon": 1}},
+        [("DLinear", "mlp", straight(1), 2e-3, 20, 32), ("LSTM", "rnn", LSTM, 3e-3, 15, 64)],
+        "rmse", 2.624, "the day before",
+    ),
+}  # fmt: skip
+
+
+def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> str:
+    tree = {
+        "name": f"{data['name']}-{family}", "seed": seed, "data": data,
+        "model": {"family": family, "layers": layers}, "task": {"kind": "forecasting"},
+        "training": {
+            "optimizer": {"kind": "adamw", "lr": lr}, "schedule": {"kind": "cosine", "warmup": 0.1},
+            "batch_size": batch, "epochs": epochs, "clip_norm": 1.0,
+        },
+        "watch": {"samples": 4},
+    }  # fmt: skip
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def judged(home: Path, spec: str) -> tuple[Raw, Raw, float]:
+    """Marks on the test split, those of the floors, and minutes of training."""
+    path = home / "spec.yaml"
+    path.write_text(spec, encoding="utf-8")
+    began = time.monotonic()
+    run = call("train", str(path), home=home).split()[0]
+    minutes = (time.monotonic() - began) / 60
+    found = json.loads(call("evaluate", run, "--json", home=home))
+    return found["metrics"], found["report"]["floors"], minutes
+
+
+def measure(work: str, seeds: int, home: Path) -> list[Figure]:
+    file, data, networks, mark, target, peer = WORKS[work]
+    call("data", "add", str(SHARED / "timeseries" / file), "--name", work, home=home)
+    figures = []
+    for network, family, layers, lr, epochs, batch in networks:
+        runs = [
+            judged(home, spec_of({"name": work, **data}, family, layers, lr, epochs, batch, seed))
+            for seed in range(seeds)
+        ]
+        scores = [marks[mark] for marks, _, _ in runs]
+        mean = statistics.mean(scores)
+        spread = statistics.stdev(scores) if seeds > 1 else 0.0
+        minutes = statistics.mean(minutes for _, _, minutes in runs)
+        floors = ", ".join(f"{name} {marks[mark]:.4g}" for name, marks in runs[0][1].items())
+        also = "".join(
+            f"; {name} {statistics.mean(m[name] for m, _, _ in runs):.3g}" for name in ("scaled_mae", "mase")
+        )
+        figures.append(
+            Figure(
+                f"{work}, {network}, {'MSE, scaled' if mark == 'scaled_mse' else 'RMSE'}", round(mean, 4), "",
+                f"{'≤' if work == 'etth1' else '<'} {target} ({peer})", mean < target, seeds,
+                f"± {spread:.4f} sd; floors: {floors}{also}; {minutes:.1f} min a run",
+            )
+        )  # fmt: skip
+        print(figures[-1].line(), flush=True)
+    return figures
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--only", choices=list(WORKS))
+    chosen = options.parse_args()
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for work in [chosen.only] if chosen.only else WORKS:
+                figures += measure(work, chosen.seeds, Path(folder))
+        finally:
+            leave(open_store(Path(folder)))
+    about = (
+        "Trained by `workbench train` on the CPU; the best checkpoint by validation on the test steps, which "
+        "are the latest. ETTh1: horizon 96, look-back 336, all variates, 12/4/4 months. The others: one step "
+        "ahead on the last third, in their own units."
+    )
+    report("series", about, figures)
+
+
+if __name__ == "__main__":
+    main()
