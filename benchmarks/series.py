@@ -95,11 +95,12 @@ def judged(home: Path, spec: str) -> tuple[Raw, Raw, float]:
 
 def measure(work: str, seeds: int, home: Path) -> list[Figure]:
     file, data, networks, mark, target, peer = WORKS[work]
-    call("data", "add", str(SHARED / "timeseries" / file), "--name", work, home=home)
+    name = f"{work}-original"  # one of them is shipped under its own
+    call("data", "add", str(SHARED / "timeseries" / file), "--name", name, home=home)
     figures = []
     for network, family, layers, lr, epochs, batch in networks:
         runs = [
-            judged(home, spec_of({"name": work, **data}, family, layers, lr, epochs, batch, seed))
+            judged(home, spec_of({"name": name, **data}, family, layers, lr, epochs, batch, seed))
             for seed in range(seeds)
         ]
         scores = [marks[mark] for marks, _, _ in runs]

@@ -47,9 +47,13 @@ def edited(editor: Locator, field: str, value: str) -> None:
     expect(editor).to_have_attribute("data-ok", "true", timeout=10_000)
 
 
-def launched(page: Page, name: str) -> str:
+def launched(page: Page, name: str, epochs: int | None = None) -> str:
     """On to the training page, a name, the launch; the id of the run, which is at work."""
     page.get_by_role("button", name="Continue to training").click()
+    if epochs is not None:
+        box = page.get_by_label("Epochs", exact=True)
+        box.fill(str(epochs))
+        box.press("Enter")
     field = page.get_by_label("Name", exact=True)
     field.fill(name)
     field.press("Enter")

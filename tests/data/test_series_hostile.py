@@ -61,8 +61,8 @@ WAYS = {
 }
 FREQUENCIES = {
     "day first": "12 h", "month first": "12 h", "points": "12 h", "months": "1 month",
-    "named months": "1 month", "quarters": "1 quarter", "seconds": "1 min", "milliseconds": "1 min", "microseconds": "1 min",
-    "years": "1 year",
+    "named months": "1 month", "quarters": "1 quarter", "seconds": "1 min", "milliseconds": "1 min",
+    "microseconds": "1 min", "years": "1 year",
 }  # fmt: skip
 
 

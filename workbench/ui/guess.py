@@ -12,7 +12,7 @@ from workbench.specs.data import TextImport
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
 from workbench.specs.tables import TableImport
-from workbench.ui import guess_table
+from workbench.ui import guess_series, guess_table
 from workbench.ui.errors import problem_boxes
 from workbench.ui.marks import plain
 
@@ -109,19 +109,10 @@ def _table(source: str) -> TableImport:
 
 
 def _series(source: str) -> SeriesImport:
-    """A series: what was found in it."""
+    """The same for a series: its moments, its variates and its steps."""
     with st.container(border=True, key="add-guess", gap="small"):
         _kinds(source, "series")
-        try:
-            _preview(_look_at_series(source))
-        except DataError as error:
-            problem_boxes(error.problems)
-    return SeriesImport()
-
-
-@st.cache_data(show_spinner="Looking at the series", max_entries=32)
-def _look_at_series(source: str) -> dict[str, Any]:
-    return catalog.look(source, kind="series")
+        return guess_series.form(source)
 
 
 def _kinds(source: str, kind: str) -> None:
