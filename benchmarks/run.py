@@ -35,7 +35,6 @@ BENCHMARKS = {
     "data_import": ("benchmarks.data_import", "Importing images"),
     "text_import": ("benchmarks.text_import", "Importing texts, and tokenizing them"),
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
-    "series": ("benchmarks.series", "Forecasts of real series"),
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),
