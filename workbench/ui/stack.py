@@ -380,12 +380,16 @@ def _as_dict(problem: Problem, field: str | None = None) -> dict[str, Any]:
 
 
 def fitted(tree: Model, shape: AnyShape, n_scores: int, *, per_token: bool = False) -> Model:
-    """The model with as many outputs as are wanted, where that is the one thing amiss."""
-    found = all_problems(tree, shape, n_scores, per_token=per_token)
-    output = next((p for p in found if p.severity == "error"), None)
-    if output is None or output.fix is None or not output.rule.startswith(OUTPUTS):
-        return tree
-    return read(apply_to(tree, output.fix))
+    """The model with as many outputs as are wanted, and categories of a table made numbers, where that is all
+    that is amiss."""
+    for _ in range(2):
+        found = all_problems(tree, shape, n_scores, per_token=per_token)
+        fault = next((p for p in found if p.severity == "error"), None)
+        is_ours = fault is not None and fault.rule.startswith((*OUTPUTS, "linear needs numbers"))
+        if fault is None or fault.fix is None or not is_ours:
+            break
+        tree = read(apply_to(tree, fault.fix))
+    return tree
 
 
 OUTPUTS = ("the last layer must give", "tie_embeddings shares")  # how problems with the scores begin
