@@ -14,7 +14,7 @@ MOST = 65_536  # numbers that a linear layer can be asked for
 class Unflatten(Layer):
     """Lays a vector out as an image of as many channels as it has numbers for (torch.nn.Unflatten)."""
 
-    group: ClassVar[str] = "dense"
+    group: ClassVar[str] = "convolution"
     kind: Literal["unflatten"] = "unflatten"
     height: int = knob(7, "Height of the image", unit="pixels", ge=1, le=64)
     width: int = knob(7, "Width of the image", unit="pixels", ge=1, le=64)
