@@ -35,6 +35,7 @@ def rename_class(store: Store, name: str, old: str, new: str) -> DatasetRow:
 def merge_classes(store: Store, name: str, names: Sequence[str], into: str) -> DatasetRow:
     """Make one class of several, called `into`: one of them or a new name."""
     row = _mine(store, name)
+    _of_images(row)
     ks = sorted({class_index(row, text) for text in names})
     into = _class_name(into)
     if len(ks) < 2:
@@ -54,6 +55,7 @@ def merge_classes(store: Store, name: str, names: Sequence[str], into: str) -> D
 def drop_classes(store: Store, name: str, names: Sequence[str]) -> DatasetRow:
     """Leave out classes with all their images or texts."""
     row = _mine(store, name)
+    _of_images(row)
     ks = sorted({class_index(row, text) for text in names})
     labels, _ = read_labels(row.path)
     keep = ~np.isin(labels, ks)
@@ -66,6 +68,7 @@ def drop_classes(store: Store, name: str, names: Sequence[str]) -> DatasetRow:
 def relabel(store: Store, name: str, rows: Sequence[int], to: str) -> DatasetRow:
     """Give single images or texts another class, one that is there or a new one."""
     row = _with_classes(_mine(store, name))
+    _of_images(row)
     chosen = _rows(row, rows)
     classes = list(row.schema.classes)
     to = _class_name(to)
@@ -178,6 +181,15 @@ def _samples(row: DatasetRow, rows: np.ndarray) -> str:
 
 def _word(row: DatasetRow) -> str:
     return "text" if row.schema.kind == "text" else "image"
+
+
+def _of_images(row: DatasetRow) -> None:
+    """Raises DataError where classes are those of pixels: masks are not repainted here."""
+    if row.schema.task == "segmentation":
+        raise DataError.of(
+            f"data set `{row.name}`", "classes of whole images are merged, dropped and given anew",
+            "these are classes of pixels", "Change the masks, and add them again.",
+        )  # fmt: skip
 
 
 def _with_classes(row: DatasetRow) -> DatasetRow:

@@ -24,6 +24,7 @@ from workbench.data.prepared import (
     read_schema,
 )
 from workbench.data.report import Report
+from workbench.data.segmented import rewrite_pairs
 from workbench.data.text.rewritten import rewrite_texts
 from workbench.specs.errors import DataError
 
@@ -52,6 +53,9 @@ def rewrite(
     schema = read_schema(folder)
     if schema.kind == "text":
         made = rewrite_texts(folder, out, name=name, labels=labels, classes=classes, keep=keep)
+        return Prepared(made.schema, made.rows, _noted(report, note), made.fingerprint)
+    if schema.task == "segmentation":
+        made = rewrite_pairs(folder, out, name=name, classes=classes, keep=keep)
         return Prepared(made.schema, made.rows, _noted(report, note), made.fingerprint)
     arrays = open_arrays(folder)
     rows = np.flatnonzero(keep)

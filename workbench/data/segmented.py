@@ -8,11 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from workbench.data.limits import Limits
-from workbench.data.masks import FILE, VOID, largest_thing
-from workbench.data.prepared import Prepared, Writer, array_header, digests, finish_folder, report_copies
+from workbench.data.masks import FILE, VOID, largest_thing, open_masks
+from workbench.data.prepared import (
+    Prepared,
+    Writer,
+    array_header,
+    digests,
+    finish_folder,
+    new_folder,
+    open_arrays,
+    read_files,
+    read_schema,
+    report_copies,
+)
 from workbench.data.report import Report
 from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema
+from workbench.specs.errors import DataError
+
+_PIECE = 4 << 20  # bytes of pixels copied at once
 
 
 class MaskWriter:
@@ -73,3 +87,29 @@ class MaskWriter:
     def close(self) -> None:
         self.images.close()
         self._file.close()
+
+
+def rewrite_pairs(
+    folder: Path, out: Path, *, name: str, classes: Sequence[str], keep: np.ndarray
+) -> Prepared:
+    """The set in `folder` with other names of classes, or fewer pairs, as the new folder `out`. keep (N,)
+    bool. Raises DataError where no pair would be left.
+    """
+    arrays, masks, schema = open_arrays(folder), open_masks(folder), read_schema(folder)
+    rows, files = np.flatnonzero(keep), read_files(folder)
+    if not len(rows):
+        raise DataError.of(f"data set `{name}`", "a set needs images", "none would be left", "Keep some.")
+    step = max(1, _PIECE // max(1, arrays.images[0].size))
+    with new_folder(out, name) as draft:
+        writer = MaskWriter(draft, schema.shape, len(classes), Limits(bytes=2**62, images=2**62), name)
+        try:
+            cuts = np.flatnonzero(np.diff(arrays.splits[rows])) + 1
+            for run in np.split(rows, cuts):  # of one split each
+                for at in range(0, len(run), step):
+                    some = run[at : at + step]
+                    names = [files[i] for i in some] if files else []
+                    split = int(arrays.splits[some[0]])
+                    writer.append(np.array(arrays.images[some]), np.array(masks[some]), split, names)
+            return writer.finish(schema.model_copy(update={"classes": tuple(classes)}), Report())
+        finally:
+            writer.close()

@@ -1,7 +1,7 @@
 """Circles, squares and triangles in front of noise, with a mask of each: made by the same code anywhere.
 
-What a pixel belongs to is told by form alone: colours are drawn anew for every thing, and later things cover
-earlier ones.
+What a pixel belongs to is told by form alone: colours are drawn anew for every thing. Things lie whole in
+their picture and side by side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ N_TRAIN, N_TEST, SIDE = 1_000, 200, 48
 CLASSES = ("background", "circle", "square", "triangle")
 _SEED = 20_240_517
 _MOST = 4  # things in a picture
-_SMALLEST, _LARGEST = 6.0, 13.0  # pixels from a thing's middle to its edge, or to its corner
+_TRIES = 12  # to find a free place for one
+_SMALLEST, _LARGEST = 6.0, 12.0  # pixels from a thing's middle to its edge, or to its corner
 _APART = 60.0  # grey levels, at least, between a thing and what is behind it
 
 
@@ -41,7 +42,10 @@ def _picture(draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         colour = draw.uniform(0, 255, 3)
         while np.abs(colour - back).max() < _APART:
             colour = draw.uniform(0, 255, 3)
-        inside = _thing(kind, draw, down, right)
+        free = (_thing(kind, draw, down, right) for _ in range(_TRIES))
+        inside = next((place for place in free if not mask[place].any()), None)
+        if inside is None:
+            continue
         image = np.where(inside, colour[:, None, None], image)
         mask[inside] = kind
     noisy = image + draw.normal(0, 12, image.shape)
@@ -50,8 +54,8 @@ def _picture(draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def _thing(kind: int, draw: np.random.Generator, down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Which pixels (H, W) lie in a thing of that class somewhere in the picture, turned anyhow."""
-    y, x = draw.uniform(6, SIDE - 6, 2)
     size, angle = draw.uniform(_SMALLEST, _LARGEST), draw.uniform(0, 2 * np.pi)
+    y, x = draw.uniform(size + 1, SIDE - size - 2, 2)
     dy, dx = down - y, right - x
     if kind == 1:
         return np.asarray(dy**2 + dx**2 <= size**2)
