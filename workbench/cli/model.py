@@ -48,7 +48,7 @@ def evaluate(
         print(f"{name}: {value:.4f}")
     for floor, marks in ((found["report"] or {}).get("floors") or {}).items():
         print(f"{floor}: " + ", ".join(f"{name} {value:.4f}" for name, value in marks.items()))
-    if not found["classes"]:
+    if not found["classes"] or not found["confusion"]:
         return
     rows = table("true \\ said", *(f"{name}>" for name in found["classes"]))
     for name, counts in zip(found["classes"], found["confusion"], strict=True):
