@@ -35,6 +35,7 @@ BENCHMARKS = {
     "data_import": ("benchmarks.data_import", "Importing images"),
     "text_import": ("benchmarks.text_import", "Importing texts, and tokenizing them"),
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
+    "presets": ("benchmarks.presets", "What each preset of texts reaches"),
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS, convnext, preset
+from workbench.specs.text_presets import TEXT_PRESETS
 
 
 def with_classes(model: ModelSpec, n: int) -> ModelSpec:
@@ -62,3 +68,43 @@ def test_a_preset_tells_its_size_truly(name):
     shape = known.get(name, (1, 28, 28))
     if "parameters" in text and "million" not in text and "Under" not in text and "under" not in text:
         assert f"{spec.model.n_params(shape):,} parameters" in text
+
+
+# ---------------------------------------------------------------- what presets of texts promise
+
+OF_TEXTS = [row[0] for row in TEXT_PRESETS]
+UNMEASURED = {"gpt-bpe"}  # so far
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "presets.json"
+PROMISE = re.compile(
+    r"(Accuracy|Perplexity|BLEU|Exact match) (above|below) (\d+(?:\.\d+)?)(?: \(.*?\))? "
+    r"on the (test|validation) split"
+)
+
+
+def promised(name: str) -> tuple[str, str, float, str]:
+    """(mark, sense, number, split) of the one score that a preset states."""
+    found = PROMISE.findall(PRESETS[name].about)
+    assert len(found) == 1, PRESETS[name].about
+    mark, sense, number, split = found[0]
+    return mark.lower(), sense, float(number), split
+
+
+def measured() -> dict[str, Any]:
+    """Figures by what they are of."""
+    return {f["what"]: f for f in json.loads(MEASURED.read_text(encoding="utf-8"))["figures"]}
+
+
+@pytest.mark.parametrize("name", [name for name in OF_TEXTS if name not in UNMEASURED])
+def test_every_preset_of_texts_states_a_score_that_was_measured(name: str):
+    mark, sense, number, split = promised(name)
+    figure = measured()[f"`{name}`, {mark}"]
+    value, slack = figure["value"], 0.2 * number if mark in ("bleu", "perplexity") else 0.03
+    reached = value - number if sense == "above" else number - value
+    assert 0 <= reached <= slack, "a promise is kept, and says about what there is"
+    data = PRESETS[name].spec.data
+    assert re.search(rf"samples of {re.escape(data.name)}, {split};", figure["note"])
+    assert split == ("test" if data.test else "validation")
+
+
+def test_what_was_measured_is_the_presets_there_are():
+    assert {re.match("`(.*?)`", what)[1] for what in measured()} == {*OF_TEXTS} - UNMEASURED

@@ -1,5 +1,7 @@
 """Named runs on texts: complete, ready to run, each on data that ships with the product.
 
+Each says what it reaches as it stands, rounded to the careful side: benchmarks/presets.py measures it.
+
 The vocabularies of the shipped sets are known, so that the sizes of what is written are too.
 """
 
@@ -90,7 +92,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "lstm-classifier",
         "An LSTM that reads an image row by row",
-        "Two layers of 128 over the rows of 28×28 pictures: 214,282 parameters.",
+        "Two layers of 128 over the rows of 28×28 pictures: 214,282 parameters. Accuracy above 0.82 on the "
+        "test split.",
         {
             "data": {"name": "fashion-mnist-sample"},
             "model": {
@@ -106,7 +109,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "text-lstm",
         "An LSTM that reads both ways",
-        "Reads a text from both ends and keeps the strongest states. A good first try on sentences.",
+        "Reads a text from both ends and keeps the strongest states. A good first try on sentences. Accuracy "
+        "above 0.98 on the test split.",
         {
             "data": words("sms-spam"),
             "model": {"family": "rnn", "layers": recurrent("lstm")},
@@ -116,7 +120,7 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "text-gru",
         "A GRU that reads both ways",
-        "Like the LSTM with a quarter fewer weights.",
+        "Like the LSTM with a quarter fewer weights. Accuracy above 0.98 on the test split.",
         {
             "data": words("sms-spam"),
             "model": {"family": "rnn", "layers": recurrent("gru")},
@@ -126,7 +130,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "text-cnn",
         "Filters over three, four and five words",
-        "Kim's network of 2014: quick, and hard to beat on short texts without pretraining.",
+        "Kim's network of 2014: quick, and hard to beat on short texts without pretraining. Accuracy above "
+        "0.97 on the test split.",
         {
             "data": words("sms-spam"),
             "model": {
@@ -143,7 +148,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "text-ngrams",
         "The mean of all words beside filters over two and three",
-        "For small sets of opinions: little to learn, and word order where it counts.",
+        "For small sets of opinions: little to learn, and word order where it counts. Accuracy above 0.82 on "
+        "the test split.",
         {
             "data": words("uci-sentiment"),
             "model": {
@@ -160,7 +166,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "text-encoder",
         "One Transformer layer for short texts",
-        "Attention over a sentence, its mean, and a decision. Its heads can be watched as they learn.",
+        "Attention over a sentence, its mean, and a decision. Its heads can be watched as they learn. "
+        "Accuracy above 0.79 on the test split.",
         {
             "data": words("uci-sentiment"),
             "model": {
@@ -178,7 +185,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "transformer-encoder",
         "Two Transformer layers with a class token",
-        "128 wide, four heads, norms behind: 396,544 weights in its layers, as the article writes it out.",
+        "128 wide, four heads, norms behind: 396,544 weights in its layers, as the article writes it out. "
+        "Accuracy above 0.97 on the test split.",
         {
             "data": words("sms-spam"),
             "model": {
@@ -196,7 +204,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "gpt-char",
         "A small GPT, letter by letter",
-        "Four layers learn to write like Shakespeare in a few minutes; each validation shows a sample.",
+        "Four layers learn to write like Shakespeare in a few minutes; each validation shows a sample. "
+        "Perplexity below 6.5 (2.7 bits per character) on the validation split.",
         {
             "data": {**characters("tiny-shakespeare", 64), "test": 0.0},
             "model": {"family": "gpt", "layers": gpt(SHAKESPEARE, 128, 4)},
@@ -229,7 +238,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "dates-seq2seq",
         "Written dates into ISO dates",
-        "Encoder and decoder, letter by letter; watch the cross-attention find day, month and year.",
+        "Encoder and decoder, letter by letter; watch the cross-attention find day, month and year. Exact "
+        "match above 0.98 on the test split.",
         {
             "data": characters("iso-dates", 72),
             "model": seq2seq(64, 2, 4, 128, DATES, dropout=0.0, norm_first=True),
@@ -240,7 +250,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "lstm-seq2seq",
         "An LSTM that writes while it looks back",
-        "Bidirectional LSTM and a decoder with attention, as translators were before Transformers.",
+        "Bidirectional LSTM and a decoder with attention, as translators were before Transformers. Exact "
+        "match above 0.98 on the test split.",
         {
             "data": characters("iso-dates", 72),
             "model": {
@@ -255,7 +266,8 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
     (
         "transformer-seq2seq",
         "A small Transformer that translates",
-        "64 wide, four heads, two and two layers: 233,728 weights in them, as torch.nn.Transformer has.",
+        "64 wide, four heads, two and two layers: 233,728 weights in them, as torch.nn.Transformer has. BLEU "
+        "above 8 on the test split.",
         {
             "data": {
                 "name": "tatoeba-fra-eng-small",
@@ -270,7 +282,7 @@ TEXT_PRESETS: list[tuple[Any, ...]] = [
         "bert-classifier",
         "A pretrained text encoder, fine-tuned",
         "Begins with weights that have read much text. Both sources take the whole path of any model's "
-        "folder, or a name that `workbench fetch` fetched.",
+        "folder, or a name that `workbench fetch` fetched. Accuracy above 0.98 on the test split.",
         {
             "data": {
                 "name": "sms-spam",
