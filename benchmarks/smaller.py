@@ -189,7 +189,7 @@ def main() -> None:
         f"`cnn-mnist` (225,034 weights) on {LIMIT:,} images of Fashion-MNIST, {EPOCHS} epochs (students "
         f"{STUDENT_EPOCHS}), best "
         "checkpoint, judged on the 10,000 test images; every variant against the original of its seed. "
-        "Latency: medians of warm turns, one thread. Two "
+        "Latency: processor time of one thread, medians of warm turns. Two "
         "processes: the shipped sample, batches of 256. "
         f"{(time.monotonic() - began) / 60:.0f} minutes in all; other programs shared the two cores."
     )

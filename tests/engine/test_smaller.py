@@ -54,6 +54,23 @@ def test_the_teachers_part_is_torchs_divergence_times_the_squared_temperature():
     assert float(teacher.loss(ours, ours, y)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_one_score_for_two_classes_and_labels_by_themselves_are_taught_as_their_sigmoids():
+    from workbench.tasks.labels import MultiLabel
+
+    torch.manual_seed(0)
+    ours, theirs = torch.randn(6, 1), torch.randn(6, 1)
+    y = torch.zeros(6, dtype=torch.int64)
+    two = Teacher(torch.nn.Identity(), Distill(temperature=1.0), Classification(2), torch.device("cpu"))
+    p, q = torch.sigmoid(theirs), torch.sigmoid(ours)
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    assert torch.allclose(two.loss(ours, theirs, y), expected, atol=1e-6)
+    ours, theirs = torch.randn(6, 4), torch.randn(6, 4)
+    labels = Teacher(torch.nn.Identity(), Distill(temperature=1.0), MultiLabel(4), torch.device("cpu"))
+    p, q = torch.sigmoid(theirs), torch.sigmoid(ours)
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    assert torch.allclose(labels.loss(ours, theirs, (theirs > 0).float()), expected, atol=1e-6)
+
+
 def test_padding_of_a_translation_is_not_taught():
     torch.manual_seed(0)
     ours, theirs = torch.randn(2, 4, 6), torch.randn(2, 4, 6)

@@ -17,7 +17,7 @@ from workbench.engine.device import place
 from workbench.engine.task import Task
 from workbench.specs.smaller import Distill
 
-CLASSED = ("classification", "language_model", "translation")  # tasks whose scores are told apart by softmax
+CLASSED = ("classification", "multi_label", "language_model", "translation")  # the rest tells numbers
 PAD = 0
 
 
@@ -44,7 +44,9 @@ class Teacher:
         if self.task.kind not in CLASSED:
             return F.mse_loss(scores, theirs)
         t = self.spec.temperature
-        log_ours, log_theirs = (F.log_softmax(part / t, dim=-1) for part in (scores, theirs))
+        log_ours, log_theirs = (
+            F.log_softmax(_classes(part, self.task) / t, dim=-1) for part in (scores, theirs)
+        )
         apart = (log_theirs.exp() * (log_theirs - log_ours)).sum(dim=-1)  # (B,) or (B, L)
         if self.task.kind == "translation":
             there = y.ne(PAD)
@@ -54,3 +56,13 @@ class Teacher:
     def mass(self, y: Tensor) -> int | Tensor:
         """What the mean in `loss` is divided by, as `Task.mass`: parts of a batch sum to the whole by it."""
         return y.ne(PAD).sum() if self.task.kind == "translation" else len(y)
+
+
+def _classes(scores: Tensor, task: Task) -> Tensor:
+    """Scores (..., K) that a softmax makes shares. One score for two classes, and each label that may hold by
+    itself, is one of a pair: no against yes, 0 against it."""
+    if task.kind == "multi_label":
+        return torch.stack([torch.zeros_like(scores), scores], dim=-1)  # (B, K, 2)
+    if task.kind == "classification" and scores.shape[-1] == 1:
+        return torch.cat([torch.zeros_like(scores), scores], dim=-1)
+    return scores

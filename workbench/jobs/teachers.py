@@ -129,6 +129,9 @@ def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[t
         pairs.append(("data.normalize", them.data.normalize, us.data.normalize))
     if ours[2].kind == "series":
         pairs.append(("windows (data.series)", them.data.series, us.data.series))
+    if ours[2].kind == "table":  # its encoders and scalers are fitted on the training rows
+        pairs.append(("reading of columns (data.table)", them.data.table, us.data.table))
+        pairs.append(("cut of the rows, for its scalers", _cut(them.data), _cut(us.data)))
     if ours[2].kind == "text":
         pairs.append(("tokenizer (data.text)", them.data.text, us.data.text))
         if us.data.text.tokenizer != "pretrained":  # it is trained on the training split

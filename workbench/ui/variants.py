@@ -71,8 +71,8 @@ def figures(row: RunRow) -> None:
     )  # fmt: skip
     mark = str(found["mark"]).replace("_", " ")
     st.caption(
-        f"{plain(mark.capitalize())} on {count(found['samples'])} {found['split']} samples. Time per sample, "
-        f"median of warm turns, {found['threads']} thread, {plain(str(found['machine']))}, "
+        f"{plain(mark.capitalize())} on {count(found['samples'])} {found['split']} samples. Time per sample: "
+        f"processor time of {found['threads']} thread, median of warm turns, {plain(str(found['machine']))}, "
         f"{time.strftime('%d %b %H:%M', time.localtime(found['time']))}. Ratios are to the run itself: above "
         "1 is smaller, or quicker. Packed: what the zeros of pruned weights save in a zip."
     )

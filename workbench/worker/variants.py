@@ -193,7 +193,11 @@ def machine() -> str:
 
 
 def latencies(model: nn.Module, x: Tensor) -> tuple[float, float]:
-    """Milliseconds per sample in batches of 1 and of 32 (x's own size): medians of warm turns."""
+    """Milliseconds per sample in batches of 1 and of 32 (x's own size): medians of warm turns.
+
+    Processor time of the one thread that computes: on a quiet machine that is the time it takes, and on a
+    busy one it does not tell of others' work.
+    """
     place(model, torch.device("cpu")).eval()
     return _median_ms(model, x[:1]), _median_ms(model, x) / len(x)
 
@@ -205,7 +209,7 @@ def _median_ms(model: nn.Module, x: Tensor) -> float:
             model(x)
         began = time.perf_counter()
         while len(times) < MOST_TURNS and (len(times) < 7 or time.perf_counter() - began < ENOUGH_S):
-            start = time.perf_counter()
+            start = time.thread_time()
             model(x)
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
     return 1e3 * statistics.median(times)
