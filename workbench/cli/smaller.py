@@ -104,8 +104,8 @@ def variants(
     console().print(shown)
     print(
         f"{found['mark']} on {found['samples']:,} {found['split']} samples; ms per sample in batches of 1 "
-        f"and 32: processor time of {found['threads']} thread, warm medians, {found['machine']}. Speed ratio: in batches of "
-        "1, of 32."
+        f"and 32: processor time of {found['threads']} thread, warm medians, {found['machine']}. Speed "
+        "ratio: in batches of 1, of 32."
     )
 
 
