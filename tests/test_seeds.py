@@ -48,9 +48,15 @@ def test_every_model_of_the_articles_has_a_row() -> None:
     assert [seed for seed in SEEDS if not re.search(rf"^\| {seed} \|", PAGE, re.M)] == []
 
 
-@pytest.mark.parametrize(("name", "size", "n"), [("cnn-rgb", 24, 315_722), ("cnn-mnist", None, 225_034)])
-def test_the_parameters_are_those_of_the_page(name: str, size: int | None, n: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "n"),
+    [
+        ("cnn-rgb", (3, 24, 24), 315_722), ("cnn-mnist", (1, 28, 28), 225_034),
+        ("lstm-classifier", (1, 28, 28), 214_282), ("cnn-small", (1, 28, 28), 421_642),
+        ("mlp-big", (1000,), 650_951),
+    ],
+)  # fmt: skip
+def test_the_parameters_are_those_of_the_page(name: str, shape: tuple[int, ...], n: int) -> None:
     spec = PRESETS[name].spec
-    shape = (3, size, size) if size else (1, 28, 28)
     assert spec.model.n_params(shape) == n
     assert f"{n:,}" in PAGE
