@@ -71,6 +71,20 @@ def test_one_score_for_two_classes_and_labels_by_themselves_are_taught_as_their_
     assert torch.allclose(labels.loss(ours, theirs, (theirs > 0).float()), expected, atol=1e-6)
 
 
+def test_pixels_that_count_nowhere_are_not_taught():
+    from workbench.tasks.segmentation import Segmentation
+
+    torch.manual_seed(0)
+    ours, theirs = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    y = torch.zeros(2, 4, 4, dtype=torch.int64)
+    y[:, 2:] = 255
+    teacher = Teacher(torch.nn.Identity(), Distill(temperature=2.0), Segmentation(3), torch.device("cpu"))
+    seen = [part[:, :, :2].movedim(1, -1).reshape(-1, 3) / 2.0 for part in (ours, theirs)]
+    expected = 4 * F.kl_div(F.log_softmax(seen[0], 1), F.softmax(seen[1], 1), reduction="batchmean")
+    assert torch.allclose(teacher.loss(ours, theirs, y), expected, atol=1e-6)
+    assert int(teacher.mass(y)) == 16
+
+
 def test_padding_of_a_translation_is_not_taught():
     torch.manual_seed(0)
     ours, theirs = torch.randn(2, 4, 6), torch.randn(2, 4, 6)

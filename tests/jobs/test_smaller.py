@@ -172,3 +172,9 @@ def test_processes_that_cannot_share_a_batch_are_refused(store: Store) -> None:
     assert check(store, many).memory_bytes > 10 * check(store, TINY).memory_bytes
     gpus = TINY.with_changes("training.processes=2", "training.device=cuda:60")
     assert not check(store, gpus).ok
+
+
+def test_two_networks_against_each_other_are_neither_pruned_taught_nor_shared(store: Store) -> None:
+    spec = PRESETS["dcgan"].spec.with_changes("training.prune={amount: 0.5}", "training.processes=2")
+    found = {p.where for p in check(store, spec).problems if p.severity == "error"}
+    assert {"training.prune", "training.processes"} <= found

@@ -17,8 +17,14 @@ from workbench.engine.device import place
 from workbench.engine.task import Task
 from workbench.specs.smaller import Distill
 
-CLASSED = ("classification", "multi_label", "language_model", "translation")  # the rest tells numbers
-PAD = 0
+CLASSED = (
+    "classification",
+    "multi_label",
+    "segmentation",
+    "language_model",
+    "translation",
+)  # the rest tells numbers
+PAD, VOID = 0, 255  # tokens and pixels that count nowhere
 
 
 class Teacher:
@@ -47,20 +53,29 @@ class Teacher:
         log_ours, log_theirs = (
             F.log_softmax(_classes(part, self.task) / t, dim=-1) for part in (scores, theirs)
         )
-        apart = (log_theirs.exp() * (log_theirs - log_ours)).sum(dim=-1)  # (B,) or (B, L)
-        if self.task.kind == "translation":
-            there = y.ne(PAD)
+        apart = (log_theirs.exp() * (log_theirs - log_ours)).sum(dim=-1)  # (B,), (B, L) or (B, H, W)
+        there = self._there(y)
+        if there is not None:
             return t * t * (apart * there).sum() / there.sum().clamp(min=1)
         return t * t * apart.mean()
 
     def mass(self, y: Tensor) -> int | Tensor:
         """What the mean in `loss` is divided by, as `Task.mass`: parts of a batch sum to the whole by it."""
-        return y.ne(PAD).sum() if self.task.kind == "translation" else len(y)
+        there = self._there(y)
+        return len(y) if there is None else there.sum()
+
+    def _there(self, y: Tensor) -> Tensor | None:
+        """Which tokens or pixels count; None where all do."""
+        if self.task.kind == "translation":
+            return y.ne(PAD)
+        return y.ne(VOID) if self.task.kind == "segmentation" else None
 
 
 def _classes(scores: Tensor, task: Task) -> Tensor:
     """Scores (..., K) that a softmax makes shares. One score for two classes, and each label that may hold by
     itself, is one of a pair: no against yes, 0 against it."""
+    if task.kind == "segmentation":
+        return scores.movedim(-3, -1)  # (B, H, W, K)
     if task.kind == "multi_label":
         return torch.stack([torch.zeros_like(scores), scores], dim=-1)  # (B, K, 2)
     if task.kind == "classification" and scores.shape[-1] == 1:

@@ -95,6 +95,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     found += _device_problems(spec)
     found += _thread_problems(spec)
     found += _process_problems(spec)
+    found += _smaller_problems(spec)
     if is_served:
         found += _memory_problems(spec, shape, n_classes, sizes)
         found += metric_problems(spec, n_classes, sizes)
@@ -230,11 +231,28 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
     ]
 
 
+def _smaller_problems(spec: RunSpec) -> list[Problem]:
+    """Two networks that learn against each other are neither pruned nor taught."""
+    if spec.task.kind != "generation":
+        return []
+    names = [name for name in ("prune", "distill") if getattr(spec.training, name) is not None]
+    return [
+        _problem(
+            f"training.{name}", "it is for a network that answers", "this one learns against another",
+            f"Leave training.{name} empty.",
+        )
+        for name in names
+    ]  # fmt: skip
+
+
 def _process_problems(spec: RunSpec) -> list[Problem]:
     """Whether there is a part of the machine for every process, and a sample of every batch."""
     n, where = spec.training.processes, "training.processes"
     if n == 1:
         return []
+    if spec.task.kind in ("generation", "reconstruction"):
+        fact = f"that of {spec.task.kind} has parts"
+        return [_problem(where, "processes share a loss that is one number", fact, "Set processes to 1.")]
     kind = _kind(spec)
     if kind == "mps":
         return [_problem(where, "an Apple GPU has one process", f"{n} are asked for", "Set processes to 1.")]
