@@ -47,3 +47,22 @@ def test_masks_from_the_data_to_a_picture_of_ones_own(app: App, page: Page) -> N
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the mask").click()
     assert download.value.suggested_filename.endswith("-mask.png")
+
+
+def test_two_networks_from_the_data_to_samples_that_form(app: App, page: Page) -> None:
+    editor = taken_up(app, page, "fashion-mnist-sample")
+    page.get_by_role("combobox", name="What for").click()
+    page.get_by_role("option", name="Make new ones").click()
+    expect(editor).to_contain_text("Discriminator", timeout=30_000)
+    expect(editor).to_have_attribute("data-ok", "true", timeout=30_000)
+    run = launched(page, "two networks")
+    for name in ("loss", "discriminator"):
+        expect(page.locator(f".wbl section[data-panel={name}]")).to_be_visible(timeout=60_000)
+    changes(page, "Samples", "made", ".wbl-grid canvas")
+    expect(pane(page, "made").locator("canvas")).to_have_count(24)
+    ended(page)
+    page.goto(f"{app.url}/predict?run={run}")
+    expect(page.get_by_text("16 new pictures")).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the sheet").click()
+    assert download.value.suggested_filename.endswith("-samples.png")
