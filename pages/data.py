@@ -48,7 +48,8 @@ with guard():
         "Pictures, texts, tables and series to learn from. Some come with the workbench; add your own.",
     )
     adding.imports_panel()
-    rows = catalog.list(store())
+    with st.spinner("Looking through the data sets"):  # the first time, those shipped are written
+        rows = catalog.list(store())
     datasets.missing(rows)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         row = datasets.choose(rows)

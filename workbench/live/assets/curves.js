@@ -47,6 +47,7 @@ const PANELS = [
     lines: [{ key: "val/iou", label: "IoU", colour: validation }, { key: "val/dice", label: "Dice", colour: extra(1) }],
   },
   { id: "discriminator", title: "Discriminator's loss", unit: "0.69: it cannot tell", lines: pair("discriminator_loss") },
+  { id: "generator", title: "Generator's loss", unit: "on held-out noise", lines: lone("generator_loss", validation) },
   { id: "distance", title: "Distance to true pictures", unit: "0: alike, 1: as far as their mean", lines: lone("distance", validation), log: true },
   { id: "reconstruction", title: "Reconstruction", unit: "a part of the loss", lines: pair("reconstruction"), log: true },
   { id: "kl", title: "Distance of codes", unit: "nats per pixel, a part of the loss", lines: pair("kl") },
