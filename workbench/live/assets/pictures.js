@@ -139,7 +139,7 @@ export class Made extends Pictures {
 
   draw(panel) {
     const { images } = panel.arrays;
-    this.body.replaceChildren(el("div", { class: "wbl-mosaic" }, ...Array.from({ length: images.shape[0] }, (_, i) => {
+    this.body.replaceChildren(el("div", { class: "wbl-gallery" }, ...Array.from({ length: images.shape[0] }, (_, i) => {
       const paper = canvasOf("wbl-thumb", `Sample ${i + 1}`);
       drawPixels(paper, images, i, 84);
       return paper.canvas;
