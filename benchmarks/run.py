@@ -39,6 +39,7 @@ BENCHMARKS = {
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),
+    "tables": ("benchmarks.tables", "Tables: classes and numbers from rows"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }
 
