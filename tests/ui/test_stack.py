@@ -146,7 +146,8 @@ def test_pressing_repairs_always_ends_in_a_stack_that_works(
     raw = mended(layers(*kinds), shape, n, at_most=30)
     report = stack.report(raw, shape, n)
     assert report["ok"], report
-    assert report["totals"]["output"] == str(n)
+    one_will_do = report["totals"]["output"] == "1" and n == 2  # it says how sure it is of the second class
+    assert report["totals"]["output"] == str(n) or one_will_do
 
 
 SMALL = some.none() | some.booleans() | some.integers() | some.text(max_size=5)

@@ -96,7 +96,7 @@ TABLE_PRESETS: list[tuple[Any, ...]] = [
         "A big dense network with one output",
         "1,000 numbers through 500, 250 and 100 units to one score: 650,951 parameters.",
         {
-            "data": {"name": "thousand-columns"},
+            "data": {"name": "thousand-columns", "table": {"categories": "one_hot"}},
             "model": {
                 "family": "mlp",
                 "layers": [linear(500), RELU, linear(250), RELU, linear(100), RELU, linear(1)],

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from workbench.data.report import shown
 from workbench.specs.tables import INPUTS, TableImport
 from workbench.ui.marks import count, plain
 
@@ -65,7 +66,7 @@ def preview(found: Mapping[str, Any]) -> None:
     )
     examples, names = list(found.get("examples", ()))[:SHOWN], list(found.get("names", ()))
     table = {
-        f"{plain(name, 60)} · {roles[name]}": [str(row[i]) for row in examples]
+        f"{shown(name, 60)} · {roles[name]}": [str(row[i]) for row in examples]
         for i, name in enumerate(names)
     }
     st.dataframe(table, hide_index=True, key="add.table.preview", height=36 * (len(examples) + 1))

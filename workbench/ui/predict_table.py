@@ -13,6 +13,7 @@ import streamlit as st
 
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.data.report import shown
 from workbench.data.table.stored import StoredTable
 from workbench.jobs import answers
 from workbench.specs.tables import INPUTS, TableColumn
@@ -92,9 +93,9 @@ def _many(run: RunRow, checkpoint: str, fields: Sequence[TableColumn]) -> None:
         f"Download {count(len(told))} predictions", _as_csv(table), "predictions.csv", "text/csv",
         type="primary", icon=":material/download:", key="predict.rows.download",
     )  # fmt: skip
-    shown = list(zip(*table[1 : SHOWN + 1], strict=True))
+    columns = list(zip(*table[1 : SHOWN + 1], strict=True))
     st.dataframe(
-        {plain(str(name), 40): list(column) for name, column in zip(table[0], shown, strict=True)},
+        {shown(str(name), 40): list(column) for name, column in zip(table[0], columns, strict=True)},
         hide_index=True, key="predict.rows.table",
     )  # fmt: skip
     if len(told) > SHOWN:
@@ -114,10 +115,14 @@ def _told(answer: Mapping[str, Any], truth: str | None) -> None:
         return
     st.caption("The model says")
     unit = f" {answer.get('unit')}" if answer.get("unit") else ""
-    text = ", ".join(said) or "none of the labels" if isinstance(said, list) else f"{said:,.6g}{unit}"
+    text = ", ".join(said) or "none of the labels" if isinstance(said, list) else f"{_number(said)}{unit}"
     st.subheader(plain(text, 200), anchor=False)
     if truth is not None:
         st.caption(f"It was {plain(truth, 200)}.")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:,.6g}"
 
 
 def _field(own: TableColumn, key: str) -> Any:

@@ -47,6 +47,8 @@ def columns(row: DatasetRow) -> None:
         "For": st.column_config.TextColumn(width=120, help="Guessed at the import, or as it was asked for"),
         "Missing": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=90),
         "Different": st.column_config.NumberColumn(help="How many different values", width=80),
+        "From": st.column_config.TextColumn(width=95),
+        "To": st.column_config.TextColumn(width=95),
         "Spread": st.column_config.BarChartColumn(
             help="Of numbers a histogram from the least to the greatest; of words the most frequent", y_min=0,
             width=140,
@@ -101,4 +103,5 @@ def _end(own: TableColumn, value: float | None) -> str:
             .replace("T", " ")
             .removesuffix(" 00:00")
         )
-    return f"{value:,.6g}" + (f" {shown(own.unit, 12)}" if own.unit else "")
+    text = f"{value:,.0f}" if abs(value) >= 1e5 and abs(value) < 1e15 else f"{value:,.6g}"
+    return text + (f" {shown(own.unit, 12)}" if own.unit else "")
