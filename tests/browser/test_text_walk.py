@@ -1,4 +1,4 @@
-"""Texts from a file to an answer as a person does it: an LSTM, a GPT and an encoder with its decoder."""
+"""Texts from data to an answer as people do it: an LSTM, an encoder, a GPT, an encoder with a decoder."""
 
 from __future__ import annotations
 
@@ -124,6 +124,19 @@ def test_an_lstm_from_a_csv_to_a_verdict(app: App, store: Store, page: Page) -> 
     ended(page)
     answer = asked(app, page, run, "a lovely film, seen on day 7", "Ask the model")
     expect(answer.locator(".wb-probabilities")).to_contain_text("praise")
+
+
+def test_an_encoder_from_its_preset_to_a_verdict(app: App, page: Page) -> None:
+    page.goto(app.url)
+    page.locator(".st-key-edit-text-encoder button").first.click()
+    editor = page.locator(".wb-editor")
+    expect(editor).to_have_attribute("data-ok", "true", timeout=60_000)  # the words are counted first
+    edited(editor, "dim_feedforward", "64")
+    run = launched(page, "an encoder on opinions")
+    changes(page, "Attention", ".wbl-heads")
+    ended(page)
+    answer = asked(app, page, run, "A great and funny film, I loved it.", "Ask the model")
+    expect(answer.locator(".wb-probabilities")).to_contain_text("positive")
 
 
 def test_a_gpt_from_a_text_to_a_continuation(app: App, store: Store, page: Page, tmp_path: Path) -> None:
