@@ -22,12 +22,12 @@ def test_a_vision_transformer_from_home_to_its_attention_over_an_image(
     page.goto(app.url)
     page.locator(".st-key-edit-vit-tiny button").first.click()
     editor = page.locator(".wb-editor")
-    expect(editor).to_have_attribute("data-ok", "true", timeout=30_000)
+    expect(editor).to_have_attribute("data-ok", "true", timeout=90_000)
     patch = editor.locator("[data-name=patch_size]").first
     patch.fill("5")  # does not divide 28
-    expect(editor).to_have_attribute("data-ok", "false", timeout=15_000)
+    expect(editor).to_have_attribute("data-ok", "false", timeout=40_000)
     editor.get_by_role("button", name="Set patch_size to 4").first.click()
-    expect(editor).to_have_attribute("data-ok", "true", timeout=15_000)
+    expect(editor).to_have_attribute("data-ok", "true", timeout=40_000)
 
     run = launched(page, "a vision transformer")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Attention", exact=True).click()
