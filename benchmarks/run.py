@@ -36,6 +36,7 @@ BENCHMARKS = {
     "text_import": ("benchmarks.text_import", "Importing texts, and tokenizing them"),
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
     "presets": ("benchmarks.presets", "What each preset of texts reaches"),
+    "series": ("benchmarks.series", "Forecasts of real series"),
     "writing": ("benchmarks.writing", "A small GPT, and translations"),
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),
