@@ -41,6 +41,7 @@ BENCHMARKS = {
     "pretrained": ("benchmarks.pretrained", "A pretrained encoder on few sentences"),
     "vision": ("benchmarks.vision", "A Vision Transformer, and a small residual network"),
     "tables": ("benchmarks.tables", "Tables: classes and numbers from rows"),
+    "smaller": ("benchmarks.smaller", "Smaller models, and two processes"),
     "accuracy": ("benchmarks.accuracy", "Accuracy on the full data sets"),
 }
 
