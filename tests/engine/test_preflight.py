@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.engine.tiny import Images, images, run, spec_of
+from tests.engine.tiny import Images, Part, images, run, spec_of
 from workbench.engine.batches import FLOAT_SHARE
 from workbench.engine.evaluate import CPU_BATCH, GPU_BATCH
 from workbench.engine.peaks import allocated_peak
@@ -23,13 +24,19 @@ from workbench.specs.errors import WorkbenchError
 from workbench.specs.inside import reads_text
 from workbench.specs.layers import LAYERS
 from workbench.specs.memory import largest_batch, predict, step_bytes
+from workbench.specs.picture_tasks import PICTURE_TASKS
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.choose import task_for
 
 SIZES = {"train": 128, "validation": 64, "test": 0}
 FREE = 8 * 2**30
-OF_IMAGES = sorted(name for name, preset in PRESETS.items() if not reads_text(preset.spec.model))
+PICTURES = ("autoencoder", "dcgan", "unet-small", "vae")  # what answers with a picture
+OF_IMAGES = sorted(
+    name
+    for name, preset in PRESETS.items()
+    if not reads_text(preset.spec.model) and preset.spec.task.kind not in PICTURE_TASKS
+)
 TEXTS = ("text", "recurrent", "attention")  # groups of layers whose own tests are in test_kept_texts
 
 
@@ -72,6 +79,27 @@ def test_the_predicted_peak_is_within_15_percent_of_the_measured(name: str, batc
     assert said.data == pytest.approx(seen.data, rel=0.02)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [8, 32])
+@pytest.mark.parametrize("name", PICTURES)
+def test_so_it_is_where_the_answer_is_a_picture(name: str, batch: int) -> None:
+    spec = PRESETS[name].spec.with_changes(f"training.batch_size={batch}", "training.device=cpu")
+    shape, n_classes = shape_of(spec), 4
+    given = spec.task.input(shape, n_classes)
+    data = images(128, 64, shape)
+    if spec.task.kind == "segmentation":
+        data = with_masks(data, n_classes)
+    task = task_for(spec.task, n_classes)
+    seen = preflight(
+        build(spec.model, given, seed=0), data, task, spec, lambda *_: None, most_s=3600.0
+    ).memory
+    said = predict(spec, given, n_classes, SIZES, free=psutil.virtual_memory().available)
+    assert said.total == pytest.approx(seen.total, rel=0.15)
+    assert said.weights == pytest.approx(seen.weights, rel=0.02)
+    assert said.optimizer == pytest.approx(seen.optimizer, rel=0.02)
+    assert said.data == pytest.approx(seen.data, rel=0.02)
+
+
 @pytest.mark.parametrize("name", ["cnn-mnist", "convnext-mini"])
 def test_a_slow_model_is_tried_on_fewer_images_and_reckoned_up(name: str) -> None:
     spec = PRESETS[name].spec.with_changes("training.batch_size=64", "training.device=cpu")
@@ -101,6 +129,26 @@ def test_some_of_the_images_tell_of_all_of_them() -> None:
     assert (told.steps_per_epoch, told.total_steps) == (whole.steps_per_epoch, whole.total_steps)
     assert told.validations == whole.validations
     assert told.memory.data == pytest.approx(whole.memory.data, rel=0.01)
+
+
+@dataclass(frozen=True)
+class Masked(Part):
+    masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
+
+    @property
+    def nbytes(self) -> int:
+        return self.x.nbytes + self.y.nbytes + self.index.nbytes + self.masks.nbytes
+
+
+def with_masks(data: Images, n_classes: int) -> Images:
+    """The same images, each with a mask of noise."""
+    draw = np.random.default_rng(0)
+
+    def part(of: Part) -> Masked:
+        masks = draw.integers(0, n_classes, (len(of), *of.x.shape[2:])).astype(np.uint8)
+        return Masked(of.x, of.y, of.index, masks)
+
+    return replace(data, train=part(data.train), validation=part(data.validation))
 
 
 def stack(kind: str) -> list[dict[str, Any]] | None:
