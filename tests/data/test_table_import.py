@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from workbench.data import load, look, prepare
+from workbench.data.copies import copies_of
 from workbench.data.prepared import Prepared
+from workbench.data.rewrite import rewrite
 from workbench.data.table.stored import StoredTable
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError
@@ -263,3 +265,27 @@ def test_tables_and_texts_are_told_apart(tmp_path: Path, content: str, kind: str
     path = tmp_path / ("a.csv" if "," in content or ";" in content else "a.txt")
     path.write_text(content)
     assert look(path)["kind"] == kind
+
+
+def test_classes_are_renamed_merged_and_dropped_as_those_of_images_are(tmp_path: Path) -> None:
+    kinds = {"a": number, "b": number, "kind": lambda i: "xyz"[i % 3]}
+    add(tmp_path, {"a.csv": table(kinds)}, target=("kind",))
+    labels = StoredTable(tmp_path / "set").labels
+    merged = rewrite(
+        tmp_path / "set", tmp_path / "two", name="t", labels=np.minimum(labels, 1), classes=("x", "rest")
+    )
+    assert (merged.schema.classes, sum(merged.rows.values())) == (("x", "rest"), N)
+    fewer = rewrite(
+        tmp_path / "set", tmp_path / "less", name="t", labels=labels, classes=("x", "y", "z"), keep=labels > 0
+    )
+    assert (fewer.schema.classes, sum(fewer.rows.values())) == (("y", "z"), N * 2 // 3)
+    assert StoredTable(tmp_path / "less").rows(np.array([0]))[0]["kind"] == "y"
+
+
+def test_equal_rows_are_found(tmp_path: Path) -> None:
+    add(
+        tmp_path,
+        {"a.csv": table({"a": lambda i: i % 30, "b": lambda i: i % 30 % 4, "y": yes})},
+        target=("y",),
+    )
+    assert len(copies_of(tmp_path / "set").same) == N - 30

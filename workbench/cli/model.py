@@ -203,8 +203,8 @@ def hardest(
         return
     where = f"{found['data']} version {found['version']}, {split}"
     drawn = "" if found["judged"] == found["of"] else f" of {found['of']:,}"
-    is_text = found["kind"] == "text"
-    what = "texts" if is_text else "images"
+    is_text = found["kind"] in ("text", "table")
+    what = {"text": "texts", "table": "rows"}.get(found["kind"], "images")
     print(f"{found['judged']:,}{drawn} {what} of {where} (checkpoint {found['checkpoint']})")
     for kind in KINDS:
         more = ["text"] if is_text else []

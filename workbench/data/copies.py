@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.data.prepared import digests, open_arrays, read_fingerprint, read_schema
+from workbench.data.table.rewritten import row_digests
 from workbench.data.text.rewritten import text_digests
 from workbench.data.text.stored import Stored
 
@@ -51,13 +52,19 @@ def copies_of(folder: Path) -> Copies:
         kept = json.loads(path.read_text(encoding="ascii"))
         if kept["fingerprint"] == fingerprint and fingerprint:
             return Copies(*(np.array(kept[k], dtype=np.int64).reshape(-1, 2) for k in ("same", "near")))
-    found = _texts(folder) if read_schema(folder).kind == "text" else _images(folder)
+    kinds = {"text": _texts, "table": _rows}
+    found = kinds.get(read_schema(folder).kind, _images)(folder)
     with contextlib.suppress(OSError):  # on a read-only disk they are looked for each time
         draft = path.with_suffix(f".{os.getpid()}")
         kept = {"fingerprint": fingerprint, "same": found.same.tolist(), "near": found.near.tolist()}
         draft.write_text(json.dumps(kept), encoding="ascii")
         os.replace(draft, path)
     return found
+
+
+def _rows(folder: Path) -> Copies:
+    """Rows with equal cells; none are nearly so."""
+    return Copies(same_pairs(row_digests(folder)), np.zeros((0, 2), np.int64))
 
 
 def _texts(folder: Path) -> Copies:

@@ -25,6 +25,7 @@ from workbench.data.prepared import (
 )
 from workbench.data.report import Report
 from workbench.data.segmented import rewrite_pairs
+from workbench.data.table.rewritten import rewrite_table
 from workbench.data.text.rewritten import rewrite_texts
 from workbench.specs.errors import DataError
 
@@ -53,6 +54,9 @@ def rewrite(
     schema = read_schema(folder)
     if schema.kind == "text":
         made = rewrite_texts(folder, out, name=name, labels=labels, classes=classes, keep=keep)
+        return Prepared(made.schema, made.rows, _noted(report, note), made.fingerprint)
+    if schema.kind == "table":
+        made = rewrite_table(folder, out, name=name, labels=labels, classes=classes, keep=keep)
         return Prepared(made.schema, made.rows, _noted(report, note), made.fingerprint)
     if schema.task == "segmentation":
         made = rewrite_pairs(folder, out, name=name, classes=classes, keep=keep)

@@ -93,7 +93,7 @@ class _Look:
             )  # fmt: skip
         whole = getattr(trained.data, split)
         if not len(whole):
-            what = "images" if trained.data.kind == "images" else "texts"
+            what = {"images": "images", "table": "rows"}.get(trained.data.kind, "texts")
             raise RunError.of(
                 name, f"its {split} split must have {what}", "it has none", "Choose another split."
             )
@@ -151,7 +151,7 @@ class _Look:
                 "confidence": float(shares[i, said]), "label_share": float(shares[i, y[i]]),
                 "loss": float(loss[i]), "oddness": float(self._odd[i]),
             }  # fmt: skip
-            if self._facts["kind"] == "text":
+            if self._facts["kind"] in ("text", "table"):
                 found["text"] = self._whole.text(int(self._part[i]))[:LONGEST]
             return found
 
@@ -230,9 +230,11 @@ def _asked(trained: Trained, split: Any, rows: np.ndarray) -> tuple[Tensor, Tens
 
 
 def _inputs(trained: Trained, split: Any, rows: np.ndarray) -> Tensor:
-    """Normalised images (B, C, H, W), or ids (B, L) padded with 0."""
+    """Normalised images (B, C, H, W), ids (B, L) padded with 0, or rows (B, F)."""
     if trained.data.kind == "images":
         return normalised(split.x[rows], trained.data.mean, trained.data.std)
+    if trained.data.kind == "table":
+        return torch.from_numpy(np.array(split.x[rows]))
     texts = [split.ids.values[split.ids.offsets[row] : split.ids.offsets[row + 1]] for row in rows]
     ids = np.zeros((len(rows), max(trained.least, 1, *(len(text) for text in texts))), np.int64)
     for i, text in enumerate(texts):

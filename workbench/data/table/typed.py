@@ -75,7 +75,7 @@ class Decided:
     is_whole: bool = True
     least: float = float("inf")
     greatest: float = float("-inf")
-    numbers: set[float] = field(default_factory=set)
+    numbers: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def told(self) -> ReadColumn:
         ends = (self.least, self.greatest) if self.least <= self.greatest else (float("nan"),) * 2
@@ -203,14 +203,14 @@ def _count(table: Iterable[Rows], decided: list[Decided]) -> None:
                     own.is_whole = own.is_whole and bool((held == np.floor(held)).all())
                     own.least, own.greatest = min(own.least, held.min()), max(own.greatest, held.max())
                 if len(own.numbers) < DISTINCT:
-                    own.numbers |= set(np.unique(held)[:DISTINCT].tolist())
+                    own.numbers = np.union1d(own.numbers, held)[:DISTINCT]
             elif own.kind == "moment":
                 held = values[~np.isnat(values)].astype(np.int64)
                 own.missing += len(values) - len(held)
                 if len(held):
                     own.least, own.greatest = min(own.least, held.min()), max(own.greatest, held.max())
                 if len(own.numbers) < DISTINCT:
-                    own.numbers |= set(np.unique(held)[:DISTINCT].tolist())
+                    own.numbers = np.union1d(own.numbers, held)[:DISTINCT]
             else:
                 own.missing += sum(v is None for v in values)
                 if len(own.words) < DISTINCT:
