@@ -124,7 +124,9 @@ def wine(home: Path, seeds: int) -> list[Figure]:
         train, test = _targets(home, "wine-quality", seed)
         floors.append(float(np.abs(test - np.median(train)).mean()))
         minutes.append(took)
-        run, took = trained(home, "mlp-table", "wine-classes", *cut, "training.epochs=30")
+        run, took = trained(
+            home, "mlp-table", "wine-classes", *cut, "training.epochs=30", "model.layers.7.out_features=7"
+        )
         hits.append(judged(home, run)["accuracy"])
         train, test = _targets(home, "wine-classes", seed)
         commonest.append(float((test == statistics.mode(train.tolist())).mean()))
