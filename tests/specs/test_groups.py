@@ -220,7 +220,8 @@ def test_applying_repairs_ends_in_a_stack_that_torch_runs():
         counted["nested"] += turns > 0 and any(layer.kind in GROUPS for layer in layers)
         counted["most"] = max(counted["most"], turns)
         module = build(ModelSpec.model_validate({"layers": raw}), shape, seed=0)
-        assert module.eval()(torch.zeros(2, *shape)).shape == (2, n)
+        given = module.eval()(torch.zeros(2, *shape)).shape
+        assert given == (2, n) or (n == 2 and given == (2, 1))  # one score tells two classes apart
 
     check()
     assert counted["broken"] >= 250, counted
@@ -257,5 +258,5 @@ def test_a_path_leads_to_the_layer_whose_row_it_is(layers: list[Layer]):
 def test_every_kind_stands_in_one_group_of_the_menu():
     assert {cls.group for cls in LAYERS.values()} == {
         "convolution", "pooling", "normalisation", "activation", "regularisation", "dense", "group",
-        "text", "recurrent", "attention", "series",
+        "text", "recurrent", "attention", "series", "table",
     }  # fmt: skip
