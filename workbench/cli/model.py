@@ -98,10 +98,6 @@ def predict(
         payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
         say_pictures(answer(store, "predict", payload, timeout_s=120.0), output, as_json)
         return
-    if not inputs:
-        raise DataError.of(
-            "INPUT", "something to ask about must be given", "there is nothing", "Name a file."
-        )
     asked = {
         "temperature": temperature,
         "top_k": top_k,
@@ -111,7 +107,7 @@ def predict(
     }
     payload = {"run": run, "checkpoint": checkpoint, "asked": asked}
     if store.runs.get(run).spec.task.kind == "forecasting":
-        files = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs or ()]
+        files = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
         _print_forecasts(answer(store, "predict", payload | {"images": files}, timeout_s=120.0), as_json)
         return
     if not inputs:
