@@ -153,13 +153,15 @@ def with_masks(data: Images, n_classes: int) -> Images:
 
 def stack(kind: str) -> list[dict[str, Any]] | None:
     """The layer between a convolution and a head, or between dense layers; None where it stands nowhere."""
-    one = {"kind": kind, **({"padding": 1} if kind == "depthwise_conv2d" else {})}
+    own = {"depthwise_conv2d": {"padding": 1}, "unflatten": {"height": 16, "width": 16}}
+    one = {"kind": kind, **own.get(kind, {})}
     front = [{"kind": "conv2d", "out_channels": 16, "padding": 1}]
     head = [{"kind": "conv2d", "out_channels": 8, "padding": 1}, {"kind": "flatten"}]
     for layers in (
         [*front, one, *head, {"kind": "linear", "out_features": 10}],
         [*front, one, {"kind": "linear", "out_features": 10}],
         [*front, {"kind": "flatten"}, one, {"kind": "linear", "out_features": 10}],
+        [*front, {"kind": "flatten"}, one, *head, {"kind": "linear", "out_features": 10}],
     ):
         try:
             from_dict({"model": {"layers": layers}}).model.out_shape((3, 16, 16))
@@ -187,6 +189,8 @@ def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
     def step() -> object:
         scores = model(source.index_select(0, rows))
         loss = F.cross_entropy(scores, y)
+        for module in model.modules():  # codes that are drawn add their distance
+            loss = loss + getattr(module, "divergence", 0.0)
         loss.backward()
         return loss, scores
 

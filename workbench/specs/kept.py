@@ -274,8 +274,8 @@ def _unflatten(tape: Tape, layer: Any, x: Value) -> Value:
 def _reparameterize(tape: Tape, layer: Any, x: Value) -> Value:
     shape = layer.out_shape(x.shape)
     size = tape.size(shape, x.item)
-    # Both halves bounded, their exponentials, squares and what is drawn.
-    return tape.op([x], shape, saved=[x, 6 * size], temp=2 * size, back=2 * size)
+    # The variance and the deviation, as exponentials keep them, and what is drawn.
+    return tape.op([x], shape, saved=[x, 3 * size], temp=2 * size, back=2 * size)
 
 
 def _repeat(tape: Tape, layer: Any, x: Value) -> Value:
