@@ -46,13 +46,17 @@ def test_a_new_home_has_the_shipped_sets(store: Store) -> None:
         "uci-sentiment": {"train": 3_000},
         "tatoeba-fra-eng-small": {"train": 6_000},
         "iso-dates": {"train": 16_000, "validation": 2_000, "test": 2_000},
+        "adult-sample": {"train": 8_000, "test": 4_000},
+        "thousand-columns": {"train": 3_000},
+        "wine-quality": {"train": 6_497},
+        "sunspots": {"train": 2_820},
     }
 
 
-def test_the_shipped_sets_are_there_after_a_second_of_work(store: Store) -> None:
+def test_the_shipped_sets_are_there_after_a_second_or_two_of_work(store: Store) -> None:
     start = time.process_time()
     catalog.list(store)
-    assert time.process_time() - start < 1.5  # a third of it imports pyarrow, once
+    assert time.process_time() - start < 2.5  # a third of it imports pyarrow, once
 
 
 def test_they_are_written_once(store: Store) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from tests.models import stacks
 from workbench.models.build import BUILDERS, build, build_layer
 from workbench.models.summary import summary
-from workbench.specs.base import Pair, Picture, Window
+from workbench.specs.base import Duel, Pair, Picture, Tokens
 from workbench.specs.errors import LayerError, SpecError
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
@@ -149,13 +149,15 @@ def test_every_preset_builds_and_gives_one_score_per_class(name: str):
     module = build(spec.model, shape, seed=0)
     assert parameters(module) == spec.model.n_params(shape)
     n, per_token = stacks.columns_of(name), spec.task.kind in TOKEN_TASKS
-    is_plain = len(shape) == 3 or isinstance(shape, Window)
+    is_plain = not isinstance(shape, Tokens | Pair)
     x, out = torch.zeros(2, *shape) if is_plain else ones_of(shape), spec.model.out_shape(shape)
-    assert module(x).shape == (2, *out)
-    if isinstance(shape, Picture):
+    assert module(x).shape == ((2, 1) if isinstance(shape, Duel) else (2, *out))
+    if isinstance(shape, Duel):  # two networks: what the second says of the first one's images
+        assert out == shape
+    elif isinstance(shape, Picture):
         assert out == shape.gives
     else:
-        assert out[-1] == n
+        assert out[-1] == n or (out, n) == ((1,), 2)  # one score may tell two classes
     found = spec.model.problems(shape, n, per_token=per_token)
     assert [p for p in found if p.severity == "error"] == []
 

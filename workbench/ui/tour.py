@@ -43,8 +43,8 @@ STOPS = (
     Stop(
         "data",
         "Data",
-        "The pictures or texts to learn from. Look through **Samples**, bring your own with **Add data**, "
-        "then **Use for a new run**.",
+        "Pictures, texts, tables and series to learn from. Look through them, bring your own with "
+        "**Add data**, then **Use for a new run**.",
         (".st-key-add button", ".st-key-use button"),
     ),
     Stop(
@@ -79,9 +79,10 @@ STOPS = (
     Stop(
         "predict",
         "Predict",
-        "Show a trained network a picture or a text, one that was held out or your own, and see how sure it "
-        "is, how it writes on, or how it translates.",
+        "Show a trained network a picture, a text or a row, held out or your own: see how sure it is, how it "
+        "writes on, or what it forecasts. **Variants** makes it smaller.",
         (".st-key-predict-way", ".st-key-predict-go button"),
+        also=("variants",),
     ),
 )
 
