@@ -20,6 +20,7 @@ from workbench.engine.preflight import Measured, preflight
 from workbench.engine.tally import FOLD_BYTES
 from workbench.models.build import build
 from workbench.specs import memory
+from workbench.specs.base import Window
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.inside import reads_text
 from workbench.specs.layers import LAYERS
@@ -175,7 +176,10 @@ OF_IMAGE_LAYERS = sorted(kind for kind, layer in LAYERS.items() if layer.group n
 
 
 # A pretrained network needs files: tests/worker/test_pretrained_image.py tells its memory.
-@pytest.mark.parametrize("kind", [kind for kind in OF_IMAGE_LAYERS if kind != "pretrained_image"])
+# A layer of windows stands on no image: the test below.
+@pytest.mark.parametrize(
+    "kind", [kind for kind in OF_IMAGE_LAYERS if kind not in ("pretrained_image", "series_linear")]
+)
 def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
     layers = stack(kind)
     assert layers is not None
@@ -196,6 +200,29 @@ def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
 
     step()
     assert step_bytes(spec, shape, 10, batch) == pytest.approx(allocated_peak(step), rel=0.25)
+
+
+@pytest.mark.parametrize("individual", [False, True])
+@pytest.mark.parametrize("normalize", ["none", "last"])
+def test_what_a_linear_layer_of_windows_keeps_is_torchs_own(normalize: str, individual: bool) -> None:
+    one = {"kind": "series_linear", "out_steps": 24, "normalize": normalize, "individual": individual}
+    spec = from_dict({
+        "model": {"layers": [one, {"kind": "flatten"}]}, "task": {"kind": "forecasting", "loss": "mse"}
+    })  # fmt: skip
+    shape, batch = Window(96, 7), 64
+    model = build(spec.model, shape, seed=0)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    source, y, rows = torch.rand(batch, 96, 7), torch.rand(batch, 24 * 7), torch.arange(batch)
+
+    def step() -> object:
+        scores = model(source.index_select(0, rows))
+        loss = F.mse_loss(scores, y)
+        loss.backward()
+        return loss, scores
+
+    step()
+    assert step_bytes(spec, shape, 1, batch) == pytest.approx(allocated_peak(step), rel=0.25)
 
 
 def test_the_allocators_peak_is_exact_for_known_tensors() -> None:

@@ -157,6 +157,7 @@ SEQUENCES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "class_token": _class_token,
     "image_rows": _image_rows,
     "conv1d": _conv1d,
+    "series_linear": _series_linear,
     "sequence_pool": _sequence_pool,
     "column_embedding": _column_embedding,
     "column_tokens": _column_tokens,
