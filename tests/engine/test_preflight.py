@@ -36,7 +36,7 @@ PICTURES = ("autoencoder", "dcgan", "unet-small", "vae")  # what answers with a 
 OF_IMAGES = sorted(
     name
     for name, preset in PRESETS.items()
-    if not reads_text(preset.spec.model) and preset.spec.task.kind not in PICTURE_TASKS
+    if not reads_text(preset.spec.model) and preset.spec.task.kind not in (*PICTURE_TASKS, "forecasting")
 )
 TEXTS = ("text", "recurrent", "attention")  # groups of layers whose own tests are in test_kept_texts
 
@@ -222,7 +222,7 @@ def test_what_a_linear_layer_of_windows_keeps_is_torchs_own(normalize: str, indi
         return loss, scores
 
     step()
-    assert step_bytes(spec, shape, 1, batch) == pytest.approx(allocated_peak(step), rel=0.25)
+    assert step_bytes(spec, shape, 1, batch) == pytest.approx(allocated_peak(step), rel=0.3)
 
 
 def test_the_allocators_peak_is_exact_for_known_tensors() -> None:
