@@ -20,7 +20,7 @@ from workbench.engine.preflight import Measured, preflight
 from workbench.engine.tally import FOLD_BYTES
 from workbench.models.build import build
 from workbench.specs import memory
-from workbench.specs.base import Window
+from workbench.specs.base import Columns, Window
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.inside import reads_text
 from workbench.specs.layers import LAYERS
@@ -176,10 +176,11 @@ OF_IMAGE_LAYERS = sorted(kind for kind, layer in LAYERS.items() if layer.group n
 
 
 # A pretrained network needs files: tests/worker/test_pretrained_image.py tells its memory.
-# A layer of windows stands on no image: the test below.
-@pytest.mark.parametrize(
-    "kind", [kind for kind in OF_IMAGE_LAYERS if kind not in ("pretrained_image", "series_linear")]
-)
+# Layers of windows and of rows stand on no image: the tests below.
+ELSEWHERE = ("pretrained_image", "series_linear", "column_tokens")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OF_IMAGE_LAYERS if kind not in ELSEWHERE])
 def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
     layers = stack(kind)
     assert layers is not None
@@ -304,3 +305,28 @@ def test_a_data_set_smaller_than_a_batch_is_measured_too() -> None:
     found = preflight(build(spec.model, (1, 6, 6)), few, task_for(spec.task, 3), spec, lambda *_: None)
     assert found.steps_per_epoch == 1
     assert np.isfinite(found.step_s)
+
+
+@pytest.mark.parametrize("kind", ["column_embedding", "column_tokens"])
+@pytest.mark.parametrize("categories", [(), (5, 300)])
+def test_what_layers_of_rows_keep_is_torchs_own(kind: str, categories: tuple[int, ...]) -> None:
+    shape, batch = Columns(20, categories), 512
+    behind = {
+        "column_embedding": [{"kind": "linear", "out_features": 64}, {"kind": "relu"}],
+        "column_tokens": [{"kind": "transformer_encoder_layer", "nhead": 4, "dim_feedforward": 64},
+                          {"kind": "sequence_pool", "mode": "mean"}],
+    }[kind]  # fmt: skip
+    spec = from_dict({"model": {"layers": [{"kind": kind}, *behind, {"kind": "linear", "out_features": 10}]}})
+    model = build(spec.model, shape, seed=0)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    source, y, rows = torch.ones(batch, *shape), torch.arange(batch) % 10, torch.arange(batch)
+
+    def step() -> object:
+        scores = model(source.index_select(0, rows))
+        loss = F.cross_entropy(scores, y)
+        loss.backward()
+        return loss, scores
+
+    step()
+    assert step_bytes(spec, shape, 10, batch) == pytest.approx(allocated_peak(step), rel=0.15)
