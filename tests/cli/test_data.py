@@ -91,6 +91,9 @@ def test_a_kind_of_data_that_there_is_not_is_refused_with_the_list(
     zoo: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["data", "add", str(tmp_path / "zoo"), "--name", "again", "--kind", "sounds"]) == 2
-    assert "the kinds are `images`, `text`, `series`, `table`, but it is `sounds`" in capsys.readouterr().err
+    assert (
+        "the kinds are `images`, `masks`, `text`, `series`, `table`, but it is `sounds`"
+        in capsys.readouterr().err
+    )
     assert run(["data", "add", str(tmp_path / "zoo"), "--name", "again", "--kind", "images"]) == 0
     assert zoo.datasets.get("again").rows == 13

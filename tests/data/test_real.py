@@ -76,6 +76,10 @@ def test_a_folder_with_a_single_photo_says_what_is_missing(shared_data: Path, tm
         prepare(shared_data / "sign-digits-oversize", tmp_path / "out")
 
 
-def test_a_table_of_numbers_is_refused_with_a_reason(shared_data: Path, tmp_path: Path) -> None:
+def test_a_table_of_numbers_is_one_and_is_refused_as_texts_with_a_reason(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    housing = shared_data / "california-housing" / "housing.csv"
+    assert prepare(housing, tmp_path / "out").schema.kind == "table"
     with pytest.raises(DataError, match="a table of texts has a column of texts"):
-        prepare(shared_data / "california-housing" / "housing.csv", tmp_path / "out")
+        prepare(housing, tmp_path / "texts", kind="text")

@@ -274,7 +274,7 @@ def test_the_plain_start_works_for_every_purpose(store: Store) -> None:
         wanted = fitting.of_set(store.datasets.get(name).schema)
         data = fitting.DataSpec(name=name, text=fitting.usual_text(wanted))
         spec = fitting.plain_start(store, data, wanted)
-        shape, n = fitting.input_of(store, data)
+        shape, n = fitting.input_of(store, data, spec.task)
         report = stack.report(stack.dump(spec.model), shape, n, per_token=wanted.per_token)
         assert report["ok"], (name, report["problems"])
 

@@ -24,6 +24,7 @@ HEAD = 1 << 17  # bytes that are looked at
 ROWS = 300
 LONG = 12  # words of a cell from which a column is one of texts, whatever is beside it
 SOME = 2.5
+MANY = 25  # different cells of several words: more than a set of categories has
 
 
 def looks_like_a_table(source: Source, files: Sequence[Sniffed], limits: Limits) -> bool:
@@ -59,7 +60,7 @@ def _is_table(rows: Sequence[Sequence[str]], is_plain: bool) -> bool:
             numbers += 1
             continue
         words = sum(len(cell.split()) for cell in cells) / len(cells)
-        if words >= SOME and len(set(cells)) > 0.5 * len(cells):
+        if words >= SOME and len(set(cells)) > min(0.5 * len(cells), MANY):
             texts += 1
             longest = max(longest, words)
     if is_plain and (numbers < 2 or numbers < 0.4 * width):
