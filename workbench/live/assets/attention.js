@@ -54,7 +54,7 @@ export class Attention extends View {
     this.caption = el("p", { class: "wbl-hint" });
     this.notice = notice();
     this.head = el("div", { class: "wbl-toolbar" }, this.kinds.node, this.word, this.layers.node, el("span", { class: "wbl-gap" }), this.ways.node);
-    this.host.append(this.head, this.probes.node, this.notice.node, this.board.node, this.patchBoard.node, this.scrub.node, this.caption);
+    this.host.append(this.head, this.probes.node, this.notice.node, this.board.node, this.scrub.node, this.caption);
   }
 
   pick(layer) {
@@ -124,6 +124,7 @@ export class Attention extends View {
     this.drawn ||= seen;
     const over = seen && this.way === "image" && this.fits(chosen.picture);
     show(this.board.node, seen && !over);
+    if (over && !this.patchBoard.node.isConnected) this.board.node.after(this.patchBoard.node); // texts have none
     show(this.patchBoard.node, over);
     show(this.ways.node, Boolean(this.patches));
     this.ways.choose(this.way);
