@@ -34,6 +34,7 @@ BENCHMARKS = {
     "soak": ("benchmarks.soak", "Twenty queued runs, fifty viewers, one hour"),
     "data_import": ("benchmarks.data_import", "Importing images"),
     "text_import": ("benchmarks.text_import", "Importing texts, and tokenizing them"),
+    "pictures": ("benchmarks.pictures", "Answers that are pictures"),
     "texts": ("benchmarks.texts", "Accuracy of text classifiers"),
     "presets": ("benchmarks.presets", "What each preset of texts reaches"),
     "series": ("benchmarks.series", "Forecasts of real series"),

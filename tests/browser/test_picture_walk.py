@@ -58,7 +58,7 @@ def test_two_networks_from_the_data_to_samples_that_form(app: App, page: Page) -
     run = launched(page, "two networks")
     for name in ("loss", "discriminator"):
         expect(page.locator(f".wbl section[data-panel={name}]")).to_be_visible(timeout=60_000)
-    changes(page, "Samples", "made", ".wbl-grid canvas")
+    changes(page, "Samples", "made", ".wbl-gallery canvas")
     expect(pane(page, "made").locator("canvas")).to_have_count(24)
     ended(page)
     page.goto(f"{app.url}/predict?run={run}")
