@@ -1,7 +1,7 @@
 """`make test`: static checks, then the whole suite; exits with the first failure's code.
 
-The fast tests share the cores, and so do the slow ones of rooms that start no process; those that start
-real processes or a browser measure seconds and so run one after another.
+The fast tests share the cores, and so do the slow ones that start no process; those that start real
+processes or a browser measure seconds, or the memory of a process, and so run one after another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-CROWDED = [f"tests/{room}" for room in ("data", "engine", "export", "models", "probes", "tasks")]
+CROWDED = [
+    "tests/engine/test_preflight.py", "tests/engine/test_preflight_texts.py", "tests/export", "tests/models",
+]  # fmt: skip
 BIN = Path(sys.executable).parent
 STAGES = [
     ["ruff", "format", "--check", "."],
