@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.data.made import folder
 from workbench.data import prepare
+from workbench.data.kept import KEPT
 from workbench.data.shipped import prepare_shipped
 from workbench.data.text import kept
 from workbench.data.text.dataset import TextData, load, rows_of, shape, whole
@@ -180,9 +181,9 @@ def test_another_length_needs_no_other_tokenizer(tmp_path: Path, monkeypatch: py
 
 def test_the_ways_of_a_set_that_are_kept_stay_few(tmp_path: Path) -> None:
     place = numbered(tmp_path, 40)
-    for k in range(kept.KEPT + 4):
+    for k in range(KEPT + 4):
         shape(place, DataSpec(name="x", text=texts(vocabulary=20 + k)))
-    assert len(list(place.glob("tokens-*"))) == kept.KEPT
+    assert len(list(place.glob("tokens-*"))) == KEPT
 
 
 def test_another_set_is_read_with_a_models_own_tokenizer_and_classes(tmp_path: Path) -> None:

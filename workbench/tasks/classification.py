@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.tasks import metrics
+from workbench.tasks.quiet import Quiet
 
 TOP = 5
 
 
-class Classification:
+class Classification(Quiet):
     """Softmax and cross-entropy, with label smoothing and weights of classes if asked for."""
 
     kind = "classification"
@@ -104,19 +105,6 @@ class Classification:
             for name, p, r, f, n in zip(classes, *columns, strict=True)
         ]
         return {"per_class": rows}
-
-    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        return None
-
-    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
-        return {}
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        """Nothing is written."""
-        return {}
 
 
 def balanced(labels: np.ndarray, n_classes: int) -> list[float]:

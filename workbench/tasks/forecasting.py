@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.specs.training import ForecastingTask
+from workbench.tasks.quiet import Quiet
 
 
-class Forecasting:
+class Forecasting(Quiet):
     """What is told are numbers; errors are of the point forecast: the middle quantile where there are some.
 
     std, naive (V,): the scale of each variate in its own units, and the mean error there of telling the value
@@ -82,12 +83,6 @@ class Forecasting:
         them farther from the truth (Chernozhukov et al. 2010, https://doi.org/10.3982/ECTA7880)."""
         return self.shaped(scores.float()).sort(dim=-2).values
 
-    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
-        return {}
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
     def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
         """How many windows, and by step and variate the sums of absolute errors, squared errors, and values
         within the band: (1 + 3 · H · V,)."""
@@ -140,9 +135,6 @@ class Forecasting:
         if len(self.quantiles) > 1:
             steps["coverage"] = within.mean(axis=1).tolist()
         return {"variates": rows, "steps": steps, "windows": int(n), "is_scaled": len(self.std) > 1}
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        return {}
 
 
 def pinball(told: Tensor, y: Tensor, quantiles: Sequence[float]) -> Tensor:

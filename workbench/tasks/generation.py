@@ -5,14 +5,15 @@ Notation: B images (B, C, H, W); scores (B,) or (B, 1) float of the discriminato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from workbench.tasks.quiet import Quiet
 
 SIDE = 14  # pixels to which images are averaged down before they are compared
 MOST = 1000  # images that are compared
@@ -20,7 +21,7 @@ BATCH = 100
 SEED = 20_141_211  # of the noise that is judged: the same at every validation
 
 
-class Generation:
+class Generation(Quiet):
     """The losses of Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661), the generator's as section 3
     advises: -log D of what it made."""
 
@@ -104,26 +105,6 @@ class Generation:
             "distance": distance,
         }
         return distance, marks
-
-    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
-        """They come with `judged`."""
-        return {}
-
-    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        return None
-
-    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
-        return {}
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        """Nothing is written."""
-        return {}
 
 
 def frechet(true: Tensor, made: Tensor) -> float:

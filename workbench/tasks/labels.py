@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.tasks import metrics
+from workbench.tasks.quiet import Quiet
 
 
-class MultiLabel:
+class MultiLabel(Quiet):
     """Each label by itself; a score above 0 says yes."""
 
     kind = "multi_label"
@@ -79,18 +80,6 @@ class MultiLabel:
                 for name, p, r, f, n in zip(classes, *columns, strict=True)
             ]
         }
-
-    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        return None
-
-    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
-        return {}
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        return {}
 
     def _counts(self, told: Tensor, there: Tensor) -> Tensor:
         """(3, K) float64: right yeses, yeses told, and yeses there were."""

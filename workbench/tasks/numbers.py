@@ -7,16 +7,16 @@ spread where the target is standardised: target = y · scale + mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from workbench.tasks.quiet import Quiet
 
-class Regression:
+
+class Regression(Quiet):
     """Mean squared, absolute or Huber error."""
 
     kind = "regression"
@@ -66,18 +66,3 @@ class Regression:
         squares, total = float((off**2).sum()), float((spread**2).sum())
         found = {"mae": float(off.abs().mean()), "rmse": math.sqrt(squares / off.numel())}
         return found | ({"r2": 1 - squares / total} if total > 0 else {})
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
-    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        return None
-
-    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
-        return {}
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        return {}

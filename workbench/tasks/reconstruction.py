@@ -6,18 +6,19 @@ Notation: B images; scores and y (B, C, H, W) float, both on the scale on which 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from workbench.tasks.quiet import Quiet
+
 NARROW = 1e-6  # from 0 and 1: a logarithm needs it
 
 
-class Reconstruction:
+class Reconstruction(Quiet):
     """Mean squared difference or cross-entropy of pixels; with codes that are drawn, their distance from a
     standard normal distribution too (the negative ELBO of Kingma & Welling 2014, per pixel)."""
 
@@ -74,10 +75,6 @@ class Reconstruction:
         facts = [n, off.abs().sum(), off.square().sum(), own.square().sum()]
         return torch.cat([torch.stack(facts), own.sum(dim=0).flatten()]).to(torch.float32)
 
-    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
-        """They are told from sums."""
-        return {}
-
     def marks_of(self, sums: np.ndarray) -> dict[str, float]:
         """mae and mse of pixels from 0 to 1; psnr in decibels; explained: the share of the variance about the
         mean image that is not lost, 0 for one who always gives that image."""
@@ -91,13 +88,3 @@ class Reconstruction:
             "psnr": -10.0 * math.log10(max(mse, 1e-12)),
             "explained": 1.0 - error / spread if spread > 0 else math.nan,
         }
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        """Nothing is written."""
-        return {}

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from workbench.tasks.quiet import Quiet
+
 VOID = 255
 
 
-class Segmentation:
+class Segmentation(Quiet):
     """Cross-entropy over the pixels, and `dice` times the Dice loss."""
 
     kind = "segmentation"
@@ -60,10 +62,6 @@ class Segmentation:
         pairs = y[there] * self.n_classes + scores.argmax(dim=-3)[there]
         return torch.bincount(pairs, minlength=self.n_classes**2)
 
-    def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
-        """They are told from sums."""
-        return {}
-
     def marks_of(self, sums: np.ndarray) -> dict[str, float]:
         """accuracy: of the pixels; iou, dice: each the mean over the classes that occur or were answered."""
         matrix = self.matrix_of(sums)
@@ -92,13 +90,6 @@ class Segmentation:
                 for k, name in enumerate(self.classes)
             ]
         }  # fmt: skip
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
-    def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-        """Nothing is written."""
-        return {}
 
 
 def overlap(scores: Tensor, y: Tensor) -> Tensor:

@@ -7,20 +7,19 @@ padding and counts nowhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.tasks.metrics import text_marks
+from workbench.tasks.quiet import Quiet
 
 PAD = 0
 
 
-class TokenTask:
+class TokenTask(Quiet):
     """Cross-entropy over the tokens that are there."""
 
     kind = "translation"
@@ -56,18 +55,6 @@ class TokenTask:
     def marks(self, loss: float, scores: Tensor | None, y: Tensor | None) -> dict[str, float]:
         """Perplexity: how many equally likely tokens would be as hard to tell."""
         return {"perplexity": math.exp(min(loss, 700.0))}
-
-    def report(self, scores: Tensor, y: Tensor, classes: Sequence[str]) -> Mapping[str, Any] | None:
-        return None
-
-    def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        return None
-
-    def marks_of(self, sums: np.ndarray) -> dict[str, float]:
-        return {}
-
-    def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
-        return None
 
     def scored(self, written: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
         """bleu, chrf and exact_match."""

@@ -37,12 +37,13 @@ def page(run: RunRow, checkpoint: str) -> None:
     way = st.segmented_control("Ask about", ways, default=ways[0], required=True, key="predict.rows.way",
                                bind="query-params")  # fmt: skip
     if way == "One row":
-        _one(run, checkpoint, fields)
+        target = next((own.name for own in row.schema.fields if own.role == "target"), "")
+        _one(run, checkpoint, fields, target)
     else:
         _many(run, checkpoint, fields)
 
 
-def _one(run: RunRow, checkpoint: str, fields: Sequence[TableColumn]) -> None:
+def _one(run: RunRow, checkpoint: str, fields: Sequence[TableColumn], target: str) -> None:
     key = f"predict.row.{run.id}"
     if f"{key}.truth" not in st.session_state:
         _take(run, key, fields, 0)
@@ -61,7 +62,7 @@ def _one(run: RunRow, checkpoint: str, fields: Sequence[TableColumn]) -> None:
         answer = _ask(run, checkpoint, {"rows": [values]})[0]
     first, truth = st.session_state[f"{key}.truth"]
     with st.container(border=True, key="box-answer"):
-        _told(answer, truth if values == first else None)
+        _told(answer, target, truth if values == first else None)
 
 
 def _many(run: RunRow, checkpoint: str, fields: Sequence[TableColumn]) -> None:
@@ -108,12 +109,14 @@ def _ask(run: RunRow, checkpoint: str, more: Mapping[str, Any]) -> list[Mapping[
     return found
 
 
-def _told(answer: Mapping[str, Any], truth: str | None) -> None:
+def _told(answer: Mapping[str, Any], target: str, truth: str | None) -> None:
     said = answer["prediction"]
     if "probabilities" in answer and not isinstance(said, list):
         show_answer(answer, truth)
         return
-    st.caption("The model says")
+    st.caption(
+        f"The model says of {plain(target, 60)}" if isinstance(said, float | int) else "The model says"
+    )
     unit = f" {answer.get('unit')}" if answer.get("unit") else ""
     text = ", ".join(said) or "none of the labels" if isinstance(said, list) else f"{_number(said)}{unit}"
     st.subheader(plain(text, 200), anchor=False)
@@ -122,7 +125,7 @@ def _told(answer: Mapping[str, Any], truth: str | None) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:,.6g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
 
 
 def _field(own: TableColumn, key: str) -> Any:

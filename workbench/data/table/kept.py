@@ -6,12 +6,8 @@ whole or not at all; the oldest go when there are many.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -19,15 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from workbench.data.cutting import SplitRows, groups_of, split_rows
+from workbench.data.kept import made, tidy, used
 from workbench.data.prepared import read_fingerprint
 from workbench.data.splits import SPLITS
 from workbench.data.table.encoder import Encoder, fit
 from workbench.data.table.stored import StoredTable
 from workbench.specs.data import DataSpec
-from workbench.specs.errors import DataError
 
 VERSION = 1  # of what is kept; another one is made anew
-KEPT = 12  # ways of one table that are kept
 CUT = ("validation", "test", "split_seed", "groups", "folds", "fold", "limit")
 Progress = Callable[[str, float], None]
 
@@ -55,10 +50,9 @@ def encoded(
 def _whole(stored: StoredTable, spec: DataSpec, progress: Progress) -> Path:
     place = _place(stored, spec)
     if not place.exists():
-        _made(place, spec, lambda draft: _make(stored, spec, draft, progress))
-        _tidy(stored.folder, place)
-    with contextlib.suppress(OSError):
-        os.utime(place)
+        made(place, spec.name, "the numbers of a table", lambda draft: _make(stored, spec, draft, progress))
+        tidy(stored.folder, "encoded-", place)
+    used(place)
     return place
 
 
@@ -97,37 +91,6 @@ def _place(stored: StoredTable, spec: DataSpec) -> Path:
     return stored.folder / f"encoded-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def _made(place: Path, spec: DataSpec, make: Callable[[Path], None]) -> None:
-    """Make a folder beside `place` that becomes it; another process may be quicker. Raises DataError."""
-    draft = place.with_name(f"{place.name}.part-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir()
-        make(draft)
-        os.replace(draft, place)
-    except OSError as error:
-        if not place.exists():
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise DataError.of(
-                f"data set `{spec.name}`", "the numbers of a table are kept beside it",
-                "the disk is full" if full else error.strerror or str(error),
-                "Free some space." if full else "Make the home of the workbench writable.",
-            ) from None  # fmt: skip
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
 @lru_cache(maxsize=32)  # asked for at every keystroke of a form
 def _encoder_at(path: Path) -> Encoder:
     return Encoder.from_json(path.read_text(encoding="utf-8"))
-
-
-def _tidy(folder: Path, newest: Path) -> None:
-    """Let the oldest ways go; who reads one goes on reading, for its files stay while they are open."""
-    with contextlib.suppress(OSError):
-        ways = sorted(
-            (path for path in folder.glob("encoded-*") if path != newest and ".part-" not in path.name),
-            key=lambda path: path.stat().st_mtime,
-        )
-        for path in ways[: max(0, len(ways) + 1 - KEPT)]:
-            shutil.rmtree(path, ignore_errors=True)

@@ -6,12 +6,8 @@ length the ids of all splits. Each appears whole or not at all; the oldest go wh
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.data import cutting
+from workbench.data.kept import made, tidy, used
 from workbench.data.prepared import read_fingerprint
 from workbench.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from workbench.data.text import pretrained, ragged
@@ -32,7 +29,7 @@ from workbench.specs.errors import DataError
 VERSION = 3  # of what is kept; another one is made anew
 BATCH, PIECE = 1_000, 100_000  # texts and characters tokenized at once; a token takes 100 bytes meanwhile
 LEARNED = 64 << 20  # characters that a tokenizer is trained on at most, drawn evenly from the training split
-KEPT = 12  # ways of one set that are kept
+WHAT = "the tokens of a set"
 CUT = ("validation", "test", "split_seed", "groups", "folds", "fold")
 Progress = Callable[[str, float], None]
 
@@ -70,10 +67,9 @@ def tokenizers(
     """Of the texts, and of translations of their targets. Trained at the first time. Raises DataError."""
     place = _place(stored, spec)
     if not place.exists():
-        place = _made(place, spec, lambda draft: _train(stored, spec, draft, progress))
-        _tidy(stored.folder, place)
-    with contextlib.suppress(OSError):
-        os.utime(place)
+        made(place, spec.name, WHAT, lambda draft: _train(stored, spec, draft, progress))
+        tidy(stored.folder, "tokens-", place)
+    used(place)
     paired = stored.schema.task == "translation"
     return _tokenizer_at(place / "source.json"), _tokenizer_at(place / "target.json") if paired else None
 
@@ -102,7 +98,7 @@ def ids_of(
                 if target is not None:
                     ragged.write(draft, f"{split}.target", tokens(stored, part, "target", target), most, UNK)
 
-        place = _made(place, spec, make)
+        made(place, spec.name, WHAT, make)
     return {split: _read(place, split, target is not None) for split in SPLITS}
 
 
@@ -177,27 +173,6 @@ def _place(stored: Stored, spec: DataSpec) -> Path:
     return stored.folder / f"tokens-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def _made(place: Path, spec: DataSpec, make: Callable[[Path], None]) -> Path:
-    """Make a folder beside `place` that becomes it; another process may be quicker. Raises DataError."""
-    draft = place.with_name(f"{place.name}.part-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir()
-        make(draft)
-        os.replace(draft, place)
-    except OSError as error:
-        if not place.exists():
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise DataError.of(
-                f"data set `{spec.name}`", "the tokens of a set are kept beside it",
-                "the disk is full" if full else error.strerror or str(error),
-                "Free some space." if full else "Make the home of the workbench writable.",
-            ) from None  # fmt: skip
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return place
-
-
 def _train(stored: Stored, spec: DataSpec, draft: Path, progress: Progress) -> None:
     rows, task = split_rows(stored, spec), stored.schema.task
     special = [PAD, UNKNOWN, BEGIN, END] if task == "translation" else [PAD, UNKNOWN]
@@ -247,14 +222,3 @@ def _read(place: Path, split: str, paired: bool) -> Ids:
         return Ids(*found)
     name = f"{split}.target"
     return Ids(*found, ragged.read(place, name), ragged.read_lengths(place, name))
-
-
-def _tidy(folder: Path, newest: Path) -> None:
-    """Let the oldest ways go; who reads one goes on reading, for its files stay while they are open."""
-    with contextlib.suppress(OSError):
-        ways = sorted(
-            (path for path in folder.glob("tokens-*") if path != newest and ".part-" not in path.name),
-            key=lambda path: path.stat().st_mtime,
-        )
-        for path in ways[: max(0, len(ways) + 1 - KEPT)]:
-            shutil.rmtree(path, ignore_errors=True)

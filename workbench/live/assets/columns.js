@@ -2,12 +2,12 @@
 
 import { el, group, real, say, short, show } from "./dom.js";
 import { Scrub } from "./scrub.js";
-import { View, notice } from "./view.js";
+import { Through, notice } from "./view.js";
 import { waiting } from "./words.js";
 
 const LISTED = 40;
 
-export class Columns extends View {
+export class Columns extends Through {
   constructor(...given) {
     super(...given);
     this.notice = notice();
@@ -44,16 +44,5 @@ export class Columns extends View {
       el("div", { class: "wbl-bar", role: "listitem", "data-column": name, title: `${name}: loss ${rise >= 0 ? "+" : ""}${short(rise)}` },
         el("span", {}, name), el("i", {}, el("b", { style: `width:${(100 * Math.max(0, rise)) / most}%` })), el("em", {}, `${rise > 0 ? "+" : ""}${short(rise, 3)}`))),
     found.length > LISTED ? el("p", { class: "wbl-hint" }, `and ${group(found.length - LISTED)} more`) : "");
-  }
-
-  hide() {
-    super.hide();
-    this.watching = false;
-    this.scrub?.play(false);
-  }
-
-  stop() {
-    this.scrub.stop();
-    super.stop();
   }
 }

@@ -52,6 +52,8 @@ const PANELS = [
   { id: "reconstruction", title: "Reconstruction", unit: "a part of the loss", lines: pair("reconstruction"), log: true },
   { id: "kl", title: "Distance of codes", unit: "nats per pixel, a part of the loss", lines: pair("kl") },
   { id: "explained", title: "Explained", unit: "of the variance about the mean picture", lines: lone("explained", validation), format: share, tick: percentTick },
+  { id: "mse", title: "Mean squared error", unit: "of pixels from 0 to 1", lines: lone("mse", validation), log: true },
+  { id: "psnr", title: "Signal to noise", unit: "dB, at the peak", lines: lone("psnr", validation), format: (y) => short(y, 3) },
   { id: "lr", title: "Learning rate", lines: [{ key: "lr", label: "", colour: extra(0) }], log: true, floor: 0 },
   { id: "grad_norm", title: "Gradient norm", lines: [{ key: "grad_norm", label: "", colour: extra(1) }], log: true },
   { id: "throughput", title: "Throughput", unit: "samples / s", lines: [{ key: "throughput/samples_per_s", label: "", colour: extra(2) }], format: (y) => short(y, 3), floor: 0 },

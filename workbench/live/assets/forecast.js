@@ -5,7 +5,7 @@ import { choices, el, group, real, say, short, show } from "./dom.js";
 import { Scrub } from "./scrub.js";
 import { Strip } from "./strip.js";
 import { recall, remember } from "./address.js";
-import { View, notice } from "./view.js";
+import { Through, notice } from "./view.js";
 import { waiting } from "./words.js";
 
 const COLUMNS = 3; // windows beside each other where there is room
@@ -22,7 +22,7 @@ const MARKS = [
   ["mase", "MASE", "Mean absolute error over that of telling the value of a season before in training: below 1 is better than that"],
 ];
 
-export class Forecast extends View {
+export class Forecast extends Through {
   constructor(...given) {
     super(...given);
     this.variate = Math.max(0, Number.parseInt(recall("variate", "1"), 10) - 1 || 0);
@@ -162,17 +162,6 @@ export class Forecast extends View {
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Error"), ...columns.map(([name]) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...body))];
     if (data.variates.length > 1) parts.push(byVariate(data.variates));
     this.table.replaceChildren(...parts);
-  }
-
-  hide() {
-    super.hide();
-    this.watching = false;
-    this.scrub?.play(false);
-  }
-
-  stop() {
-    this.scrub.stop();
-    super.stop();
   }
 }
 

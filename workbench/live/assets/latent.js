@@ -3,7 +3,7 @@
 import { canvasOf, el, percent, say, show } from "./dom.js";
 import { classColours } from "./masks.js";
 import { Scrub } from "./scrub.js";
-import { View, notice } from "./view.js";
+import { Through, notice } from "./view.js";
 import { waiting } from "./words.js";
 
 const TALL = 460; // CSS pixels
@@ -11,7 +11,7 @@ const MARGIN = 16;
 const RADIUS = 4;
 const NEAR = 12; // CSS pixels within which a point is pointed at
 
-export class Latent extends View {
+export class Latent extends Through {
   constructor(...given) {
     super(...given);
     this.notice = notice();
@@ -84,17 +84,6 @@ export class Latent extends View {
     const seen = [...new Set(labels.data)].sort((a, b) => a - b);
     this.legend.replaceChildren(...seen.map((k) => el("li", {}, el("i", { style: `background:${colours[k % colours.length]}` }), String(classes[k] ?? k))));
     say(this.count, by === "own" ? `${n} held-out pictures by their two numbers` : `${n} held-out pictures, ${size} numbers each, along their two widest axes: ${percent(explained)} of the spread is seen`);
-  }
-
-  hide() {
-    super.hide();
-    this.watching = false;
-    this.scrub?.play(false);
-  }
-
-  stop() {
-    this.scrub.stop();
-    super.stop();
   }
 }
 

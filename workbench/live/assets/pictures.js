@@ -6,13 +6,13 @@ import { classColours, drawMask } from "./masks.js";
 import { recall, remember } from "./address.js";
 import { Scrub } from "./scrub.js";
 import { drawPixels } from "./tiles.js";
-import { View, notice } from "./view.js";
+import { Through, notice } from "./view.js";
 import { waiting } from "./words.js";
 
 const SIDE = 132; // CSS pixels of a picture
 
 /** One panel with a scrub bar, and the probe images beside it. */
-class Pictures extends View {
+class Pictures extends Through {
   build(topic, title, about) {
     this.topic = topic;
     this.notice = notice();
@@ -42,17 +42,6 @@ class Pictures extends View {
     const sign = [panel.step, panel.at, this.colours.dark, this.option].join();
     if (panel !== this.shown || sign !== this.sign) { this.shown = panel; this.sign = sign; this.draw(panel, probe); }
     this.host.dataset.step = panel.step;
-  }
-
-  hide() {
-    super.hide();
-    this.watching = false;
-    this.scrub?.play(false);
-  }
-
-  stop() {
-    this.scrub.stop();
-    super.stop();
   }
 
   /** A picture under its title. */

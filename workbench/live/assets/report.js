@@ -4,7 +4,7 @@ import { choices, el, group, percent, real, say, short, show } from "./dom.js";
 import { Confusion } from "./confusion.js";
 import { Scrub } from "./scrub.js";
 import { recall, remember } from "./address.js";
-import { View, notice } from "./view.js";
+import { Through, notice } from "./view.js";
 import { waiting } from "./words.js";
 
 const OVERLAPS = [["iou", "IoU", "Pixels in both, of the pixels in either"], ["dice", "Dice", "Twice the pixels in both, of those of each; the F1 of pixels"]];
@@ -26,7 +26,7 @@ const METRICS = [
   ["loss", "Loss", "Mean cross-entropy, in nats"],
 ];
 
-export class Report extends View {
+export class Report extends Through {
   constructor(...given) {
     super(...given);
     this.order = recall("order") === "worst" ? "worst" : "data";
@@ -84,16 +84,5 @@ export class Report extends View {
     this.table.replaceChildren(el("table", { class: "wbl-table", "aria-label": "Precision, recall and F1 by class" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...scores.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: `Validation ${what.toLowerCase()} of the class` }, what))),
       el("tbody", {}, ...rows.map((row) => el("tr", { "data-class": row.class }, el("th", { scope: "row", title: String(row.class) }, String(row.class)), ...scores.map(([key]) => bar(row[key] ?? NaN)), el("td", {}, group(row[many])))))));
-  }
-
-  hide() {
-    super.hide();
-    this.watching = false;
-    this.scrub?.play(false);
-  }
-
-  stop() {
-    this.scrub.stop();
-    super.stop();
   }
 }

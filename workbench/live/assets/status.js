@@ -34,7 +34,7 @@ const OF_TASK = {
   translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
   regression: [["val/mae", "Mean error", short], ["val/rmse", "RMSE", short], ["val/r2", "R²", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
   multi_label: [["val/f1", "F1", percent], ["val/auroc", "AUROC", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
-  forecasting: [["val/loss", "Validation loss", short], ["val/rmse", "RMSE", short], ["val/mae", "MAE", short], ["val/mase", "MASE", short], ["val/coverage", "In the band", percent], METRICS[3]],
+  forecasting: [["val/loss", "Validation loss", short], ["val/rmse", "RMSE", short], ["val/mae", "MAE", short], ["val/mase", "MASE", short], ["val/coverage", "In the band", percent]],
 };
 
 const OPTIONAL = new Set(["val/coverage"]); // only some runs of the task have it

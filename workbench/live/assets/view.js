@@ -58,6 +58,20 @@ export class View {
   }
 }
 
+/** A view through time: `scrub` leads it, and it looks at its topics while it is seen. */
+export class Through extends View {
+  hide() {
+    super.hide();
+    this.watching = false;
+    this.scrub?.play(false);
+  }
+
+  stop() {
+    this.scrub.stop();
+    super.stop();
+  }
+}
+
 /** The box that stands where nothing is to be seen yet. */
 export function notice() {
   const head = el("strong");
