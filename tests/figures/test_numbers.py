@@ -14,8 +14,10 @@ from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.layers import layers_figure, layers_info
 from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.records import RunState
+from workbench.specs.optimizers import SGD
 from workbench.specs.presets import PRESETS
-from workbench.specs.training import SGD, Constant, Cosine, Plateau, Step, TrainingSpec
+from workbench.specs.schedules import Constant, Cosine, Plateau, Step
+from workbench.specs.training import TrainingSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 

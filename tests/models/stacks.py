@@ -13,7 +13,7 @@ from workbench.specs.layer import Layer
 from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import preset
-from workbench.specs.training import score_columns
+from workbench.specs.tasks import score_columns
 
 APART = {"pretrained_text", "pretrained_image"}  # they need a checkpoint, and have tests of their own
 SEQUENTIAL = {

@@ -21,7 +21,7 @@ from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import READY, preset
 from workbench.specs.rows import layer_at, walk
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 
 quick = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), max_examples=100

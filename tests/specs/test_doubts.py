@@ -7,7 +7,7 @@ import pytest
 from workbench.specs.edits import apply
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import READY, preset
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 
 
 def model(*layers) -> ModelSpec:

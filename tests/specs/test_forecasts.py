@@ -21,7 +21,7 @@ from workbench.specs.memory import data_bytes
 from workbench.specs.model import ModelSpec
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.sizes import SeriesSizes
-from workbench.specs.training import ForecastingTask, score_columns
+from workbench.specs.tasks import ForecastingTask, score_columns
 from workbench.ui import stack
 
 SHAPE = Window(20, 3)

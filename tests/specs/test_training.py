@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec, from_dict
-from workbench.specs.training import Constant, Cosine, OneCycle, Plateau, Step, TrainingSpec
+from workbench.specs.schedules import Constant, Cosine, OneCycle, Plateau, Step
+from workbench.specs.training import TrainingSpec
 
 TOTAL, PER_EPOCH = 120, 10
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from workbench.specs.errors import SpecError
-from workbench.specs.training import ClassificationTask
+from workbench.specs.tasks import ClassificationTask
 from workbench.tasks.choose import task_for
 from workbench.tasks.classification import balanced
 

@@ -17,7 +17,7 @@ from workbench.engine.evaluate import judge
 from workbench.engine.feeds import feed_for
 from workbench.engine.series import floors
 from workbench.specs.data import DataSpec, SeriesSpec
-from workbench.specs.training import ForecastingTask
+from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.forecasting import Forecasting
 
 H, V = 4, 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from workbench.specs.training import ClassificationTask, LanguageModelTask, TranslationTask
+from workbench.specs.tasks import ClassificationTask, LanguageModelTask, TranslationTask
 from workbench.tasks.choose import task_for
 from workbench.tasks.metrics import text_marks
 

@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as sk
 from torch.nn import functional as F
 
-from workbench.specs.training import ClassificationTask, MultiLabelTask, RegressionTask
+from workbench.specs.tasks import ClassificationTask, MultiLabelTask, RegressionTask
 from workbench.tasks.choose import task_for
 from workbench.tasks.metrics import calibration_error
 

@@ -8,18 +8,10 @@ from streamlit.testing.v1 import AppTest
 from workbench.specs.base import Spec
 from workbench.specs.data import DataSpec
 from workbench.specs.layers import LAYERS
-from workbench.specs.training import (
-    SGD,
-    Adam,
-    AdamW,
-    ClassificationTask,
-    Cosine,
-    EarlyStopping,
-    LanguageModelTask,
-    TrainingSpec,
-    TranslationTask,
-    WatchSpec,
-)
+from workbench.specs.optimizers import SGD, Adam, AdamW
+from workbench.specs.schedules import Cosine
+from workbench.specs.tasks import ClassificationTask, LanguageModelTask, TranslationTask
+from workbench.specs.training import EarlyStopping, TrainingSpec, WatchSpec
 from workbench.ui.fields import fault, knobs, spec_types
 from workbench.ui.forms import carried_over
 from workbench.ui.marks import plain

@@ -11,7 +11,7 @@ import pytest
 from workbench.records import RunState
 from workbench.specs.base import AnyShape, Columns, Pair, Tokens, Window
 from workbench.specs.presets import PRESETS, READY
-from workbench.specs.training import score_columns
+from workbench.specs.tasks import score_columns
 from workbench.store import RunRow, open_store
 from workbench.ui import board, fitting, imports, runs
 from workbench.ui.marks import ago, compact, duration, megabytes, metric_text, pill, plain

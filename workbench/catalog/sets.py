@@ -167,7 +167,7 @@ def schema(store: Store, name: str, version: int | None = None) -> DataSchema:
 def shape_and_classes(store: Store, spec: DataSpec, version: int | None = None) -> tuple[AnyShape, int]:
     """What a model sees under `spec`, (C, H, W) or the tokens of a text or a pair, and how many scores it
     gives: classes, of language models and translators entries of the vocabulary, of a series the numbers
-    that are told (`specs.training.score_columns` says how often each). Raises DataError."""
+    that are told (`specs.tasks.score_columns` says how often each). Raises DataError."""
     row = with_shipped(store, spec.name, version)
     if row.schema.kind == "text":
         return data.text_shape(row.path, spec)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from workbench.engine.flat import Flat
 from workbench.specs.errors import RunError
-from workbench.specs.training import SGD, Adam, AdamW, AnyOptimizer, RMSprop
+from workbench.specs.optimizers import SGD, Adam, AdamW, AnyOptimizer, RMSprop
 
 
 def torchs(spec: AnyOptimizer, params: Sequence[Any]) -> torch.optim.Optimizer:

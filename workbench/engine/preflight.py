@@ -39,7 +39,7 @@ from workbench.specs.memory import (
 )
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 
 MEASURED = 5  # steps at least, where they are quick
 ENOUGH_S = 0.6  # of measured steps

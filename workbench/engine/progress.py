@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from workbench.records import Event, Scalars
-from workbench.specs.training import Plateau, TrainingSpec
+from workbench.specs.schedules import Plateau
+from workbench.specs.training import TrainingSpec
 
 FALLING = ("val/loss", "val/scaled_mae", "val/mae", "val/rmse")  # marks that are better when smaller
 

@@ -20,7 +20,7 @@ from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
 from workbench.records import Data
 from workbench.specs.run import RunSpec
-from workbench.specs.training import Constant
+from workbench.specs.schedules import Constant
 
 LOW, HIGH, STEPS = 1e-7, 10.0, 120
 SMOOTH = 0.9  # share of the past in the smoothed loss

@@ -16,7 +16,7 @@ from workbench.engine.series import forecasts
 from workbench.engine.task import Task
 from workbench.engine.texts import EOS
 from workbench.specs.run import RunSpec
-from workbench.specs.training import ForecastingTask, LanguageModelTask, TranslationTask
+from workbench.specs.tasks import ForecastingTask, LanguageModelTask, TranslationTask
 
 BATCH = 64  # texts translated at a time
 

@@ -13,7 +13,7 @@ from workbench.engine.evaluate import evaluating
 from workbench.engine.texts import EOS
 from workbench.engine.writing import BATCH
 from workbench.specs.run import RunSpec
-from workbench.specs.training import LanguageModelTask, TranslationTask
+from workbench.specs.tasks import LanguageModelTask, TranslationTask
 
 TOKENS = 6  # written on trial
 

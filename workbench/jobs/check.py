@@ -36,7 +36,7 @@ from workbench.specs.pretrained_image import picture_problems
 from workbench.specs.rows import walk
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import freeze_problems
-from workbench.specs.training import TOKEN_TASKS, score_columns
+from workbench.specs.tasks import TOKEN_TASKS, score_columns
 from workbench.store import Store
 
 NO_IMAGES: Mapping[str, int] = {"train": 0, "validation": 0, "test": 0}

@@ -15,7 +15,9 @@ from workbench.jobs.check import CheckReport, gpu_count, split_sizes
 from workbench.specs import inside
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.run import RunSpec
-from workbench.specs.training import AnySchedule, ClassificationTask, ForecastingTask, TrainingSpec
+from workbench.specs.schedules import AnySchedule
+from workbench.specs.tasks import ClassificationTask, ForecastingTask
+from workbench.specs.training import TrainingSpec
 from workbench.store import Store
 from workbench.store.datasets import DatasetRow
 

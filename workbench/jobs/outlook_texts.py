@@ -6,7 +6,7 @@ from workbench.jobs.texts import TextFacts
 from workbench.specs.base import Pair
 from workbench.specs.data import TextSpec
 from workbench.specs.run import RunSpec
-from workbench.specs.training import LanguageModelTask, TranslationTask
+from workbench.specs.tasks import LanguageModelTask, TranslationTask
 
 READ = {"character": "characters", "word": "words", "bpe": "parts of words (BPE)",
         "wordpiece": "parts of words (WordPiece)", "pretrained": "the model's own tokens"}  # fmt: skip

@@ -12,7 +12,7 @@ from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import SeriesSizes
-from workbench.specs.training import ForecastingTask
+from workbench.specs.tasks import ForecastingTask
 from workbench.store.datasets import DatasetRow
 
 SPLITS = ("train", "validation", "test")

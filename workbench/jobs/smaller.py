@@ -15,9 +15,9 @@ from workbench.jobs.runs import fork_as
 from workbench.jobs.starting import known_checkpoint
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
+from workbench.specs.schedules import Cosine
 from workbench.specs.slim import slimmer
 from workbench.specs.smaller import Distill, Prune
-from workbench.specs.training import Cosine
 from workbench.store import RunRow, Store
 
 RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.specs.inside import attends, reads_table, reads_text, recurs
 from workbench.specs.run import RunSpec
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 
 PICTURES = {  # what there is to see of answers that are images, by task
     "segmentation": ("masks", "report"),

@@ -14,12 +14,13 @@ from dataclasses import dataclass, fields
 from workbench.specs.base import AnyShape, Duel, Pair, Picture, Shape, Tokens, Window
 from workbench.specs.kept import walk
 from workbench.specs.layer import Layer
+from workbench.specs.optimizers import AnyOptimizer
 from workbench.specs.pretrained import PretrainedText
 from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent, SeriesSizes, TextSizes
 from workbench.specs.tape import FLOAT, INDEX, Storage, Tape, Value
-from workbench.specs.training import TOKEN_TASKS, AnyOptimizer
+from workbench.specs.tasks import TOKEN_TASKS
 
 MOST_BATCH = 65_536  # the limit of training.batch_size
 FLOAT_SHARE = 0.25  # of the free memory: so much may normalised images take (engine.batches keeps to it)

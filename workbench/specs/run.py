@@ -14,7 +14,8 @@ from workbench.specs.base import Spec, did_you_mean, knob, problems_of, short
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, one_line
 from workbench.specs.model import ModelSpec
-from workbench.specs.training import AnyTask, ClassificationTask, TrainingSpec, WatchSpec
+from workbench.specs.tasks import AnyTask, ClassificationTask
+from workbench.specs.training import TrainingSpec, WatchSpec
 
 VERSION = 1
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.specs.errors import SpecError
 from workbench.specs.picture_tasks import GenerationTask, ReconstructionTask, SegmentationTask
-from workbench.specs.training import (
+from workbench.specs.tasks import (
     AnyTask,
     ClassificationTask,
     ForecastingTask,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from workbench.specs.training import ForecastingTask
+from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.quiet import Quiet
 
 

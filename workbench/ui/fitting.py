@@ -20,7 +20,7 @@ from workbench.specs.presets import PRESETS, Preset
 from workbench.specs.run import RunSpec
 from workbench.specs.starts import start
 from workbench.specs.task import TaskSpec
-from workbench.specs.training import (
+from workbench.specs.tasks import (
     TOKEN_TASKS,
     ClassificationTask,
     ForecastingTask,

@@ -14,7 +14,7 @@ from workbench.data.dataset import rows_of
 from workbench.data.text.stored import Stored
 from workbench.jobs import answers
 from workbench.specs.inside import attends
-from workbench.specs.training import LanguageModelTask, TranslationTask
+from workbench.specs.tasks import LanguageModelTask, TranslationTask
 from workbench.store import RunRow
 from workbench.ui import nav
 from workbench.ui.marks import plain

@@ -21,7 +21,7 @@ from workbench.specs.base import Spec, problems_of
 from workbench.specs.errors import Problem
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec, from_dict
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 from workbench.store import Store, open_store
 from workbench.ui import stack
 

@@ -23,7 +23,7 @@ from workbench.engine.writing import scored
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
 from workbench.specs.tables import TableImport
-from workbench.specs.training import TranslationTask
+from workbench.specs.tasks import TranslationTask
 from workbench.store import Store
 from workbench.worker.series import other_series
 from workbench.worker.trained import Trained

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from workbench import catalog
 from workbench.engine.batches import normalised
 from workbench.specs.errors import RunError
-from workbench.specs.training import TOKEN_TASKS
+from workbench.specs.tasks import TOKEN_TASKS
 from workbench.store import Store
 from workbench.worker.trained import Shelf, Trained
 

@@ -18,7 +18,7 @@ from workbench.engine.writing import continuation, translations
 from workbench.probes.attention import attention_of
 from workbench.specs.base import Pair, Tokens
 from workbench.specs.errors import DataError
-from workbench.specs.training import LanguageModelTask, TranslationTask
+from workbench.specs.tasks import LanguageModelTask, TranslationTask
 from workbench.worker.trained import Trained
 
 LONGEST = 20_000  # characters of a text that is asked about

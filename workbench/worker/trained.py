@@ -22,7 +22,7 @@ from workbench.specs.errors import RunError, SpecError
 from workbench.specs.nesting import every
 from workbench.specs.picture_tasks import GenerationTask, ReconstructionTask
 from workbench.specs.run import RunSpec, from_dict
-from workbench.specs.training import TOKEN_TASKS, ForecastingTask
+from workbench.specs.tasks import TOKEN_TASKS, ForecastingTask
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8, CheckpointInfo
 from workbench.tasks.choose import Task, task_for
