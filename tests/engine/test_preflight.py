@@ -19,7 +19,7 @@ from workbench.engine.peaks import allocated_peak
 from workbench.engine.preflight import Measured, preflight
 from workbench.engine.tally import FOLD_BYTES
 from workbench.models.build import build
-from workbench.specs import memory
+from workbench.specs import data_memory, memory
 from workbench.specs.base import Columns, Window
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.inside import reads_table, reads_text
@@ -239,7 +239,7 @@ def test_the_allocators_peak_is_exact_for_known_tensors() -> None:
 
 
 def test_the_constants_of_the_prediction_are_the_engines() -> None:
-    assert memory.FLOAT_SHARE == FLOAT_SHARE
+    assert data_memory.FLOAT_SHARE == FLOAT_SHARE
     assert (memory.JUDGED["cpu"], memory.JUDGED_GPU) == (CPU_BATCH, GPU_BATCH)
     assert memory.WAITING == FOLD_BYTES
 

@@ -18,9 +18,10 @@ from workbench.engine.fit import fit
 from workbench.engine.preflight import Measured
 from workbench.engine.trainer import Trainer
 from workbench.models.build import build
-from workbench.specs import memory, starts
+from workbench.specs import data_memory, memory, starts
 from workbench.specs.base import Tokens
-from workbench.specs.memory import extent_of, largest_batch, predict
+from workbench.specs.data_memory import extent_of
+from workbench.specs.memory import largest_batch, predict
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.choose import Task, task_for
 
@@ -214,8 +215,8 @@ def test_the_constants_of_texts_are_the_engines() -> None:
         evaluate.CPU_TOKENS,
         evaluate.GPU_TOKENS,
     )
-    assert memory.NARROWEST == texts.NARROWEST
-    assert memory.FLOAT_SHARE == texts.SHARE
+    assert data_memory.NARROWEST == texts.NARROWEST
+    assert data_memory.FLOAT_SHARE == texts.SHARE
 
 
 def test_nothing_of_a_try_stays_in_the_model() -> None:

@@ -13,11 +13,11 @@ from tests.models import sequences, stacks
 from workbench.models.build import build
 from workbench.specs.base import Window
 from workbench.specs.data import DataSpec
+from workbench.specs.data_memory import data_bytes
 from workbench.specs.edits import apply_to
 from workbench.specs.errors import SpecError
 from workbench.specs.forecasts import forecaster
 from workbench.specs.layer import show
-from workbench.specs.memory import data_bytes
 from workbench.specs.model import ModelSpec
 from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.sizes import SeriesSizes

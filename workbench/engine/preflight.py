@@ -28,15 +28,8 @@ from workbench.engine.task import Task
 from workbench.engine.trainer import Trainer
 from workbench.engine.writing_time import writing_s
 from workbench.records import Data
-from workbench.specs.memory import (
-    Memory,
-    data_bytes,
-    extent_of,
-    judged_at_once,
-    step_bytes,
-    validation_bytes,
-    waiting_bytes,
-)
+from workbench.specs.data_memory import data_bytes, extent_of
+from workbench.specs.memory import Memory, judged_at_once, step_bytes, validation_bytes, waiting_bytes
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import Extent
 from workbench.specs.tasks import TOKEN_TASKS

@@ -20,6 +20,7 @@ from workbench.specs import (
 )
 from workbench.specs import layers as spec
 from workbench.specs.base import AnyShape, Columns, Duel, Pair, Picture, Shape, Tokens
+from workbench.specs.fitted import projection_stride
 from workbench.specs.layer import Layer, show
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every, is_of_sequences
@@ -247,7 +248,7 @@ def _out(layers: Sequence[Layer], shape: Shape) -> Shape:
 def _projection(shape: Shape, out: Shape, kind: str) -> list[Line]:
     if len(shape) < 3:
         return [(f"shortcut={kind}(nn.Linear({shape[-1]}, {out[-1]}, bias=False)),", "")]
-    stride = spec.projection_stride(shape, out) or 1
+    stride = projection_stride(shape, out) or 1
     step = f", stride={stride}" if stride > 1 else ""
     return [
         (f"shortcut={kind}(", ""),

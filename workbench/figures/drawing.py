@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import NamedTuple
 
+from workbench.figures.pieces import GAP, INK, SOFT, Piece, around, at, chip, in_line, stacked, written
 from workbench.figures.theme import GROUPS
 from workbench.specs.base import AnyShape, Duel, Pair, Shape, Tokens
 from workbench.specs.layer import show
@@ -19,10 +20,8 @@ from workbench.specs.layers import LAYERS
 from workbench.specs.rows import Row, label, walk
 
 WIDTH = 1180  # of a line of blocks
-GAP = 16
 THIN = ("activation", "normalisation", "regularisation")  # drawn as slivers: they change no shape
 MANY = 24  # rows; larger networks come with their groups folded
-INK, SOFT, LINE = "#1e2438", "#667085", "#98a2b3"
 
 
 class Block(NamedTuple):
@@ -87,15 +86,6 @@ def _block(row: Row, total: int, folded: set[str]) -> Block:
     )  # fmt: skip
 
 
-class Piece(NamedTuple):
-    """A part of the drawing: its size, how far below its top the line runs through it, and its SVG."""
-
-    width: float
-    height: float
-    axis: float
-    svg: str
-
-
 def drawing_svg(info: DrawingInfo, title: str = "") -> str:
     """The SVG as text. Groups carry data-fold with their label, for whoever wants to fold them by a click."""
     if isinstance(info.input, Pair | Duel):
@@ -115,14 +105,14 @@ def drawing_svg(info: DrawingInfo, title: str = "") -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {y:.0f}" '
         f'width="{total_width:.0f}" height="{y:.0f}" font-family="Inter, Source Sans Pro, Arial, sans-serif" '
         f'role="img" aria-label="{escape(title or "Network", quote=True)}">'
-        f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/>{head}{_at(28, 58, body.svg)}</svg>'
+        f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/>{head}{at(28, 58, body.svg)}</svg>'
     )
 
 
 def _whole(blocks: Sequence[Block], title: str, shape: Shape, end: str = "Output") -> list[Piece]:
     """A stack from what comes in to what comes out."""
-    pieces = [_chip(title, show(shape)), *[_piece(block) for block in blocks]]
-    return [*pieces, _chip(end, show(blocks[-1].shape))] if blocks else pieces
+    pieces = [chip(title, show(shape)), *[_piece(block) for block in blocks]]
+    return [*pieces, chip(end, show(blocks[-1].shape))] if blocks else pieces
 
 
 def _lines(pieces: Sequence[Piece]) -> Piece:
@@ -135,8 +125,8 @@ def _lines(pieces: Sequence[Piece]) -> Piece:
         lines[-1].append(piece)
     y, width, parts = 0.0, 0.0, []
     for line in lines:
-        row = _in_line(line)
-        parts.append(_at(0, y, row.svg))
+        row = in_line(line)
+        parts.append(at(0, y, row.svg))
         width = max(width, row.width)
         y += row.height + 30
     return Piece(width, y - 30, 0, "".join(parts))
@@ -173,7 +163,7 @@ def _two_stacks(info: DrawingInfo, shape: Pair | Duel) -> Piece:
         f'<text x="{x + 14}" y="{top + gap / 2 + 4:.1f}" font-size="11.5" fill="{SOFT}">'
         f"{escape(told)}</text>"
     )
-    return Piece(width, top + gap + second.height, 0, first.svg + wire + _at(0, top + gap, second.svg))
+    return Piece(width, top + gap + second.height, 0, first.svg + wire + at(0, top + gap, second.svg))
 
 
 def _sheet_of(title: str, about: str, inner: Piece) -> Piece:
@@ -185,50 +175,7 @@ def _sheet_of(title: str, about: str, inner: Piece) -> Piece:
         f'<text x="{pad}" y="22" font-size="13" font-weight="650" fill="{INK}">{title}'
         f'<tspan font-weight="400" fill="{SOFT}" dx="8">{about}</tspan></text>'
     )
-    return Piece(width, height, 0, svg + _at(pad, top, inner.svg))
-
-
-def _at(x: float, y: float, svg: str) -> str:
-    return f'<g transform="translate({x:.1f} {y:.1f})">{svg}</g>'
-
-
-def _in_line(pieces: Sequence[Piece]) -> Piece:
-    """Pieces one after the other, joined by arrows at the height of their axes."""
-    if not pieces:
-        return Piece(40, 24, 12, f'<line x1="0" y1="12" x2="40" y2="12" stroke="{LINE}" stroke-width="1.5"/>')
-    axis = max(p.axis for p in pieces)
-    height = axis + max(p.height - p.axis for p in pieces)
-    parts, x = [], 0.0
-    for i, piece in enumerate(pieces):
-        if i:
-            parts.append(_arrow(x - GAP, axis, x))
-        parts.append(_at(x, axis - piece.axis, piece.svg))
-        x += piece.width + GAP
-    return Piece(x - GAP, height, axis, "".join(parts))
-
-
-def _arrow(x1: float, y: float, x2: float) -> str:
-    return (
-        f'<path d="M{x1 + 1:.1f} {y:.1f}H{x2 - 1.5:.1f}M{x2 - 5.5:.1f} {y - 3:.1f}l4 3l-4 3" fill="none" '
-        f'stroke="{LINE}" stroke-width="1.5"/>'
-    )
-
-
-def _chip(title: str, text: str) -> Piece:
-    width = max(58.0, 7.2 * len(text) + 18)
-    return Piece(
-        width, 46, 23,
-        f'<rect width="{width:.0f}" height="46" rx="23" fill="#f2f4f7" stroke="{LINE}"/>'
-        + _text(width / 2, 19, title, 11, SOFT) + _text(width / 2, 35, text, 12, INK, bold=True),
-    )  # fmt: skip
-
-
-def _text(x: float, y: float, text: str, size: float, fill: str, *, bold: bool = False) -> str:
-    weight = ' font-weight="650"' if bold else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{fill}"{weight}>'
-        f"{escape(text)}</text>"
-    )
+    return Piece(width, height, 0, svg + at(pad, top, inner.svg))
 
 
 def _piece(block: Block) -> Piece:
@@ -254,8 +201,8 @@ def _leaf(block: Block) -> Piece:
     svg = (
         f'<rect width="{width:.1f}" height="{height:.1f}" rx="7" fill="{colour}" fill-opacity=".13" '
         f'stroke="{colour}" stroke-width="1.4"/>'
-        + _text(width / 2, height / 2 - 3, block.kind, 12, INK, bold=True)
-        + _text(width / 2, height / 2 + 13, show(block.shape), 11.5, SOFT)
+        + written(width / 2, height / 2 - 3, block.kind, 12, INK, bold=True)
+        + written(width / 2, height / 2 + 13, show(block.shape), 11.5, SOFT)
     )
     if block.group == "recurrent":
         svg += _loop(width, colour)
@@ -277,7 +224,7 @@ def _weight(block: Block, width: float, height: float) -> str:
         return ""
     bar = max(1.5, block.share * (width - 8))
     return (
-        _text(width / 2, height + 14, f"{block.parameters:,}", 10.5, SOFT)
+        written(width / 2, height + 14, f"{block.parameters:,}", 10.5, SOFT)
         + f'<rect x="4" y="{height + 19:.1f}" width="{width - 8:.1f}" height="3" rx="1.5" fill="#eaecf0"/>'
         + f'<rect x="4" y="{height + 19:.1f}" width="{bar:.1f}" height="3" rx="1.5" '
         f'fill="{GROUPS[block.group]}"/>'
@@ -312,9 +259,9 @@ def _folded(block: Block) -> Piece:
         f'<g data-fold="{escape(block.label, quote=True)}">{sheet}'
         f'<rect width="{width:.1f}" height="{height:.1f}" rx="8" fill="#eef1f6" stroke="{colour}" '
         'stroke-width="1.4"/>'
-        + _text(width / 2, height / 2 - 11, title, 12.5, INK, bold=True)
-        + _text(width / 2, height / 2 + 5, inner, 11, SOFT)
-        + _text(width / 2, height / 2 + 21, show(block.shape), 11.5, SOFT)
+        + written(width / 2, height / 2 - 11, title, 12.5, INK, bold=True)
+        + written(width / 2, height / 2 + 5, inner, 11, SOFT)
+        + written(width / 2, height / 2 + 21, show(block.shape), 11.5, SOFT)
         + "</g>"
     )
     return Piece(width, height + 26, height / 2, svg + _weight(block, width, height))
@@ -322,16 +269,16 @@ def _folded(block: Block) -> Piece:
 
 def _frame(block: Block) -> Piece:
     """An unfolded group: its lists inside a frame, the title above."""
-    lists = [(name, _in_line([_piece(inner) for inner in blocks])) for name, blocks in block.lists]
+    lists = [(name, in_line([_piece(inner) for inner in blocks])) for name, blocks in block.lists]
     title = block.kind + (f" × {block.times}" if block.times > 1 else "")
     pad, top = 14.0, 26.0
     side = 26.0 if block.kind != "repeat" else 0.0  # room for the lines that part and meet again
     if block.kind == "residual":
-        inner, axis = _around(lists, side, "1×1 projection" if block.own else "")
+        inner, axis = around(lists, side, "1×1 projection" if block.own else "")
     elif block.kind == "skip":
-        inner, axis = _around(lists, side, "its input beside it")
+        inner, axis = around(lists, side, "its input beside it")
     else:
-        inner, axis = _stacked([piece for _, piece in lists], side)
+        inner, axis = stacked([piece for _, piece in lists], side)
     width = max(inner.width + 2 * pad, 7.4 * len(title) + 2 * pad)
     height = inner.height + top + pad
     frame = (
@@ -341,65 +288,6 @@ def _frame(block: Block) -> Piece:
         f'fill-opacity="0"/><text x="{pad}" y="17" font-size="12" font-weight="650" fill="{INK}">'
         f"{escape(title)}</text></g>"
     )
-    svg = frame + _at(pad + (width - 2 * pad - inner.width) / 2, top, inner.svg)
+    svg = frame + at(pad + (width - 2 * pad - inner.width) / 2, top, inner.svg)
     svg += _weight(block, width, height)
     return Piece(width, height + 26, top + axis, svg)
-
-
-def _around(lists: list[tuple[str, Piece]], side: float, told: str) -> tuple[Piece, float]:
-    """A residual: its layers in line, and the way around them above, meeting in a plus.
-
-    told: what the way around is where no layers are given for it.
-    """
-    body = next(piece for name, piece in lists if name != "shortcut")
-    short = next((piece for name, piece in lists if name == "shortcut"), None)
-    over = (short.height if short else 0) + 18.0
-    width = max(body.width, short.width if short else 0) + 2 * side
-    axis = over + body.axis
-    level = short.axis if short else 8.0
-    end = width - side / 2
-    svg = (
-        f'<path d="M0 {axis:.1f}H{width:.1f}M{side / 2:.1f} {axis:.1f}V{level:.1f}H{end:.1f}V{axis - 8:.1f}" '
-        f'fill="none" stroke="{LINE}" stroke-width="1.5"/>'
-    )
-    x = (width - body.width) / 2
-    svg += _at(x, over, _sheet(body) + body.svg)
-    if short:
-        x = (width - short.width) / 2
-        svg += _at(x, 0, _sheet(short) + short.svg)
-    if told:
-        room = 6.4 * len(told) + 10
-        svg += f'<rect x="{(width - room) / 2:.1f}" y="0" width="{room:.1f}" height="16" fill="#f7f8fa"/>'
-        svg += _text(width / 2, 12, told, 11, SOFT)
-    svg += (
-        f'<circle cx="{end:.1f}" cy="{axis:.1f}" r="8" fill="#fff" stroke="{INK}"/>'
-        f'<path d="M{end - 4:.1f} {axis:.1f}h8M{end:.1f} {axis - 4:.1f}v8" stroke="{INK}" '
-        'stroke-width="1.4"/>'
-    )
-    return Piece(width, over + body.height, axis, svg), axis
-
-
-def _sheet(piece: Piece) -> str:
-    """Ground for a piece, so that the line beneath it does not shine through."""
-    return f'<rect width="{piece.width:.1f}" height="{piece.height:.1f}" fill="#f7f8fa"/>'
-
-
-def _stacked(pieces: list[Piece], side: float) -> tuple[Piece, float]:
-    """Lists one below the other, the input led into each and the results led together."""
-    if not side or len(pieces) < 2:
-        one = pieces[0] if pieces else _in_line([])
-        return one, one.axis
-    width = max(piece.width for piece in pieces) + 2 * side
-    parts, axes, y = [], [], 0.0
-    for piece in pieces:
-        axes.append(y + piece.axis)
-        parts.append(_at((width - piece.width) / 2, y, piece.svg))
-        y += piece.height + 10
-    middle = (axes[0] + axes[-1]) / 2
-    wires = f"M0 {middle:.1f}H{side / 2:.1f}M{width - side / 2:.1f} {middle:.1f}H{width:.1f}"
-    wires += "".join(f"M{x:.1f} {axes[0]:.1f}V{axes[-1]:.1f}" for x in (side / 2, width - side / 2))
-    for piece, axis in zip(pieces, axes, strict=True):
-        room = (width - piece.width) / 2
-        wires += f"M{side / 2:.1f} {axis:.1f}H{room:.1f}M{width - room:.1f} {axis:.1f}H{width - side / 2:.1f}"
-    line = f'<path d="{wires}" fill="none" stroke="{LINE}" stroke-width="1.5"/>'
-    return Piece(width, y - 10, middle, line + "".join(parts)), middle

@@ -60,6 +60,7 @@ from workbench.specs import (
 from workbench.specs import layers as spec
 from workbench.specs.base import AnyShape, Duel, Pair, Shape
 from workbench.specs.errors import SpecError
+from workbench.specs.fitted import projection_stride
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import is_of_sequences
@@ -210,7 +211,7 @@ def _projection(shape: Shape, out: Shape) -> nn.Sequential:
     """What brings the input of a residual into shape where nothing else is said."""
     if len(shape) < 3:
         return nn.Sequential(nn.Linear(shape[-1], out[-1], bias=False))
-    stride = spec.projection_stride(shape, out) or 1
+    stride = projection_stride(shape, out) or 1
     return nn.Sequential(
         nn.Conv2d(shape[0], out[0], 1, stride=stride, bias=False),
         nn.BatchNorm2d(out[0]),

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from workbench.specs.base import Shape
+from workbench.specs.fitted import projection_stride
 from workbench.specs.kept_attention import ATTENTION
 from workbench.specs.kept_parts import cast, dense, dropped, normed
 from workbench.specs.kept_pretrained import PRETRAINED
 from workbench.specs.kept_recurrent import RECURRENT
 from workbench.specs.kept_sequences import SEQUENCES
 from workbench.specs.layer import Layer
-from workbench.specs.layers import projection_stride
 from workbench.specs.tape import FLOAT, INDEX, Tape, Value, ambiguous
 
 

@@ -48,7 +48,6 @@ from workbench.specs.base import Columns, Shape, Tokens, knob
 from workbench.specs.columns import ColumnEmbedding, ColumnTokens
 from workbench.specs.convolution import (
     Conv2d,
-    Convolution,
     ConvTranspose2d,
     DepthwiseConv2d,
     SqueezeExcitation,
@@ -57,6 +56,7 @@ from workbench.specs.convolution import (
 )  # fmt: skip
 from workbench.specs.dense import AlphaDropout, Dropout, Dropout2d, Flatten, Linear
 from workbench.specs.errors import Edit, Fix, LayerError, Path
+from workbench.specs.fitted import keeping_size, projection_stride, works
 from workbench.specs.latent import Reparameterize, Unflatten
 from workbench.specs.layer import Layer, Sight, preceded, refuse, removed, set_to, show
 from workbench.specs.normalisation import (
@@ -75,7 +75,6 @@ from workbench.specs.pooling import (
     GlobalAvgPool2d,
     GlobalMaxPool2d,
     MaxPool2d,
-    Pool,
 )  # fmt: skip
 from workbench.specs.pretrained import PretrainedText
 from workbench.specs.pretrained_image import PretrainedImage
@@ -88,7 +87,6 @@ from workbench.specs.skip import SkipGroup, down_and_up
 MAX_LAYERS = 256  # written in one list
 MAX_BRANCHES = 16
 MAX_TIMES = 64
-MAX_STRIDE = 16
 
 # ---------------------------------------------------------------- groups
 
@@ -307,45 +305,6 @@ class Skip(SkipGroup):
     )  # fmt: skip
 
 
-def projection_stride(shape: Shape, out: Shape) -> int | None:
-    """The stride with which a 1×1 convolution brings (C, H, W) to the size of `out`; None: there is none."""
-    if len(shape) != 3 or len(out) != 3:
-        return None
-    for stride in range(1, MAX_STRIDE + 1):
-        if all((n - 1) // stride + 1 == m for n, m in zip(shape[1:], out[1:], strict=True)):
-            return stride
-    return None
-
-
-def keeping_size(layers: Sequence[Layer], path: Path) -> tuple[tuple[Any, ...], tuple[Edit, ...]]:
-    """The layers with every window padded so that stride 1 keeps the size, and the edits that do it."""
-    changed: list[Layer] = []
-    edits: list[Edit] = []
-    for index, layer in enumerate(layers):
-        fields: dict[str, Any] = {}
-        if isinstance(layer, Convolution) and layer.reach % 2 and layer.padding != layer.reach // 2 <= 31:
-            fields = {"padding": layer.reach // 2}
-        elif isinstance(layer, Pool) and layer.kernel_size % 2 and layer.kernel_size > 1:
-            fields = {"padding": layer.kernel_size // 2, "stride": 1}
-            if isinstance(layer, MaxPool2d):
-                fields["dilation"] = 1
-            fields = {name: value for name, value in fields.items() if getattr(layer, name) != value}
-        if fields:
-            edits.append(Edit(action="set", path=(*path, index), fields=fields))
-            layer = layer.model_copy(update=fields)
-        changed.append(layer)
-    return tuple(changed), tuple(edits)
-
-
-def works(group: Group, shape: Shape) -> bool:
-    """Whether the group takes `shape`."""
-    try:
-        group.whole(shape)
-    except LayerError:
-        return False
-    return True
-
-
 def _added(one: Row, more: Row) -> Row:
     """Two repetitions of a row as one: sums, and the shape of the later one."""
     return replace(
@@ -413,5 +372,4 @@ GROUPS: dict[str, type[Group]] = {kind: cls for kind, cls in LAYERS.items() if i
 
 __all__ = [
     "GROUPS", "LAYERS", "MAX_LAYERS", "Activation", "AnyLayer", "Parallel", "Repeat", "Residual", "Skip",
-    "projection_stride",
 ]  # fmt: skip
