@@ -1,80 +1,22 @@
-"""Verbs about data: add, look, list, show, tokens, rename, delete; versions; changes of classes."""
+"""Verbs about data: add, look, list, show, tokens, rename, delete; with those of `editing`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.terminal import Json, console, note, print_json, progress, table, the_store
+from workbench.cli import editing
+from workbench.cli.editing import WORDS, Name, word_of
+from workbench.cli.reading import Reading, with_reading
+from workbench.cli.terminal import Json, console, note, print_json, table, the_store, worked_out
 from workbench.specs.layer import show as shape_text
 
-if TYPE_CHECKING:
-    from workbench.specs.data import TextImport
-    from workbench.specs.series_import import SeriesImport
-    from workbench.specs.tables import TableImport
-    from workbench.store.datasets import DatasetRow
-
-WORDS = {"text": "texts", "series": "steps", "table": "rows"}
-KINDS = ("images", "masks", "text", "series", "table")  # of data that can be added
-TASKS = ("classification", "language_model", "translation", "regression", "multi_label")
-OF_TABLES = ("regression", "multi_label")
 app = typer.Typer(help="Add, list and show data sets.", no_args_is_help=True, rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        metavar="|".join(TASKS), help="Texts and tables: what they are for; found out when left away."
-    ),
-]
-TextColumn = Annotated[
-    list[str] | None,
-    typer.Option(help="Texts: a column of the text, by name or number; again for more. Of aligned files: the "
-                 "language that is translated."),
-]  # fmt: skip
-LabelColumn = Annotated[str | None, typer.Option(help="Texts: the column of the class.")]
-TargetColumn = Annotated[str | None, typer.Option(help="Texts: the column or language of the translation.")]
-Header = Annotated[
-    bool | None, typer.Option("--header/--no-header", help="Texts: whether the first row names the columns.")
-]
-Encoding = Annotated[str | None, typer.Option(help="Texts: their encoding, such as shift_jis.")]
-TimeColumn = Annotated[str | None, typer.Option(help="Series: the column of the moments, by name or number.")]
-ValueColumn = Annotated[
-    list[str] | None, typer.Option(help="Series: a column of a variate, by name or number; again for more.")
-]
-FrequencyOption = Annotated[
-    str | None, typer.Option("--frequency", help="Series: what lies between two steps, such as 1 h, 1 month.")
-]
-Gaps = Annotated[
-    str | None, typer.Option(metavar="interpolate|last|keep", help="Series: what becomes of missing steps.")
-]
-Duplicates = Annotated[
-    str | None, typer.Option(metavar="mean|first|last", help="Series: which row of a moment counts.")
-]
-Timezone = Annotated[str | None, typer.Option(help="Series: the zone of its moments, such as Europe/Berlin.")]
-Columns = list[str] | None
-Target = Annotated[
-    Columns, typer.Option(help="Tables: the column to be told, by name or number; again for several labels.")
-]
-Ignore = Annotated[
-    Columns, typer.Option(help="Tables: a column that the model shall not see; again for more.")
-]
-Use = Annotated[Columns, typer.Option(help="Tables: a column to be used though it looks like an id.")]
-Numeric = Annotated[Columns, typer.Option(help="Tables: a column of numbers, whatever it looks like.")]
-Categorical = Annotated[
-    Columns, typer.Option(help="Tables: a column of words, though it looks like numbers.")
-]
-Missing = Annotated[
-    Columns, typer.Option(help="Tables: a cell that says that nothing is known, such as -200.")
-]
-Separator = Annotated[
-    str | None, typer.Option(metavar="comma|semicolon|tab|pipe|blank", help="Tables: the sign between cells.")
-]
-Decimal = Annotated[str | None, typer.Option(metavar="point|comma", help="Tables: before the decimals.")]
-Sheet = Annotated[str | None, typer.Option(help="Tables: which sheet of a workbook.")]
 
 
 @app.command()
+@with_reading
 def add(
     path: Annotated[
         str,
@@ -85,100 +27,38 @@ def add(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What to call it; its file name when none.")] = None,
-    kind: Annotated[
-        str | None, typer.Option(metavar="|".join(KINDS), help="What it holds; found out when left away.")
-    ] = None,
     size: Annotated[int | None, typer.Option(min=4, max=512, help="Side of all images, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for colour.")] = None,
-    task: Task = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    target_column: TargetColumn = None,
-    header: Header = None,
-    encoding: Encoding = None,
-    time_column: TimeColumn = None,
-    value_column: ValueColumn = None,
-    frequency: FrequencyOption = None,
-    gaps: Gaps = None,
-    duplicates: Duplicates = None,
-    timezone: Timezone = None,
-    target: Target = None,
-    ignore: Ignore = None,
-    use: Use = None,
-    numeric: Numeric = None,
-    categorical: Categorical = None,
-    missing: Missing = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    sheet: Sheet = None,
+    *,
+    asked: Reading,
     as_json: Json = False,
 ) -> None:
     """Import pictures, texts or a series as a data set. What is not said of them is guessed and reported."""
-    from rich.progress import BarColumn, TextColumn
-
     from workbench import catalog
     from workbench.specs.errors import DataError
 
-    _one_of("--kind", "kinds", kind, KINDS)
-    kind, texts, asked_table = _asked(
-        kind, task, header, encoding,
-        {"text_columns": text_column, "label_column": label_column, "target_column": target_column},
-        {"target": target, "ignored": ignore, "used": use, "numeric": numeric, "categorical": categorical,
-         "missing": missing, "separator": separator, "decimal": decimal, "sheet": sheet},
-    )  # fmt: skip
-    series = _series(time_column, value_column, frequency, gaps, duplicates, timezone, header, encoding, kind)
     if not path.strip():
         raise DataError.of("PATH", "a path must be given", "it is empty", "Name a folder or a file.")
     store = the_store()
-    with progress(BarColumn(), TextColumn("{task.description}", markup=False)) as bar:
-        task = bar.add_task("", total=1.0)
-
-        def tick(text: str, share: float) -> None:
-            bar.update(task, description=text, completed=share)
-
+    with worked_out() as tick:
         row = catalog.add(
-            store, path, name=name, size=size, channels=channels, progress=tick, kind=kind, texts=texts,
-            series=series, table=asked_table,
-        )  # fmt: skip
+            store, path, name=name, size=size, channels=channels, progress=tick, **asked._asdict()
+        )
     _print(catalog.show(store, row.name), as_json)
 
 
 @app.command()
+@with_reading
 def look(
     path: Annotated[str, typer.Argument(metavar="PATH", help="What `data add` would be given.")],
-    kind: Annotated[str | None, typer.Option(metavar="|".join(KINDS), help="What it holds.")] = None,
-    task: Task = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    target_column: TargetColumn = None,
-    header: Header = None,
-    encoding: Encoding = None,
-    time_column: TimeColumn = None,
-    value_column: ValueColumn = None,
-    frequency: FrequencyOption = None,
-    target: Target = None,
-    ignore: Ignore = None,
-    use: Use = None,
-    numeric: Numeric = None,
-    categorical: Categorical = None,
-    missing: Missing = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    sheet: Sheet = None,
+    *,
+    asked: Reading,
     as_json: Json = False,
 ) -> None:
     """What `data add` would take PATH for: kind, task and columns, with some rows; nothing is added."""
     from workbench import catalog
 
-    _one_of("--kind", "kinds", kind, KINDS)
-    kind, texts, asked_table = _asked(
-        kind, task, header, encoding,
-        {"text_columns": text_column, "label_column": label_column, "target_column": target_column},
-        {"target": target, "ignored": ignore, "used": use, "numeric": numeric, "categorical": categorical,
-         "missing": missing, "separator": separator, "decimal": decimal, "sheet": sheet},
-    )  # fmt: skip
-    series = _series(time_column, value_column, frequency, None, None, None, header, encoding, kind)
-    found = catalog.look(path, kind=kind, texts=texts, series=series, table=asked_table)
+    found = catalog.look(path, **asked._asdict())
     if as_json:
         print_json(found)
         return
@@ -285,7 +165,7 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
 
     store = the_store()
     row = catalog.with_shipped(store, name)
-    if not yes and not typer.confirm(f"Delete data set {row.name} ({row.rows:,} {_word(row)})?", err=True):
+    if not yes and not typer.confirm(f"Delete data set {row.name} ({row.rows:,} {word_of(row)})?", err=True):
         note("Nothing was deleted.")
         raise typer.Exit(1)
     catalog.delete(store, name)
@@ -299,194 +179,6 @@ def rename(name: Name, new: Annotated[str, typer.Argument(help="The new name.")]
 
     catalog.rename(the_store(), name, new)
     note(f"{name} is now called {new}.")
-
-
-@app.command()
-def copy(name: Name, new: Annotated[str, typer.Argument(help="The copy's name.")]) -> None:
-    """Copy a data set, to change the copy. Its pixels take no new room."""
-    from workbench import catalog
-
-    _changed(catalog.copy(the_store(), name, new))
-
-
-@app.command()
-def versions(
-    name: Name,
-    restore: Annotated[int | None, typer.Option(min=1, help="Make this version the newest again.")] = None,
-    as_json: Json = False,
-) -> None:
-    """The versions of a data set, the newest first. A run keeps the one it started with."""
-    from workbench import catalog
-
-    store = the_store()
-    catalog.with_shipped(store, name)
-    if restore is not None:
-        _changed(catalog.restore(store, name, restore))
-    found = store.datasets.versions(name)
-    facts: list[dict[str, Any]] = [
-        {
-            "version": row.version, "rows": row.rows, "classes": list(row.schema.classes),
-            "fingerprint": row.fingerprint, "added": row.added,
-            "change": next((r["reason"] for r in reversed(row.report) if r["file"] == "the data set"), ""),
-        }
-        for row in found
-    ]  # fmt: skip
-    if as_json:
-        print_json(facts)
-        return
-    rows = table("version>", "samples>", "classes>", "fingerprint", "change")
-    for fact in facts:
-        rows.add_row(
-            str(fact["version"]), f"{fact['rows']:,}", str(len(fact["classes"])), fact["fingerprint"][:12],
-            fact["change"],
-        )  # fmt: skip
-    console().print(rows)
-
-
-@app.command("rename-class")
-def rename_class(
-    name: Name,
-    old: Annotated[str, typer.Argument(help="The class.")],
-    new: Annotated[str, typer.Argument(help="Its new name.")],
-) -> None:
-    """Give a class another name, in a new version."""
-    from workbench import catalog
-
-    _changed(catalog.rename_class(the_store(), name, old, new))
-
-
-@app.command("merge-classes")
-def merge_classes(
-    name: Name,
-    classes: Annotated[list[str], typer.Argument(help="Two classes or more.")],
-    into: Annotated[str, typer.Option(help="The class that is left; a new name or one of them.")],
-) -> None:
-    """Make one class of several, in a new version."""
-    from workbench import catalog
-
-    _changed(catalog.merge_classes(the_store(), name, classes, into))
-
-
-@app.command("drop-classes")
-def drop_classes(
-    name: Name, classes: Annotated[list[str], typer.Argument(help="Classes to leave out.")]
-) -> None:
-    """Leave classes out with their images or texts, in a new version."""
-    from workbench import catalog
-
-    _changed(catalog.drop_classes(the_store(), name, classes))
-
-
-@app.command()
-def relabel(
-    name: Name,
-    to: Annotated[str, typer.Argument(help="The class they get; a new one may be named.")],
-    rows: Annotated[list[int], typer.Argument(help="Numbers of images or texts, from 0.")],
-) -> None:
-    """Give single images or texts another class, in a new version."""
-    from workbench import catalog
-
-    _changed(catalog.relabel(the_store(), name, rows, to))
-
-
-@app.command()
-def copies(
-    name: Name,
-    drop: Annotated[
-        bool, typer.Option("--drop", help="Leave out all but the first of identical ones.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Images or texts that occur more than once, identical or nearly, as pairs of numbers."""
-    from workbench import catalog
-
-    store = the_store()
-    found = catalog.copies(store, name)
-    if drop and len(found.same):
-        _changed(catalog.drop_images(store, name, found.same[:, 1].tolist()))
-        return
-    if as_json:
-        print_json({"identical": found.same.tolist(), "near": found.near.tolist()})
-        return
-    print(f"{len(found.same):,} identical, {len(found.near):,} nearly")
-    for word, pairs in (("identical", found.same), ("nearly", found.near)):
-        for a, b in pairs[:50].tolist():
-            print(f"{word}: {a} and {b}")
-
-
-def _changed(row: DatasetRow) -> None:
-    word = _word(row)
-    note(f"{row.name} is at version {row.version}: {row.rows:,} {word}, {len(row.schema.classes)} classes.")
-
-
-def _word(row: DatasetRow) -> str:
-    return WORDS.get(row.schema.kind, row.schema.kind)
-
-
-def _one_of(option: str, word: str, given: str | None, known: tuple[str, ...]) -> None:
-    from workbench.specs.errors import DataError
-
-    if given is not None and given not in known:
-        names = ", ".join(f"`{name}`" for name in known)
-        raise DataError.of(
-            option, f"the {word} are {names}", f"it is `{given[:40]}`", f"Leave {option} away."
-        )
-
-
-def _asked(
-    kind: str | None, task: str | None, header: bool | None, encoding: str | None, of_texts: dict[str, Any],
-    of_tables: dict[str, Any],
-) -> tuple[str | None, TextImport | None, TableImport | None]:  # fmt: skip
-    """What is asked for, of texts and of tables. What only one of them knows says which it is."""
-    from pydantic import ValidationError
-
-    from workbench.specs.base import problems_of
-    from workbench.specs.data import TextImport
-    from workbench.specs.errors import DataError
-    from workbench.specs.tables import TableImport
-
-    _one_of("--task", "tasks", task, TASKS)
-    plain = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in of_tables.items() if value
-    }
-    if kind is None and (plain or task in OF_TABLES):
-        kind = "table"
-    both = {"header": header, "encoding": encoding}
-    text = {**both, **{n: tuple(v) if isinstance(v, list) else v for n, v in of_texts.items() if v}}
-    tree: dict[str, Any] = {}
-    try:
-        tree = {**both, **plain}
-        if kind == "table":
-            return kind, None, TableImport.model_validate({**tree, "task": task})
-        table = TableImport.model_validate(tree)
-        tree = {**text, "task": task}
-        return kind, TextImport.model_validate(tree), table
-    except ValidationError as error:
-        raise DataError(*problems_of(error, tree)) from None
-
-
-def _series(
-    time: str | None, values: list[str] | None, frequency: str | None, gaps: str | None,
-    duplicates: str | None, timezone: str | None, header: bool | None, encoding: str | None, kind: str | None,
-) -> SeriesImport | None:  # fmt: skip
-    """How a series is to be read; None where nothing of it is said."""
-    from pydantic import ValidationError
-
-    from workbench.specs.base import problems_of
-    from workbench.specs.errors import DataError
-    from workbench.specs.series_import import SeriesImport
-
-    tree: dict[str, Any] = {
-        "time_column": time, "value_columns": tuple(values or ()), "frequency": frequency, "gaps": gaps,
-        "duplicates": duplicates, "timezone": timezone,
-    }  # fmt: skip
-    tree = {name: value for name, value in tree.items() if value}
-    if not tree and kind != "series":
-        return None
-    try:
-        return SeriesImport.model_validate({**tree, "header": header, "encoding": encoding})
-    except ValidationError as error:
-        raise DataError(*problems_of(error, tree)) from None
 
 
 def _print(facts: dict[str, Any], as_json: bool) -> None:
@@ -515,3 +207,7 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         print(f"{item['action']}: {item['file']}: {item['reason']}")
     if len(worth) > 50:
         print(f"… and {len(worth) - 50} more; see --json")
+
+
+for verb in editing.VERBS:
+    app.command(verb.__name__.replace("_", "-"))(verb)

@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.pictures import say_pictures
-from workbench.cli.terminal import Json, Run, console, print_json, table, the_store
+from workbench.cli.terminal import Checkpoint, Json, Run, console, print_json, table, the_store
 from workbench.specs.errors import DataError
 from workbench.specs.picture_tasks import PICTURE_TASKS
 
 if TYPE_CHECKING:
     from workbench.jobs.hardest import Asker
     from workbench.store import Store
-
-Checkpoint = Annotated[
-    str | None, typer.Option(metavar="best|last|STEP", help="Which weights; the best where there are such.")
-]
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.cli.terminal import Changes, Json, SpecPath, print_json, progress, read_spec, the_store
+from workbench.cli.terminal import Changes, Json, SpecPath, print_json, read_spec, the_store, worked_out
 
 
 def preflight(spec: SpecPath, changes: Changes = None, as_json: Json = False) -> None:
@@ -63,12 +63,7 @@ def range_test(spec: SpecPath, changes: Changes = None, as_json: Json = False) -
 
 
 def _waited(kind: Any, store: Any, spec: Any) -> dict[str, Any]:
-    from rich.progress import BarColumn, TextColumn
-
     from workbench.jobs.trials import result
 
-    with progress(TextColumn("{task.description}", markup=False), BarColumn()) as bar:
-        task = bar.add_task("Starting", total=1.0)
-        return result(
-            store, kind, spec, lambda words, share: bar.update(task, description=words, completed=share)
-        )
+    with worked_out("Starting") as tick:
+        return result(store, kind, spec, tick)

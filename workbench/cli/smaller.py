@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.terminal import Json, Run, console, note, print_json, progress, table, the_store
+from workbench.cli.terminal import (
+    Checkpoint,
+    Detach,
+    Json,
+    Run,
+    console,
+    note,
+    print_json,
+    table,
+    the_store,
+    worked_out,
+)
 from workbench.specs.errors import RunError, SpecError
 
 if TYPE_CHECKING:
@@ -32,11 +43,8 @@ def shrink(
     finetune: Annotated[
         float, typer.Option(metavar="EPOCHS", help="How long the pruned model trains on.")
     ] = 1.0,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(metavar="best|last|STEP", help="Which weights; the best where there are such."),
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the id and return.")] = False,
+    checkpoint: Checkpoint = None,
+    detach: Detach = False,
     as_json: Json = False,
 ) -> int:
     """Make a smaller variant of a trained run: pruned and trained on, or with 8-bit weights.
@@ -136,12 +144,7 @@ def _prune(amount: float, structured: bool, per_layer: bool) -> Prune:
 
 def _asked(store: Store, question: dict[str, Any]) -> dict[str, Any]:
     """The answer, with a bar while it is worked out."""
-    from rich.progress import BarColumn, TextColumn
-
     from workbench.jobs.trials import result_of
 
-    with progress(TextColumn("{task.description}", markup=False), BarColumn()) as bar:
-        task = bar.add_task("Starting", total=1.0)
-        return result_of(
-            store, question, lambda words, share: bar.update(task, description=words, completed=share)
-        )
+    with worked_out("Starting") as tick:
+        return result_of(store, question, tick)

@@ -6,6 +6,8 @@ Facts go to standard output, everything else to standard error, so that pipes ca
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +30,10 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=V", help="Change a field of the spec; may be given several times."),
 ]
+Checkpoint = Annotated[
+    str | None, typer.Option(metavar="best|last|STEP", help="Which weights; the best where there are such.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the id and return; the run goes on.")]
 
 
 def the_store() -> Store:
@@ -99,6 +105,16 @@ def progress(*columns: Any) -> Any:
 
     screen = Console(stderr=True, highlight=False)
     return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+
+
+@contextmanager
+def worked_out(words: str = "") -> Iterator[Callable[[str, float], None]]:
+    """A bar for the time of a piece of work, which tells it in words and as a share from 0 to 1."""
+    from rich.progress import BarColumn, TextColumn
+
+    with progress(BarColumn(), TextColumn("{task.description}", markup=False)) as bar:
+        task = bar.add_task(words, total=1.0)
+        yield lambda told, share: bar.update(task, description=told, completed=share)
 
 
 def table(*columns: str) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from workbench.cli.terminal import (
     Changes,
+    Detach,
     Json,
     SpecPath,
     note,
@@ -32,9 +33,7 @@ def train(
     spec: SpecPath,
     changes: Changes = None,
     name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Print the id and return; the run goes on.")
-    ] = False,
+    detach: Detach = False,
     hold: Annotated[
         bool, typer.Option("--hold", help="Put it into the queue and hold it there; implies --detach.")
     ] = False,
