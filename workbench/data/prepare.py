@@ -6,45 +6,39 @@ at all, and memory stays bounded: images are read one by one and written in batc
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
-from workbench.data.archives import Zip, open_source
+from workbench.data.archives import open_source
 from workbench.data.arrays import import_arrays
-from workbench.data.folders import Candidate, candidate, import_folders, refuse_without_images
-from workbench.data.idx import IdxFile, as_idx, import_idx
+from workbench.data.folders import import_folders, refuse_without_images
+from workbench.data.found import SCAN_SHARE, Found, Progress, npz_inside, refuse, refuse_for_texts, sorted_out
+from workbench.data.idx import import_idx
+from workbench.data.kinds import kind_asked, kind_meant
 from workbench.data.layout import Layout, arrange, folders_suffice
 from workbench.data.limits import ImportCancelled, Limits
-from workbench.data.npy import Array, as_array, has_images, is_npy
+from workbench.data.npy import has_images
 from workbench.data.paired import import_pairs
 from workbench.data.pairs import Matched, matched
-from workbench.data.pictures import SUFFIXES, has_magic, quiet
+from workbench.data.pictures import quiet
 from workbench.data.prepared import Prepared, new_folder
 from workbench.data.report import Report, shown
-from workbench.data.series.imported import guessed_series, import_series, may_be_series
-from workbench.data.sources import Folder, Member, Source, read_all
+from workbench.data.series.imported import guessed_series, import_series
+from workbench.data.sources import Source, read_all
 from workbench.data.table.imported import guessed as guessed_table
 from workbench.data.table.imported import import_table
-from workbench.data.table.told import looks_like_a_table
 from workbench.data.tables import TABLES, Names, labelled, names_images
 from workbench.data.text.imported import guessed, import_texts
-from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.specs.data import DataSchema, TextImport
 from workbench.specs.errors import DataError, Problem
 from workbench.specs.series_import import SeriesImport
 from workbench.specs.tables import TableColumn, TableImport
 
-Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-KINDS = ("images", "masks", "text", "series", "table")
 MOST_TABLES = 50
-ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z"}
-_SCAN_SHARE = 0.2  # of the progress bar; the number of files is not known beforehand
+_LISTS = ("classes.txt", "labels.txt", "class_names.txt")  # names of classes, one a line
 
 
 def prepare(
@@ -81,7 +75,7 @@ def prepare(
     Raises DataError (ImportCancelled after `stop`); then `out` does not exist.
     """
     limits = limits or Limits.from_environment()
-    kind = _kind_asked(kind, table)
+    kind = kind_asked(kind, table)
     where = shown(source.name or str(source))
     _check_choice(where, size, channels, limits)
     report = Report(limits.report_rows)
@@ -95,47 +89,48 @@ def prepare(
             progress(text, share)
 
     def tick_reading(text: str, share: float) -> None:
-        tick(text, _SCAN_SHARE + (1 - _SCAN_SHARE) * min(share, 1.0))
+        tick(text, SCAN_SHARE + (1 - SCAN_SHARE) * min(share, 1.0))
 
     with quiet(), ExitStack() as held:
         opened = open_source(source, limits, labels)
-        found = _sorted_out(opened, report, tick)
+        found = sorted_out(opened, report, tick)
         if inner := found.lone_npz():
-            _refuse([member for member in found.others if member is not inner], report)
-            opened = held.enter_context(_npz_inside(opened, inner, limits))
-            found = _sorted_out(opened, report, tick)
+            refuse([member for member in found.others if member is not inner], report)
+            opened = held.enter_context(npz_inside(opened, inner, limits))
+            found = sorted_out(opened, report, tick)
         schema = DataSchema(source=origin or where, licence=licence)
         common: dict[str, Any] = {
             "size": size, "channels": channels, "schema": schema, "limits": limits, "report": report,
             "tick": tick_reading,
         }  # fmt: skip
         with new_folder(out, where) as folder:
-            if _is_series(opened, found, kind, texts, series):
-                _refuse_for_texts(found, report, "it is no table, and the set is a series")
+            meant = kind_meant(opened, found, kind, texts, series)
+            if meant == "series":
+                refuse_for_texts(found, report, "it is no table, and the set is a series")
                 prepared = import_series(
                     opened, found.texts, folder, asked=series or SeriesImport(), schema=schema, limits=limits,
                     report=report, tick=tick_reading,
                 )  # fmt: skip
-            elif _is_table(opened, found, kind, texts, limits):
-                _refuse_for_texts(found, report)
+            elif meant == "table":
+                refuse_for_texts(found, report)
                 prepared = import_table(
                     opened, found.texts, folder, asked=table or TableImport(), schema=schema, limits=limits,
                     report=report, tick=tick_reading, known=known,
                 )  # fmt: skip
-            elif _is_text(opened, found, kind):
-                _refuse_for_texts(found, report)
+            elif meant == "text":
+                refuse_for_texts(found, report)
                 prepared = import_texts(
                     opened, found.texts, folder, asked=texts or TextImport(), schema=schema, limits=limits,
                     report=report, tick=tick_reading, class_names=class_names or (),
                 )  # fmt: skip
             elif any(len(file.dims) > 1 for file in found.idx) and not found.images:
-                _refuse([*found.others, *(a.member for a in found.arrays)], report)
+                refuse([*found.others, *(a.member for a in found.arrays)], report)
                 prepared = import_idx(opened, found.idx, folder, class_names=class_names, **common)
             elif has_images(found.arrays) and not found.images:
-                _refuse([*found.others, *(file.member for file in found.idx)], report)
+                refuse([*found.others, *(file.member for file in found.idx)], report)
                 prepared = import_arrays(opened, found.arrays, folder, class_names=class_names, **common)
             elif (pairs := _paired(opened, found, kind, report)) is not None:
-                _refuse([m for m in found.others if PurePosixPath(m.path).name.lower() not in _LISTS], report)
+                refuse([m for m in found.others if PurePosixPath(m.path).name.lower() not in _LISTS], report)
                 prepared = import_pairs(
                     opened, found.images, pairs, folder, names=class_names or _listed(opened, found), **common
                 )
@@ -163,16 +158,17 @@ def look(
     Raises DataError, also where the columns cannot be told.
     """
     limits = limits or Limits.from_environment()
-    kind = _kind_asked(kind, table)
+    kind = kind_asked(kind, table)
     with quiet():
         opened = open_source(source, limits)
-        found = _sorted_out(opened, Report(0), lambda text, share: None)
-        if _is_series(opened, found, kind, texts, series):
+        found = sorted_out(opened, Report(0), lambda text, share: None)
+        meant = kind_meant(opened, found, kind, texts, series)
+        if meant == "series":
             told = guessed_series(opened, found.texts, series or SeriesImport(), limits, sure=True)
             return {"kind": "series", **(told or {})}
-        if _is_table(opened, found, kind, texts, limits):
+        if meant == "table":
             return {"kind": "table", **guessed_table(opened, found.texts, table or TableImport(), limits)}
-        if not _is_text(opened, found, kind):
+        if meant is None:
             return {"kind": "images"}
         return {"kind": "text", **guessed(opened, found.texts, texts or TextImport(), limits)}
 
@@ -182,166 +178,8 @@ def kind_of(source: Path, limits: Limits | None = None) -> str:
     limits = limits or Limits.from_environment()
     with quiet():
         opened = open_source(source, limits)
-        found = _sorted_out(opened, Report(0), lambda text, share: None)
-        if _is_series(opened, found, None, None, None):
-            return "series"
-        if _is_table(opened, found, None, None, limits):
-            return "table"
-        return "text" if _is_text(opened, found, None) else "images"
-
-
-@dataclass
-class Found:
-    """The files of a source by what they are."""
-
-    images: list[Candidate] = field(default_factory=list)
-    idx: list[IdxFile] = field(default_factory=list)
-    arrays: list[Array] = field(default_factory=list)
-    others: list[Member] = field(default_factory=list)
-    texts: list[Sniffed] = field(default_factory=list)  # of the others, those that can be read as texts
-    no_texts: dict[str, str] = field(default_factory=dict)  # path of the rest: why not
-
-    def lone_npz(self) -> Member | None:
-        """The one .npz file, where it is all there is to be read."""
-        inner = [member for member in self.others if member.path.lower().endswith(".npz")]
-        return inner[0] if len(inner) == 1 and not (self.images or self.idx or self.arrays) else None
-
-
-@contextmanager
-def _npz_inside(source: Source, member: Member, limits: Limits) -> Iterator[Source]:
-    """An .npz of a folder or archive, opened as the zip of .npy files that it is. In an archive it is read
-    into a file without a name of its own, for a zip is read from its end. Raises DataError."""
-    where = shown(member.path)
-    if isinstance(source, Folder):
-        yield Zip(source.root / member.key, limits, where)
-        return
-    with NamedTemporaryFile(prefix="workbench-", suffix=".npz") as copy:
-        try:
-            for _, stream in source.read([member]):
-                shutil.copyfileobj(stream, copy, 1 << 20)
-            copy.flush()
-        except DataError:
-            raise
-        except Exception as error:  # zipfile, zlib, tarfile and the disk each have their own
-            fact = shown(str(error) or type(error).__name__)
-            raise DataError.of(
-                where, "an .npz inside an archive must be readable", fact, "Upload the .npz itself."
-            ) from None
-        yield Zip(Path(copy.name), limits, where)
-
-
-def _sorted_out(source: Source, report: Report, tick: Progress) -> Found:
-    found = Found()
-    for n, (member, head) in enumerate(source.scan(report)):
-        if n % 100 == 0:
-            # Creeps towards its share: the number of files is known at the end only.
-            tick(f"Looking through the files: {n:,}", _SCAN_SHARE * n / (n + 5000))
-        if has_magic(head) or PurePosixPath(member.path).suffix.lower() in SUFFIXES:
-            found.images.append(candidate(member, head))
-        elif is_npy(head):
-            if array := as_array(member, head, report):
-                found.arrays.append(array)
-        elif file := as_idx(member, head):
-            found.idx.append(file)
-        else:
-            found.others.append(member)
-            sniffed = sniff(member, head)
-            if isinstance(sniffed, str):
-                found.no_texts[member.path] = sniffed
-            else:
-                found.texts.append(sniffed)
-    return found
-
-
-def _kind_asked(kind: str | None, table: TableImport | None) -> str | None:
-    """The kind that is asked for, be it by what only a table has."""
-    plain = {"header": None, "encoding": None}
-    of_table = table is not None and table.model_copy(update=plain) != TableImport()
-    return "table" if kind is None and of_table else kind
-
-
-def _is_table(
-    source: Source, found: Found, kind: str | None, texts: TextImport | None, limits: Limits
-) -> bool:
-    """Whether a table of numbers and words is meant; also where nobody says so. Raises DataError."""
-    if kind not in (None, "table"):
-        return False
-    if kind is None:
-        named = texts is not None and (texts.text_columns or texts.label_column or texts.target_column)
-        written = texts is not None and texts.task in ("language_model", "translation")
-        if named or written or not _is_text(source, found, None):
-            return False
-        return looks_like_a_table(source, found.texts, limits)
-    if not found.texts:
-        fact = next(iter(found.no_texts.values()), "it holds none")
-        raise DataError.of(
-            source.where, "a table is read from files of rows and columns", fact, "Check the files."
-        )
-    return True
-
-
-def _is_text(source: Source, found: Found, kind: str | None) -> bool:
-    """Whether texts are meant, and not images. Raises DataError for an Office file, which is a zip too."""
-    if any(member.path == "[Content_Types].xml" for member in found.others):
-        raise DataError.of(
-            source.where, "a table is CSV, TSV, JSON or Parquet", "it is an Office file",
-            "Save the sheet as CSV, or the document as plain text.",
-        )  # fmt: skip
-    if kind is not None:
-        if kind not in KINDS:
-            raise DataError.of(
-                "kind", f"the kinds are {' and '.join(KINDS)}", f"it is `{shown(kind, 40)}`", "Choose one."
-            )
-        if kind == "text" and not found.texts:
-            fact = next(iter(found.no_texts.values()), "it holds none")
-            raise DataError.of(source.where, "a set of texts needs files of text", fact, "Check the files.")
-        return kind == "text"
-    if any(len(file.dims) > 1 for file in found.idx) or has_images(found.arrays) or not found.texts:
-        return False
-    if not found.images:
-        return True
-    paths = [image.member.path for image in found.images]
-    if len(found.texts) <= 10 * len(paths) or folders_suffice(paths, source.where, source.limits):
-        return False
-    return not any(t.kind == "table" for t in found.texts)
-
-
-def _is_series(
-    source: Source, found: Found, kind: str | None, texts: TextImport | None, series: SeriesImport | None
-) -> bool:
-    """Whether a series is meant. Where nobody says so, a table is one whose moments lie evenly beside columns
-    of numbers. Raises DataError where a person says that it is one, and it holds no table."""
-    if kind == "series" or (kind is None and series is not None and series != SeriesImport()):
-        if not found.texts:
-            fact = next(iter(found.no_texts.values()), "it holds none")
-            raise DataError.of(source.where, "a series is read from a table", fact, "Check the files.")
-        return True
-    if kind is not None or (texts is not None and texts != TextImport()) or found.images or found.arrays:
-        return False
-    if not found.texts or any(len(file.dims) > 1 for file in found.idx):
-        return False
-    if not may_be_series(source, found.texts, source.limits):
-        return False
-    return guessed_series(source, found.texts, SeriesImport(), source.limits, sure=False) is not None
-
-
-def _refuse_for_texts(
-    found: Found, report: Report, why: str = "it is no text, and the set is one of texts"
-) -> None:
-    """What is beside the texts of a set of texts, or beside the table of a series."""
-    for member in found.others:
-        if member.path in found.no_texts:
-            report.refused(shown(member.path), found.no_texts[member.path])
-    left = [
-        *(i.member for i in found.images),
-        *(f.member for f in found.idx),
-        *(a.member for a in found.arrays),
-    ]
-    for member in left:
-        report.refused(shown(member.path), why)
-
-
-_LISTS = ("classes.txt", "labels.txt", "class_names.txt")  # names of classes, one a line
+        found = sorted_out(opened, Report(0), lambda text, share: None)
+        return kind_meant(opened, found) or "images"
 
 
 def _paired(source: Source, found: Found, kind: str | None, report: Report) -> list[Matched] | None:
@@ -397,7 +235,7 @@ def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> L
             layout = None
         else:
             report.add_all(notes)
-    _refuse([*left, *(m for m in found.others if m.path not in used)], report)
+    refuse([*left, *(m for m in found.others if m.path not in used)], report)
     if not paths:
         refuse_without_images(source.where, report)
     if layout is not None:
@@ -419,17 +257,6 @@ def _blob(stream: BinaryIO, limits: Limits) -> bytes:
         return read_all(stream, limits.file_bytes)
     except Exception:  # a table that cannot be read names no image
         return b""
-
-
-def _refuse(members: Sequence[Member], report: Report) -> None:
-    for member in members:
-        suffix = PurePosixPath(member.path).suffix.lower()
-        reason = "it is no image (PNG, JPEG, GIF, BMP, TIFF, WebP)"
-        if suffix == ".npz":
-            reason = "an .npz is read where it is all the data there is; upload the .npz itself"
-        elif suffix in ARCHIVES:
-            reason += "; an archive inside another is not opened, upload it by itself"
-        report.refused(shown(member.path), reason)
 
 
 def _check_choice(where: str, size: int | None, channels: int | None, limits: Limits) -> None:
