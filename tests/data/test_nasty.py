@@ -280,7 +280,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     ),
     "numbers near the largest": (npz(x=np.where(GREY % 2, -1.5e308, 1.5e308), y=Y), "-1.5e+308"),
     "labels beyond 63 bits": (npz(x=GREY, y=np.arange(N, dtype=np.uint64) + np.uint64(2**63)), "they reach"),
-    "class names of dots": (classes("...", "....", "a"), "one class folder, `a`"),
+    "class names of dots": (classes("...", "....", "a"), "make one folder per class"),
 }
 
 

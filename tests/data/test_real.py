@@ -72,7 +72,7 @@ def test_the_whole_sign_folder_has_its_known_counts(shared_data: Path, tmp_path:
 
 
 def test_a_folder_with_a_single_photo_says_what_is_missing(shared_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="each class needs a folder of its own"):
+    with pytest.raises(DataError, match="needs 3 images"):
         prepare(shared_data / "sign-digits-oversize", tmp_path / "out")
 
 

@@ -64,20 +64,22 @@ WHOLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a single image": (lambda at: named(at, "x.png", png(1)), "begins with"),
     "one class": (
-        lambda at: zipped(at / "s.zip", {f"cat/{i}.png": png(i) for i in range(3)}),
-        "one class folder, `cat`",
+        lambda at: zipped(at / "s.zip", {f"cat/{i}.png": png(i) for i in range(2)}),
+        "a set without classes needs 3 images",
     ),
     "images without folders": (
         lambda at: folder(at / "s", {"a.png": png(1), "b.png": png(2)}),
-        "without classes",
+        "it has 2",
     ),
     "one class per split": (
         lambda at: folder(at / "s", {"train/cat/a.png": png(1), "test/cat/b.png": png(2)}),
-        "one class folder",
+        "make one folder per class",
     ),
     "splits without classes": (
-        lambda at: folder(at / "s", {"train/a.png": png(1), "test/b.png": png(2)}),
-        "train/<class>/<image>",
+        lambda at: folder(
+            at / "s", {f"{name}/{i}.png": png(i) for name in ("val", "test") for i in range(3)}
+        ),
+        "no images for training",
     ),
     "no train split": (
         lambda at: folder(at / "s", two_classes(2, "test/") | two_classes(2, "val/")),

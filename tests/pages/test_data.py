@@ -37,12 +37,12 @@ def zoo(home: Path, tmp_path: Path) -> Store:
     return store
 
 
-def drafted(app: AppTest) -> dict[str, Any]:
-    """The data block of the draft in the URL."""
+def drafted(app: AppTest, section: str = "data") -> dict[str, Any]:
+    """A block of the draft in the URL."""
     value = app.query_params["draft"]
     text = open_store().drafts.get(value if isinstance(value, str) else value[0])
     assert text
-    found: dict[str, Any] = json.loads(text)["spec"]["data"]
+    found: dict[str, Any] = json.loads(text)["spec"][section]
     return found
 
 
@@ -52,6 +52,26 @@ def test_every_view_opens(visit: Opener, zoo: Store, name: str, view: str) -> No
     app = visit("data", set=name, view=view)
     assert not app.error
     assert not app.exception
+
+
+def test_images_without_classes_are_shown_dropped_and_taken_up_by_an_autoencoder(
+    visit: Opener, zoo: Store, tmp_path: Path
+) -> None:
+    catalog.add(zoo, folder(tmp_path / "photos", {f"{i}.png": png(i % 8) for i in range(9)}), "photos")
+    for view in ("Statistics", "Copies", "Split", "Import report", "About"):
+        app = visit("data", set="photos", view=view)
+        assert not app.exception, view
+        assert not app.error, view
+    app = visit("data", set="photos", view="Samples")
+    assert not {"Class balance", "Hard and odd"} & {tab.label for tab in app.tabs}
+    app.toggle(key="changing.photos").set_value(True).run()
+    app.checkbox(key="relabel.photos.1.8").check().run()
+    app.button(key="relabel.photos.1.drop").click().run()
+    assert zoo.datasets.get("photos").rows == 8
+    app.button(key="use").click().run()
+    assert app.title[0].value == "Model"
+    assert drafted(app, "task")["kind"] == "reconstruction"
+    assert drafted(app)["name"] == "photos"
 
 
 def test_a_class_is_renamed_in_a_new_version(visit: Opener, zoo: Store) -> None:

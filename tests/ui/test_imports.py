@@ -72,8 +72,8 @@ def test_two_files_of_one_name_are_told_and_the_rest_is_kept(store: Store) -> No
 @pytest.mark.parametrize(
     ("files", "fact"),
     [
-        (IMAGES, "without classes"),
-        (IMAGES[:1], "without classes"),
+        (IMAGES[:2], "it has 2"),
+        (IMAGES[:1], "it has 1"),
         ([("labels.csv", ROWS.encode())], "it holds neither"),
         ([("..", b"x"), ("", b"y")], "it holds neither"),
     ],

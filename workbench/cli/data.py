@@ -22,8 +22,8 @@ def add(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A folder or archive of class folders, or of images with a CSV; idx or NumPy files; tables, "
-            "class folders, aligned files or plain files of texts; hf:owner/name[:config] of either.",
+            help="A folder or archive of class folders, of images with a CSV or alone; idx or NumPy files; "
+            "tables, class folders, aligned files or plain files of texts; hf:owner/name[:config] of either.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What to call it; its file name when none.")] = None,

@@ -126,7 +126,7 @@ def load_images(folder: Path, spec: DataSpec) -> Dataset:
     arrays = open_arrays(folder)
     schema = read_schema(folder)
     highest = arrays.labels.max(initial=-1)
-    if schema.shape != arrays.images.shape[1:] or highest >= len(schema.classes):
+    if schema.shape != arrays.images.shape[1:] or highest >= max(1, len(schema.classes)):
         raise DataError.of(
             spec.name,
             "a prepared set fits its schema",

@@ -1,4 +1,4 @@
-"""Import of images in class folders, whatever source they come from."""
+"""Import of image files, in class folders or without classes, whatever source they come from."""
 
 from __future__ import annotations
 
@@ -161,9 +161,9 @@ def refuse_without_images(where: str, report: Report) -> None:
     refuse_set(
         where,
         report,
-        "a data set needs images (PNG, JPEG, GIF, BMP, TIFF, WebP) in class folders, or idx files",
+        "a data set needs images (PNG, JPEG, GIF, BMP, TIFF, WebP), or idx files",
         "it holds neither",
-        "Pack one folder of images per class.",
+        "Pack one folder of images per class, or images alone to be painted anew.",
     )
 
 
@@ -174,7 +174,15 @@ def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def _summary(kept: Counter[tuple[int, int]], layout: Layout, report: Report) -> None:
-    """One row per class."""
+    """One row per class; one for all where there are none."""
+    if not layout.classes:
+        cut = [f"{kept[code, 0]:,} {split}" for code, split in enumerate(SPLITS) if kept[code, 0]]
+        words = f" ({', '.join(cut)})" if layout.has_splits else ""
+        report.kept(
+            "all images",
+            f"{sum(kept.values()):,} without classes{words}: to be painted anew, or made of noise. To tell "
+            "classes apart, make one folder per class, or add a CSV of file names and labels",
+        )
     for label, name in enumerate(layout.classes):
         parts = [(SPLITS[code], kept[code, label]) for code in range(len(SPLITS)) if kept[code, label]]
         total = sum(n for _, n in parts)

@@ -1,14 +1,15 @@
 """Which class and which split a file belongs to, read from the folders it lies in.
 
 Known layouts: class/image, split/class/image, and either of them below one or more single folders.
-A class folder's own subfolders belong to the class.
+A class folder's own subfolders belong to the class. Where folders tell no two classes, or most images lie
+outside of them, the images are taken without classes.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from workbench.data.limits import Limits
@@ -43,7 +44,7 @@ class Place(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """classes by label, in natural order; places in the order of the paths."""
+    """classes by label, in natural order, none where nothing tells them; places in the order of the paths."""
 
     classes: tuple[str, ...]
     places: list[Place]
@@ -58,29 +59,53 @@ def split_of(name: str) -> int | None:
 
 
 def arrange(paths: Sequence[str], where: str, limits: Limits, report: Report) -> Layout:
-    """Class and split of every image path. Files that lie outside of the layout are reported.
+    """Class and split of every image path; without classes where the folders tell none. Files that lie
+    outside of the layout are reported.
 
-    Raises DataError where no class folders can be made out, or only one.
+    Raises DataError for too many classes, or where split folders leave nothing to train on.
     """
     parts = [tuple(path.split("/")) for path in paths]
-    everything = list(range(len(parts)))
-    depth, inside = _descend(parts, everything, 0, paths, report)
+    notes = Report(limits.report_rows)
+    layout = _by_class(parts, paths, where, limits, notes)
+    if layout is None or 2 * len(layout.places) < len(paths):
+        return _without_classes(parts, paths, where)
+    report.add_all(notes)
+    return layout
+
+
+def _by_class(
+    parts: Sequence[tuple[str, ...]], paths: Sequence[str], where: str, limits: Limits, report: Report
+) -> Layout | None:
+    """As class folders tell; None where there are no two."""
+    depth, inside = _descend(parts, list(range(len(parts))), 0, paths, report)
     splits = _split_folders(parts, inside, depth)
     if splits:
         return _arrange_splits(parts, paths, inside, depth, splits, where, limits, report)
     names = {i: parts[i][depth] for i in inside}
     classes = _classes(names.values(), where, limits)
     label = {name: k for k, name in enumerate(classes)}
-    return Layout(class_names(classes), [Place(i, TRAIN, label[names[i]]) for i in inside], False)
+    places = [Place(i, TRAIN, label[names[i]]) for i in inside]
+    return Layout(class_names(classes), places, False) if len(classes) > 1 else None
+
+
+def _without_classes(parts: Sequence[tuple[str, ...]], paths: Sequence[str], where: str) -> Layout:
+    """Every image, without a class; in the splits of train, val and test folders where there are such."""
+    depth, inside = _descend(parts, list(range(len(parts))), 0, paths, Report(0))
+    names = {parts[i][depth] for i in inside}
+    codes = {name: code for name in names if (code := split_of(name)) is not None}
+    is_cut = len(codes) == len(names) == len(set(codes.values())) > 1
+    if is_cut and TRAIN not in codes.values():
+        raise _no_train(where, codes)
+    split = {i: codes[parts[i][depth]] for i in inside} if is_cut else {}
+    return Layout((), [Place(i, split.get(i, TRAIN), 0) for i in range(len(paths))], is_cut)
 
 
 def folders_suffice(paths: Sequence[str], where: str, limits: Limits) -> bool:
     """Whether the folders alone tell two or more classes."""
     try:
-        arrange(paths, where, limits, Report(0))
+        return bool(arrange(paths, where, limits, Report(0)).classes)
     except DataError:
         return False
-    return True
 
 
 def _descend(
@@ -123,7 +148,7 @@ def _arrange_splits(
     where: str,
     limits: Limits,
     report: Report,
-) -> Layout:
+) -> Layout | None:
     found: dict[int, tuple[int, str]] = {}  # index → split, class
     for name, code in splits.items():
         members = [i for i in inside if parts[i][depth] == name]
@@ -134,14 +159,13 @@ def _arrange_splits(
             report.refused(
                 shown(paths[i]), f"`{shown(parts[i][depth])}` is neither train, validation nor test"
             )
+    if not found:
+        return None
     if TRAIN not in {code for code, _ in found.values()}:
-        raise DataError.of(
-            where,
-            "a set with split folders needs class folders below `train`",
-            f"it has {', '.join(sorted(map(shown, splits)))} and no images in class folders for training",
-            "Lay the images out as train/<class>/<image>.",
-        )
+        raise _no_train(where, splits)
     classes = _classes((name for code, name in found.values() if code == TRAIN), where, limits)
+    if len(classes) < 2:
+        return None
     label = {name: k for k, name in enumerate(classes)}
     places = []
     for i in inside:
@@ -155,23 +179,17 @@ def _arrange_splits(
     return Layout(class_names(classes), places, True)
 
 
+def _no_train(where: str, splits: Mapping[str, int]) -> DataError:
+    return DataError.of(
+        where,
+        "a set with split folders needs images below `train`",
+        f"it has {', '.join(sorted(map(shown, splits)))} and no images for training",
+        "Lay the images out as train/<class>/<image>, or without classes as train/<image>.",
+    )
+
+
 def _classes(names: object, where: str, limits: Limits) -> list[str]:
     counts = Counter(names)  # type: ignore[call-overload]
-    if not counts:
-        raise DataError.of(
-            where,
-            "each class needs a folder of its own",
-            "all images lie in one folder, without classes",
-            "Make one folder per class, named after it, or add a CSV of file names and labels.",
-        )
-    if len(counts) == 1:
-        only = shown(next(iter(counts)))
-        raise DataError.of(
-            where,
-            "a classifier needs at least two classes",
-            f"there is one class folder, `{only}`",
-            "Add a folder with images of another class.",
-        )
     if len(counts) > limits.classes:
         raise DataError.of(
             where,

@@ -62,11 +62,11 @@ def prepare(
 ) -> Prepared:
     """Import `source` into the new folder `out`, as `data.prepared` or `data.text.stored` say.
 
-    source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, or of
-    idx(.gz) or NumPy files; images with their masks; an .npz; one idx or .npy file of images beside its
-    labels; or texts in one of the forms of docs/texts.md; or a table, of a series or of rows. kind: one of
-    KINDS; found out where None. texts, series, table: how those are to be read. known: columns of a
-    registered table, read alike.
+    source: a zip, tar(.gz|.bz2|.xz) or folder of class folders, of images with a CSV of their labels, of
+    images without classes, or of idx(.gz) or NumPy files; images with their masks; an .npz; one idx or .npy
+    file of images beside its labels; or texts in one of the forms of docs/texts.md; or a table, of a series
+    or of rows. kind: one of KINDS; found out where None. texts, series, table: how those are to be read.
+    known: columns of a registered table, read alike.
     size: side in pixels of all images; without it their own size, or the median side where they differ, and
     at most `limits.default_side`. channels: 1 or 3; without
     it 3 when any image has colour. labels: the labels of a single idx file. class_names: by idx label.

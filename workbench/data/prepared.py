@@ -28,6 +28,8 @@ from workbench.specs.base import Shape
 from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError, Problem
 
+LEAST = 3  # images of a set without classes: one each for training, validation and test
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -102,14 +104,40 @@ class Writer:
         self._labels = [new[labels] for labels in self._labels]
 
     def finish(self, schema: DataSchema, report: Report) -> Prepared:
-        """Write what remains. Classes without any image are dropped, labels renumbered to match.
+        """Write what remains. Classes without any image are dropped, labels renumbered to match. A schema
+        without classes makes a set without them.
 
-        Raises DataError where fewer than two classes have images.
+        Raises DataError where fewer than two of the classes have images.
         """
         labels = np.concatenate(self._labels) if self._labels else np.zeros(0, np.int64)
         splits = np.concatenate(self._splits) if self._splits else np.zeros(0, np.int8)
         if not self.n:
             refuse_set(self.where, report, "a data set needs images", "not one could be read")
+        classes, labels = self._classes(schema, labels, report)
+        schema = schema.model_copy(update={"classes": classes, "shape": self.shape})
+        if not classes:
+            schema = schema.model_copy(update={"task": "reconstruction"})
+        self.seal()
+        report_copies(np.concatenate(self._digests), labels, splits, report)
+        groups = np.concatenate(self._groups) if self._groups else np.zeros(0, np.int64)
+        fingerprint, rows = finish_folder(
+            self.folder, schema, labels, splits, self.hash,
+            files=self._files if len(self._files) == self.n else None,
+            groups=groups if len(groups) == self.n else None,
+        )  # fmt: skip
+        return Prepared(schema, rows, report.rows(), fingerprint)
+
+    def _classes(
+        self, schema: DataSchema, labels: np.ndarray, report: Report
+    ) -> tuple[tuple[str, ...], np.ndarray]:
+        """The classes that have images, and the labels (N,) int64 among them. Raises DataError."""
+        if not schema.classes:
+            if self.n < LEAST:
+                refuse_set(
+                    self.where, report, f"a set without classes needs {LEAST} images", f"it has {self.n}",
+                    "Add images. To tell classes apart, make one folder per class.",
+                )  # fmt: skip
+            return (), labels
         present = np.unique(labels)
         classes = tuple(schema.classes[k] for k in present)
         for k in sorted(set(range(len(schema.classes))) - set(present.tolist())):
@@ -122,17 +150,7 @@ class Writer:
                 f"only `{classes[0]}` has images",
                 "Add images of another class, each class in a folder of its own.",
             )
-        labels = np.searchsorted(present, labels).astype(np.int64)
-        schema = schema.model_copy(update={"classes": classes, "shape": self.shape})
-        self.seal()
-        report_copies(np.concatenate(self._digests), labels, splits, report)
-        groups = np.concatenate(self._groups) if self._groups else np.zeros(0, np.int64)
-        fingerprint, rows = finish_folder(
-            self.folder, schema, labels, splits, self.hash,
-            files=self._files if len(self._files) == self.n else None,
-            groups=groups if len(groups) == self.n else None,
-        )  # fmt: skip
-        return Prepared(schema, rows, report.rows(), fingerprint)
+        return classes, np.searchsorted(present, labels).astype(np.int64)
 
     def close(self) -> None:
         """Let go of the file; the folder is the caller's to remove."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from workbench.data.limits import Limits
 from workbench.data.prepared import (
+    LEAST,
     Prepared,
     Writer,
     finish_folder,
@@ -65,7 +66,12 @@ def rewrite(
     rows = np.flatnonzero(keep)
     labels = labels[rows]
     present = np.unique(labels)
-    if len(present) < 2:
+    if len(labels) < LEAST and not schema.classes:
+        raise DataError.of(
+            f"data set `{name}`", f"a set without classes needs {LEAST} images",
+            f"{len(labels)} would be left", "Keep more.",
+        )  # fmt: skip
+    if len(present) < 2 and schema.classes:
         raise DataError.of(
             f"data set `{name}`",
             "a classifier needs at least two classes",
@@ -73,7 +79,8 @@ def rewrite(
             "Keep another class.",
         )
     numbers = np.searchsorted(present, labels).astype(np.int64)
-    schema = schema.model_copy(update={"classes": tuple(classes[k] for k in present)})
+    kept = tuple(classes[k] for k in present) if schema.classes else ()
+    schema = schema.model_copy(update={"classes": kept})
     with new_folder(out, name) as draft:
         digest = hashlib.sha256()
         if len(rows) == len(keep):

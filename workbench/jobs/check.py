@@ -89,7 +89,8 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     is_served = not found
     # The layers are held against the data: a task that does not fit it will have to change.
     loss = loss_kind(schema, spec, shape)
-    found += spec.model.problems(shape, n_classes, loss, per_token=schema.task in TOKEN_TASKS)
+    if is_served or n_classes:  # without classes nothing tells what a classifier should give
+        found += spec.model.problems(shape, n_classes, loss, per_token=schema.task in TOKEN_TASKS)
     sizes = split_sizes(store, spec, version)
     memory = memory_bytes(spec, shape, n_classes, sizes) if is_served else 0
     found += _device_problems(spec)

@@ -14,6 +14,7 @@ from workbench.data.text.tokenizer import UNK
 from workbench.specs.base import AnyShape, Pair, Window
 from workbench.specs.data import DataSchema, DataSpec
 from workbench.specs.errors import Problem, WorkbenchError
+from workbench.specs.picture_tasks import UNLABELLED
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import TextSizes, text_sizes
 from workbench.store.datasets import DatasetRow
@@ -42,6 +43,10 @@ NAMES = {
     "segmentation": "segmentation",
     "reconstruction": "reconstruction",
     "generation": "generation",
+}
+ADD_AGAIN = {  # of images without classes, what other tasks of images need
+    "classification": "in a folder per class",
+    "segmentation": "with their masks",
 }
 
 
@@ -81,12 +86,17 @@ def task_problems(spec: RunSpec, schema: DataSchema) -> list[Problem]:
     """Whether the task is the one that the set serves."""
     if schema.serves(spec.task.kind):
         return []
+    fact, repair = f"it is a set for {NAMES[schema.task]}", f"Set task.kind to {schema.task}."
+    if schema.kind == "images" and not schema.classes and spec.task.kind in ADD_AGAIN:
+        fact = "it holds images without classes"
+        instead = " or ".join(UNLABELLED)
+        repair = f"Set task.kind to {instead}, or add the images again {ADD_AGAIN[spec.task.kind]}."
     return [
         Problem(
             where="task.kind",
             rule=f"the task must be the one that {spec.data.name} serves",
-            fact=f"it is a set for {NAMES[schema.task]}, and the task is {spec.task.kind}",
-            repair=f"Set task.kind to {schema.task}.",
+            fact=f"{fact}, and the task is {spec.task.kind}",
+            repair=repair,
         )
     ]
 

@@ -92,7 +92,11 @@ class Watcher:
         rows = one_per_class(np.asarray(split.y), watch.probe_images)
         pixels = np.ascontiguousarray(split.x[rows])
         pictures = pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels[:, 0]
-        labels = [data.classes[k] for k in split.y[rows]]
+        labels = (
+            [data.classes[k] for k in split.y[rows]]
+            if data.classes
+            else [f"picture {i + 1}" for i in range(len(rows))]
+        )
         inputs = prepare(pixels, data.mean, data.std)
         patches = patch_grid(model, tuple(pixels.shape[1:])) if watch.attention else None
         told = {"labels": labels}

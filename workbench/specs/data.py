@@ -181,10 +181,10 @@ class DataSchema(Spec):
     kind: Literal["images", "text", "series", "table"] = "images"
     task: Literal[
         "classification", "language_model", "translation", "segmentation", "forecasting", "regression",
-        "multi_label",
+        "multi_label", "reconstruction",
     ] = "classification"  # fmt: skip
     shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for all but images
-    classes: tuple[str, ...] = ()  # of segmentation: of the pixels
+    classes: tuple[str, ...] = ()  # of segmentation: of the pixels; none of images without classes
     columns: dict[str, str] = Field(default_factory=dict)  # of a table: what became text, label and target
     variates: tuple[str, ...] = ()  # of a series, in the order of its columns
     frequency: str = ""  # of a series: "1 h", "1 month"; empty where its steps are only numbered
@@ -196,6 +196,10 @@ class DataSchema(Spec):
         """Whether a task of that kind can be learned from the set: its own, and of images those without
         labels."""
         return task == self.task or (self.kind == "images" and task in UNLABELLED)
+
+    def class_of(self, label: int) -> str:
+        """The name of a class; empty where the set has none."""
+        return self.classes[label] if self.classes else ""
 
     def shape_for(self, spec: DataSpec) -> Shape:
         """(C, H, W) that a model sees under `spec`. Images only: texts need their tokenizer for it."""

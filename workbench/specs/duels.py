@@ -20,7 +20,9 @@ def duel_problems(
     """The fault nearest to the input, and every doubt. rows: of both stacks, the generator's first."""
     making, telling = rows[: len(generator)], rows[len(generator) :]
     fault = first_problem(rows)
-    fault = fault or picture_problem(generator, making, shape.image, "the images that are made")
+    fault = fault or picture_problem(
+        generator, making, shape.image, "the images that are made", is_image=True
+    )
     fault = fault or _score_problem(discriminator, telling, shape)
     told = doubts(discriminator, telling, shape.image, "bce_with_logits", prefix=("decoder",))
     return ([fault] if fault else []) + told + inner_doubts(generator)

@@ -123,7 +123,7 @@ class ModelSpec(Spec):
             fault = fault or forecast_problem(last, own, shape, n_classes)
         if isinstance(shape, Picture):
             what = "a score per class" if shape.scored else "the image as it came"
-            fault = fault or picture_problem(last, own, shape.gives, what)
+            fault = fault or picture_problem(last, own, shape.gives, what, is_image=not shape.scored)
         else:
             fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
         told = doubts(last, own, shape, loss, prefix=prefix, causal=per_token)

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.specs.base import Shape, Tokens
 from workbench.specs.doubts import kind_of
-from workbench.specs.errors import Edit, Fix, Path, Problem
+from workbench.specs.errors import Edit, Fix, Problem
 from workbench.specs.layer import Layer, set_to, show
 from workbench.specs.rows import Group, Row, placed, where
 
@@ -18,23 +18,23 @@ OUT_CHANNELS = ("conv2d", "conv_transpose2d")
 
 
 def picture_problem(
-    layers: Sequence[Layer], rows: Sequence[Row], wanted: Shape, what: str, prefix: Path = ()
+    layers: Sequence[Layer], rows: Sequence[Row], wanted: Shape, what: str, *, is_image: bool
 ) -> Problem | None:
     """None where the stack gives an image of the shape `wanted` (K, H, W). rows: of a stack that works; what:
-    the channels, in words."""
+    the channels, in words; is_image: they are an image's own, so that the data can be brought to them."""
     out = rows[-1].out_shape
     if out == wanted or out is None:
         return None
     fix = _channels(layers, rows, out, wanted) or _appended(layers, out, wanted)
     last = len(layers) - 1
-    if fix is not None:
-        edits = tuple(edit.model_copy(update={"path": (*prefix, *edit.path)}) for edit in fix.edits)
-        fix = fix.model_copy(update={"edits": edits})
+    repair = fix.label if fix else "Enlarge it to that size, and end with a convolution"
+    if is_image and len(out) == 3 and out[0] in (1, 3) and out[1] == out[2] and out[1] >= 4:
+        repair += f", or set data.size to {out[1]} and data.channels to {out[0]}"
     return Problem(
-        where=where((*prefix, last), kind_of(layers[last])),
+        where=where((last,), kind_of(layers[last])),
         rule=f"the last layer must give {show(wanted)}: {what}, pixel by pixel",
         fact=f"it gives {show(out)}",
-        repair=f"{fix.label}." if fix else "Enlarge it to that size, and end with a convolution.",
+        repair=f"{repair}.",
         fix=fix,
     )
 

@@ -72,7 +72,7 @@ def relabel_grid(row: DatasetRow, page: Samples) -> None:
     chosen = []
     with st.container(horizontal=True, gap="small", key="grid-images-relabel"):
         for image, label, number in zip(page.images, page.labels, page.rows, strict=True):
-            name = row.schema.classes[label]
+            name = row.schema.class_of(label) or str(number)
             with st.container(width=TILE_PX + 28, gap="xxsmall"):
                 st.image(enlarged(image), width=TILE_PX, alt=name[:60])
                 if st.checkbox(plain(name, 9), key=f"{key}.{number}"):
@@ -84,13 +84,14 @@ def act_on(row: DatasetRow, chosen: Sequence[int], key: str, suggested: str | No
     """Relabel or drop the chosen images of the newest version. suggested: the class that stands ready."""
     classes = list(row.schema.classes)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        to = st.selectbox(
+        words = f"{count(len(chosen))} chosen"
+        to = None if not classes else st.selectbox(
             "New class", classes, index=classes.index(suggested) if suggested in classes else None,
             key=f"{key}.to" if suggested is None else f"{key}.to.{suggested}", accept_new_options=True,
             placeholder="Choose or type", width=240,
         )  # fmt: skip
-        words = f"{count(len(chosen))} chosen"
-        if st.button(f"Relabel · {words}", type="primary", disabled=not (chosen and to), key=f"{key}.go"):
+        label = f"Relabel · {words}"
+        if classes and st.button(label, type="primary", disabled=not (chosen and to), key=f"{key}.go"):
             _do(lambda: catalog.relabel(store(), row.name, chosen, str(to)))
         if st.button(f"Drop · {words}", disabled=not chosen, key=f"{key}.drop", icon=":material/delete:"):
             _do(lambda: catalog.drop_images(store(), row.name, chosen))
@@ -118,9 +119,10 @@ def versions(row: DatasetRow) -> None:
         ):
             notes = [r["reason"] for r in former.report if r.get("file") == "the data set"]
             said = str(notes[-1]) if notes and former.version > 1 else "as it was imported"
+            classes = f", {len(former.schema.classes)} classes" if former.schema.classes else ""
             st.markdown(f"**{former.version}**", width=24)
             st.caption(
-                f"{plain(said, 160)} · {count(former.rows)} samples, {len(former.schema.classes)} classes · "
+                f"{plain(said, 160)} · {count(former.rows)} samples{classes} · "
                 f"{ago(former.added)} · {former.fingerprint[:12]}"
             )
             if former.version != row.version and st.button(

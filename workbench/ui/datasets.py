@@ -102,6 +102,8 @@ def facts(row: DatasetRow) -> None:
         items.append((fitting.of_set(row.schema).words, "what it is for"))
     else:
         channels, height, width = row.schema.shape
+        if not row.schema.classes:
+            items.append(("without classes", "to be painted anew, or made of noise"))
         items.append((f"{width} × {height}", "pixels, " + ("grey" if channels == 1 else "colour")))
         items.append((megabytes(row.rows * channels * height * width), "as pixels"))
     items += [(brought, "splits it brought"), (str(row.version), "version")]
@@ -113,21 +115,24 @@ def samples(row: DatasetRow) -> None:
     """Pictures of the set, by class and by the splits it brought, page by page."""
     brought = [name for name, n in row.splits.items() if n]
     with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
-        wanted = st.selectbox(
-            "Class",
-            range(-1, len(row.schema.classes)),
-            key=f"class.{row.name}",
-            width=260,
-            format_func=lambda k: "All classes" if k < 0 else row.schema.classes[k],
-        )
+        wanted = -1
+        if row.schema.classes:
+            wanted = st.selectbox(
+                "Class",
+                range(-1, len(row.schema.classes)),
+                key=f"class.{row.name}",
+                width=260,
+                format_func=lambda k: "All classes" if k < 0 else row.schema.classes[k],
+            )
         part = None
         if len(brought) > 1:
             part = st.segmented_control(
                 "Split", brought, key=f"part.{row.name}", help="None chosen: all of them"
             )
         changing = row.name not in SHIPPED and st.toggle(
-            "Change labels", key=f"changing.{row.name}", help="Choose images to relabel or to drop"
-        )
+            "Change labels" if row.schema.classes else "Drop images", key=f"changing.{row.name}",
+            help="Choose images to relabel or to drop" if row.schema.classes else "Choose images to drop",
+        )  # fmt: skip
     page_key = f"page.{row.name}.{part}.{wanted}"
     page = catalog.samples(
         store(),
@@ -138,13 +143,13 @@ def samples(row: DatasetRow) -> None:
         per_page=PAGE_SIZE,
     )
     if not page.total:
-        st.info("There is no picture of that class in this split.")
+        st.info("There is no picture here: choose another class, or all splits.")
         return
-    names = [row.schema.classes[k] for k in page.labels]
+    names = [row.schema.class_of(k) for k in page.labels]
     if changing:
         classes.relabel_grid(row, page)
     else:
-        _grid(page, names, wanted < 0)
+        _grid(page, names, wanted < 0 and bool(row.schema.classes))
     if page.pages > 1:
         st.pagination(page.pages, key=page_key)
     st.caption(f"{count(page.total)} pictures")
@@ -156,7 +161,7 @@ def _grid(page: catalog.Samples, names: list[str], captions: bool) -> None:
             [enlarged(image) for image in page.images],
             caption=[plain(n, 18) for n in names] if captions else None,
             width=TILE_PX,
-            alt=[n[:60] for n in names],
+            alt=[n[:60] or f"picture {row}" for n, row in zip(names, page.rows, strict=True)],
         )
 
 
@@ -235,7 +240,7 @@ def about(row: DatasetRow) -> None:
     items = {
         "Source": schema.source or "–",
         "Licence": schema.licence or "not stated",
-        "Purpose": fitting.of_set(schema).words.capitalize(),
+        "Purpose": fitting.words_of(schema).capitalize(),
         "Classes": ", ".join(schema.classes),
         "Columns": "; ".join(f"{role}: {name}" for role, name in schema.columns.items()),
         "Variates": ", ".join(schema.variates),

@@ -81,6 +81,13 @@ def of_set(schema: DataSchema) -> Purpose:
     return Purpose(schema.kind, schema.task)
 
 
+def words_of(schema: DataSchema) -> str:
+    """What a registered set is for, in words."""
+    if schema.kind == "images" and not schema.classes:
+        return "images without classes, to be painted anew or made of noise"
+    return of_set(schema).words
+
+
 def purpose_on(schema: DataSchema, now: Draft) -> Purpose:
     """What a draft is for on that set: what the set is for, or what any images can be used for."""
     task = now.tree.get("task")

@@ -121,7 +121,8 @@ def task_choice(now: Draft) -> Draft:
     schema = known_schema(now.section("data", DataSpec).name)
     if schema is None or schema.kind != "images":
         return now
-    options = [fitting.of_set(schema), *(fitting.Purpose("images", kind) for kind in UNLABELLED)]
+    free = [fitting.Purpose("images", kind) for kind in UNLABELLED]
+    options = [one for one in (fitting.of_set(schema),) if one not in free] + free
     chosen = fitting.purpose_on(schema, now)
     key = f"purpose.{now.id}.{now.rev}"
     st.session_state.setdefault(key, options.index(chosen) if chosen in options else 0)

@@ -153,7 +153,7 @@ def test_image(run: RunRow) -> Input:
             st.number_input("Image number", min_value=0, max_value=len(rows) - 1, step=1, key=key, width=160)
         )
         st.button("Another", icon=":material/shuffle:", on_click=another, key="predict.another")
-    truth = classes[int(arrays.labels[rows[index]])] if masks is None else None
+    truth = classes[int(arrays.labels[rows[index]])] if masks is None and classes else None
     mask = None
     if masks is not None:
         shape = catalog.schema(store(), run.spec.data.name, run.data_version).shape_for(run.spec.data)

@@ -114,13 +114,14 @@ def _pairs(row: DatasetRow, pairs: np.ndarray, sides: np.ndarray, key: str) -> N
     pictures, words, titles = [], [], []
     for a, b in here.tolist():
         one, two = (_hwc(arrays.images[i]) for i in (a, b))
-        labels = [row.schema.classes[arrays.labels[i]] for i in (a, b)]
+        labels = [row.schema.class_of(arrays.labels[i]) for i in (a, b)]
         where = [SIDES[sides[i]] if sides[i] >= 0 else "unused" for i in (a, b)]
         pictures.append(pair(one, two))
         label = labels[0] if labels[0] == labels[1] else f"{labels[0]} / {labels[1]}"
         side = where[0] if where[0] == where[1] else f"{where[0]} / {where[1]}"
-        words.append(f"{plain(label, 22)} · {side}")
-        titles.append(f"{label}: {files[a]} and {files[b]}"[:200] if files else f"{label}: {a} and {b}")
+        words.append(f"{plain(label, 22)} · {side}" if label else side)
+        which = f"{files[a]} and {files[b]}" if files else f"{a} and {b}"
+        titles.append((f"{label}: {which}" if label else which)[:200])
     with st.container(key="grid-images-copies"):
         st.image(pictures, caption=words, width=96, alt=titles)
     if pages > 1:

@@ -22,6 +22,7 @@ from workbench.engine.series import floors
 from workbench.engine.writing import scored
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
+from workbench.specs.picture_tasks import UNLABELLED
 from workbench.specs.tables import TableImport
 from workbench.specs.tasks import TranslationTask
 from workbench.store import Store
@@ -126,6 +127,14 @@ def _other(store: Store, trained: Trained, data: str) -> tuple[str, Split]:
 def _shaped(trained: Trained, arrays: Arrays, classes: tuple[str, ...], where: str) -> Split:
     """All images in the model's shape, labels in the model's numbering. Raises DataError."""
     ours = {name: k for k, name in enumerate(trained.data.classes)}
+    if trained.row.spec.task.kind in UNLABELLED:
+        classes, ours = ("",), {"": 0}  # the image itself is what should come out
+        arrays = Arrays(arrays.images, np.zeros_like(arrays.labels), arrays.splits)
+    elif not classes:
+        raise DataError.of(
+            where, "a classifier is judged on images with classes", "these have none",
+            "Lay them out in a folder per class.",
+        )  # fmt: skip
     for name in classes:
         if name not in ours:
             raise DataError.of(

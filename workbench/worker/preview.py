@@ -48,11 +48,11 @@ def augmented(store: Store, payload: Mapping[str, Any]) -> dict[str, Any]:
     x = torch.from_numpy(part.x).to(torch.float32).div_(255.0)  # (n, C, H, W)
     began = time.perf_counter()
     changes = Augment(spec.augment, len(row.schema.classes), seed)
-    if part.masks is not None and changes.mixes:
+    if changes.mixes and (part.masks is not None or not row.schema.classes):
+        fact = "these have masks" if part.masks is not None else "these have none"
         raise SpecError.of(
-            "data.augment", "mixup and cutmix blend the labels of whole images", "these have masks",
-            "Take them away.",
-        )  # fmt: skip
+            "data.augment", "mixup and cutmix blend the labels of whole images", fact, "Take them away."
+        )
     answer = part.y if part.masks is None else part.masks.astype(np.int64)
     new, y = changes(x, torch.from_numpy(answer), step)
     took = time.perf_counter() - began
@@ -69,7 +69,7 @@ def augmented(store: Store, payload: Mapping[str, Any]) -> dict[str, Any]:
         **masks,
         "before": [_png(image) for image in part.x],
         "after": [_png(image) for image in pixels],
-        "labels": [_words(label, row.schema.classes) for label in y.numpy()],
+        "labels": [_words(label, row.schema.classes) if row.schema.classes else "" for label in y.numpy()],
         "seconds": took,
     }
 

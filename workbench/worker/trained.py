@@ -16,6 +16,7 @@ import torch
 from workbench import catalog
 from workbench.engine.checkpoint import from_bytes, model_tensors
 from workbench.jobs import teachers
+from workbench.jobs.texts import task_problems
 from workbench.models.build import build
 from workbench.models.int8 import loaded
 from workbench.specs.errors import RunError, SpecError
@@ -58,10 +59,7 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
         return task_for(spec.task, len(data.classes), labels, numbers=numbers)
     is_text, is_whole = data.kind == "text", spec.task.kind in TOKEN_TASKS
     if not data.schema.serves(spec.task.kind):
-        raise SpecError.of(
-            "task.kind", f"{data.name} is a set for {data.schema.task}", f"the task is {spec.task.kind}",
-            f"Set task.kind to {data.schema.task}.",
-        )  # fmt: skip
+        raise SpecError(*task_problems(spec, data.schema))
     if data.kind == "series":
         assert isinstance(spec.task, ForecastingTask), "checked above"
         chosen = data.train.targets

@@ -82,7 +82,7 @@ export class Latent extends Through {
     }
     say(this.reading, over === null ? "Point at a place to read it." : `${classes[labels.data[over]] ?? "a picture"}`);
     const seen = [...new Set(labels.data)].sort((a, b) => a - b);
-    this.legend.replaceChildren(...seen.map((k) => el("li", {}, el("i", { style: `background:${colours[k % colours.length]}` }), String(classes[k] ?? k))));
+    this.legend.replaceChildren(...(classes.length ? seen : []).map((k) => el("li", {}, el("i", { style: `background:${colours[k % colours.length]}` }), String(classes[k] ?? k))));
     say(this.count, by === "own" ? `${n} held-out pictures by their two numbers` : `${n} held-out pictures, ${size} numbers each, along their two widest axes: ${percent(explained)} of the spread is seen`);
   }
 }
