@@ -5,37 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Said
 from workbench.cli import steer as verbs
-from workbench.cli.main import run
-from workbench.jobs import runs as jobs
 from workbench.specs.presets import preset
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.store.states import HOST, started_at
 
-Said = Callable[..., tuple[int, str, str]]
 SPEC = preset("mlp-tiny").spec
-
-
-@pytest.fixture
-def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(jobs, "ensure_supervisor", lambda *_: None)  # nothing is started in these tests
-    return open_store()
-
-
-@pytest.fixture
-def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Said:
-    def said(*arguments: str) -> tuple[int, str, str]:
-        code = run(arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err + out
-        return code, out, err
-
-    return said
 
 
 @pytest.mark.parametrize(

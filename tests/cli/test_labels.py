@@ -8,12 +8,7 @@ import pytest
 
 from workbench.cli.main import run
 from workbench.specs.presets import preset
-from workbench.store import Store, open_store
-
-
-@pytest.fixture
-def store(home: object) -> Store:
-    return open_store()
+from workbench.store import Store
 
 
 def add(store: Store, name: str) -> str:

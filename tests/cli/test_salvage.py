@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from workbench.cli.main import run
+from tests.cli.conftest import Said
 from workbench.jobs import runs as jobs
 from workbench.records import Change, Event, RunState, Scalars
 from workbench.specs.presets import preset
@@ -21,20 +20,6 @@ from workbench.store.states import HOST, started_at
 
 SPEC = preset("mlp-tiny").spec
 PAGE = 4096
-Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
-    monkeypatch.setattr(jobs, "ensure_supervisor", lambda *_: None)
-
-    def said(*arguments: str) -> tuple[int, str, str]:
-        code = run(arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err + out
-        return code, out, err
-
-    return said
 
 
 @pytest.fixture

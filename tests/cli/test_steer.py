@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 
 import pytest
 
+from tests.cli.conftest import Said
 from workbench.cli import steer
-from workbench.cli.main import run
 from workbench.jobs import runs as jobs
 from workbench.records import Change, RunState
 from workbench.specs.presets import preset
@@ -17,7 +16,6 @@ from workbench.specs.steer import STEERABLE
 from workbench.store import Store, open_store
 from workbench.store.states import HOST, started_at
 
-Said = Callable[..., tuple[int, str, str]]
 SPEC = preset("mlp-tiny").spec.with_changes("training.device=cpu")
 
 
@@ -26,17 +24,6 @@ def store(home: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(jobs, "ensure_supervisor", lambda *_: None)
     monkeypatch.setattr(steer, "PATIENCE_S", 0.2)
     return open_store()
-
-
-@pytest.fixture
-def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Said:
-    def said(*arguments: str) -> tuple[int, str, str]:
-        code = run(arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err + ("" if arguments[0] == "log" else out)
-        return code, out, err
-
-    return said
 
 
 def at_work(store: Store, name: str = "run") -> str:

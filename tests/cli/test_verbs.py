@@ -6,7 +6,6 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,14 @@ import psutil
 import pytest
 import yaml
 
+from tests.cli.conftest import Said
 from workbench.cli.main import run
 from workbench.jobs import runs as jobs
 from workbench.records import Event, Scalars
 from workbench.specs.presets import PRESETS, preset
 from workbench.specs.run import parse
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.store.states import HOST
-
-Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(jobs, "ensure_supervisor", lambda *_: None)  # nothing is started in these tests
-    return open_store()
-
-
-@pytest.fixture
-def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Said:
-    def said(*arguments: str) -> tuple[int, str, str]:
-        code = run(arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err + out
-        return code, out, err
-
-    return said
 
 
 def facts(said: tuple[int, str, str]) -> Any:

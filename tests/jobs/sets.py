@@ -4,20 +4,34 @@ translate; and a model for each."""
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from workbench import catalog
 from workbench.specs import starts
 from workbench.specs.base import Pair
 from workbench.specs.run import RunSpec, from_dict
-from workbench.store import Store
+from workbench.store import Store, open_store
 
 NAMES = {"notes": "classification", "book": "language_model", "pairs": "translation"}
 WORDS = [
     "the", "cat", "sat", "on", "a", "mat", "and", "ran", "far", "away", "from", "dogs", "who", "bark", "at",
     "night", "while", "rain", "falls",
 ]  # fmt: skip
+
+
+@contextmanager
+def home_of_texts(folder: Path) -> Iterator[Store]:
+    """A home in `folder` with all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
+        opened = open_store()
+        add_all(opened, folder)
+        yield opened
 
 
 def add_all(store: Store, folder: Path, n: int = 200) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.sets import NAMES, add_all, spec_of
+from tests.jobs.sets import NAMES, home_of_texts, spec_of
 from workbench import catalog
 from workbench.data.text.dataset import load
 from workbench.engine.trainer import Trainer
@@ -17,18 +17,14 @@ from workbench.models.build import build
 from workbench.specs.errors import DataError, Problem
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import TextSizes
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.tasks import metrics
 from workbench.worker.trained import task_of
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("texts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
-        opened = open_store()
-        add_all(opened, folder)
+    with home_of_texts(tmp_path_factory.mktemp("texts")) as opened:
         yield opened
 
 

@@ -6,24 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.jobs.sets import NAMES, add_all, spec_of
+from tests.jobs.sets import NAMES, home_of_texts, spec_of
 from workbench import catalog
 from workbench.engine.trainer import Trainer
 from workbench.jobs.check import check, split_sizes
 from workbench.jobs.outlook import outlook, plan
 from workbench.models.build import build
 from workbench.specs.run import RunSpec
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.worker.trained import task_of
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("texts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
-        opened = open_store()
-        add_all(opened, folder)
+    with home_of_texts(tmp_path_factory.mktemp("texts")) as opened:
         yield opened
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tests.live import trainer
 from workbench.live import wire
 from workbench.live.hub import Viewer
+from workbench.records import Scalars
 from workbench.store import Store, open_store
 
 
@@ -29,6 +31,13 @@ def run_id(store: Store) -> str:
     run = trainer.new_run(store, "watched")
     trainer.claim(store, run)
     return run
+
+
+def scalars(first: int, last: int, key: str = "train/loss", value: float | None = None) -> Scalars:
+    """Points of the steps from `first` to `last`: a sine, or `value` throughout."""
+    steps = np.arange(first, last + 1)
+    values = np.full(len(steps), value, float) if value is not None else np.sin(steps)
+    return Scalars(key, steps, steps / 10, time.time() + 0.0 * steps, values)
 
 
 async def raw_frames_of(viewer: Viewer, quiet_s: float = 0.35, *, first_s: float = 30.0) -> list[bytes]:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.processes import PATIENCE_S, at_step, cli, in_state, leave_no_run, living_home, saved_step, until
+from tests.processes import PATIENCE_S, at_step, cli, in_state, living_home, saved_step, until
 from workbench import catalog
 from workbench.jobs import runs as jobs
 from workbench.jobs.launch import LEASE
@@ -32,19 +32,6 @@ from workbench.worker import bury
 
 SHORT = preset("mlp-tiny").spec.with_changes("training.epochs=4", "training.threads=1")
 LONG = SHORT.with_changes("training.epochs=5000", "name=long")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with living_home(tmp_path_factory.mktemp("refusals") / "home") as store:
-        yield store
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "shared" in request.fixturenames:
-        leave_no_run(request.getfixturevalue("shared"))
 
 
 @contextlib.contextmanager

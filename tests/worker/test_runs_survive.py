@@ -19,7 +19,6 @@ from tests.processes import (
     at_its_quickest,
     at_step,
     in_state,
-    leave_no_run,
     living_home,
     processes_of,
     saved_step,
@@ -39,20 +38,6 @@ pytestmark = pytest.mark.slow
 SHORT = preset("mlp-tiny").spec.with_changes("training.epochs=4", "training.threads=1")
 LONG = SHORT.with_changes("training.epochs=5000", "name=long")  # minutes, unless somebody ends it
 TRUE_WITHIN_S = 5.0  # the design's promise
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One home with a supervisor, for tests that leave it as they found it."""
-    with living_home(tmp_path_factory.mktemp("shared") / "home") as store:
-        yield store
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "shared" in request.fixturenames:
-        leave_no_run(request.getfixturevalue("shared"))
 
 
 @pytest.fixture

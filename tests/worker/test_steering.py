@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import pytest
 
-from tests.processes import at_step, cli, in_state, leave_no_run, living_home, saved_step, until
+from tests.processes import at_step, cli, in_state, saved_step, until
 from workbench.jobs import runs as jobs
 from workbench.records import RunState
 from workbench.specs.presets import preset
@@ -22,19 +21,6 @@ pytestmark = pytest.mark.slow
 SPEC = preset("mlp-tiny").spec.with_changes("training.threads=1", "training.epochs=40")
 LONG = SPEC.with_changes("training.epochs=5000")
 BY_CLOCK = ("system/", "throughput/", "telemetry/")  # what no two runs have alike
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with living_home(tmp_path_factory.mktemp("steer") / "home") as store:
-        yield store
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "shared" in request.fixturenames:
-        leave_no_run(request.getfixturevalue("shared"))
 
 
 def changed(store: Store, run_id: str, *changes: str) -> None:

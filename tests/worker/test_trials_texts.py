@@ -8,24 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.sets import NAMES, add_all, spec_of
+from tests.jobs.sets import NAMES, home_of_texts, spec_of
 from tests.processes import answering_home
 from tests.worker.models_of_texts import OF_TEXTS, fitted
 from workbench import catalog
 from workbench.jobs import trials
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.worker.trials import _answer
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("texts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
-        opened = open_store()
-        add_all(opened, folder)
+    with home_of_texts(tmp_path_factory.mktemp("texts")) as opened:
         yield opened
 
 
