@@ -9,23 +9,14 @@ network: 0.9922 (keras.io mnist_convnet).
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.launch import leave
+from benchmarks.command import SHARED, WORKBENCH, call, judged, measured, spread, trained
 from benchmarks.report import Figure, report
-from workbench.store import open_store
-
-REPO = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", REPO.parent / "shared" / "data"))
-WORKBENCH = str(Path(sys.executable).parent / "workbench")
 
 # name -> (folder, preset, changes, target test accuracy, the published figure)
 WORKS = {
@@ -34,28 +25,15 @@ WORKS = {
 }
 
 
-def call(*words: str, home: Path) -> str:
-    environment = {**os.environ, "WORKBENCH_HOME": str(home)}
-    done = subprocess.run([WORKBENCH, *words], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"workbench {' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
 def train(home: Path, data: str, preset: str, changes: list[str], seed: int) -> tuple[float, float, int]:
     """(test accuracy of the best checkpoint, minutes, parameters) of one run."""
-    settings = [f"data.name={data}", f"seed={seed}", "data.test=0", *changes]
-    words = [word for setting in settings for word in ("--set", setting)]
-    began = time.monotonic()
-    run = call("train", preset, *words, home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    found = json.loads(call("evaluate", run, "--json", home=home))
+    run, minutes = trained(home, preset, f"data.name={data}", f"seed={seed}", "data.test=0", *changes)
     spec = json.dumps(json.loads(call("show", run, "--json", home=home))["spec"])
     checked = subprocess.run(
         [WORKBENCH, "check", "-", "--json"], input=spec, capture_output=True, text=True, check=True,
         env={**os.environ, "WORKBENCH_HOME": str(home)},
     )  # fmt: skip
-    return found["metrics"]["accuracy"], minutes, json.loads(checked.stdout)["parameters"]
+    return judged(home, run)["metrics"]["accuracy"], minutes, json.loads(checked.stdout)["parameters"]
 
 
 def measure(work: str, seeds: int, home: Path) -> list[Figure]:
@@ -63,10 +41,9 @@ def measure(work: str, seeds: int, home: Path) -> list[Figure]:
     call("data", "add", str(SHARED / folder), "--name", folder, home=home)
     runs = [train(home, folder, preset, changes, seed) for seed in range(seeds)]
     scores = [score for score, _, _ in runs]
-    spread = statistics.stdev(scores) if seeds > 1 else 0.0
     mean = statistics.mean(scores)
     minutes = statistics.mean(minutes for _, minutes, _ in runs)
-    note = f"± {spread:.4f} sd, best checkpoint by validation, {minutes:.1f} min a run; {published}"
+    note = f"± {spread(scores):.4f} sd, best checkpoint by validation, {minutes:.1f} min a run; {published}"
     return [
         Figure(
             f"{folder}, `{preset}`, test accuracy",
@@ -82,17 +59,7 @@ def measure(work: str, seeds: int, home: Path) -> list[Figure]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--only", choices=list(WORKS))
-    chosen = options.parse_args()
-    figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for work in [chosen.only] if chosen.only else WORKS:
-                figures += measure(work, chosen.seeds, Path(folder))
-        finally:
-            leave(open_store(Path(folder)))
+    figures = measured(str(__doc__), WORKS, measure)
     report(
         "accuracy", "The presets on the whole originals, trained by `workbench train` on the CPU.", figures
     )

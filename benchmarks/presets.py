@@ -11,15 +11,13 @@ beams of their spec. A preset that needs a fetched model finds the weights of th
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.accuracy import call
+from benchmarks.command import judged, trained
 from benchmarks.launch import leave
 from benchmarks.report import Figure, report
 from workbench.specs.presets import PRESETS, Preset
@@ -43,17 +41,15 @@ def what(name: str, mark: str) -> str:
     return f"`{name}`, {mark.replace('_', ' ')}"
 
 
-def trained(preset: Preset, seed: int, home: Path) -> tuple[dict[str, float], str, int, float]:
+def run_of(preset: Preset, seed: int, home: Path) -> tuple[dict[str, float], str, int, float]:
     """(marks, the data judged on, how many samples, minutes) of one run."""
-    began = time.monotonic()
-    run = call("train", preset.name, "--set", f"seed={seed}", home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    found = json.loads(call("evaluate", run, "--json", home=home))
+    run, minutes = trained(home, preset.name, f"seed={seed}")
+    found = judged(home, run)
     return found["metrics"], found["data"], found["samples"], minutes
 
 
 def measure(preset: Preset, seeds: int, home: Path) -> Figure:
-    runs = [trained(preset, seed, home) for seed in range(seeds)]
+    runs = [run_of(preset, seed, home) for seed in range(seeds)]
     mark = mark_of(preset)
     values = [marks[mark] for marks, *_ in runs]
     others = [name for name in TOLD if name in runs[0][0] and name != mark]

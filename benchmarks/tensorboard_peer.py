@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 import websockets
 
+from benchmarks.long_run import KEYS, app_server, long_run
 from benchmarks.pages import free_port
 from benchmarks.report import Figure, median
 from workbench.live import wire
-from workbench.store import Store
+from workbench.store import Store, open_store
 from workbench.worker.eventfile import EventFile
 
-SPIKE = 1e6  # what benchmarks.scale puts among a million ordinary values, once a key, beside one NaN
+SPIKE = 1e6  # what benchmarks.long_run puts among a million ordinary values, once a key, beside one NaN
 PATIENCE_S = 600.0
 ROUNDS = 5
 
@@ -141,9 +142,6 @@ def _kept(answer: bytes) -> tuple[bool, bool]:
 
 
 def main(steps: int) -> None:
-    from benchmarks.scale import KEYS, app_server, long_run
-    from workbench.store import open_store
-
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(Path(folder))
         run = long_run(store, KEYS, steps)

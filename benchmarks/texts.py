@@ -9,20 +9,12 @@ Floors are multinomial naive Bayes on word uni- and bigrams, measured on the sam
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.accuracy import SHARED, call
-from benchmarks.launch import leave
+from benchmarks.command import SHARED, call, marks, measured, spread, trained
 from benchmarks.report import Figure, report
-from workbench.store import open_store
 
 Raw = dict[str, Any]
 
@@ -90,9 +82,9 @@ WORKS: dict[str, Work] = {
 }  # fmt: skip
 
 
-def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> str:
+def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> Raw:
     text = {"length": 64, "tokenizer": "word", "vocabulary": 20_000, "lowercase": True}
-    tree = {
+    return {
         "name": f"{data['name']}-{family}",
         "seed": seed,
         "data": {"test": 0.0, "text": text, **data},
@@ -102,25 +94,13 @@ def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, b
             "batch_size": batch, "epochs": epochs,
         },
     }  # fmt: skip
-    return yaml.safe_dump(tree, sort_keys=False)
-
-
-def last(home: Path, spec: str) -> tuple[float, float, float]:
-    """(accuracy, macro F1, minutes) of a run's last validation."""
-    path = home / "spec.yaml"
-    path.write_text(spec, encoding="utf-8")
-    began = time.monotonic()
-    run = call("train", str(path), home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    metrics = json.loads(call("show", run, "--json", home=home))["metrics"]
-    return metrics["val/accuracy"]["last"], metrics["val/f1"]["last"], minutes
 
 
 def measure(work: str, seeds: int, home: Path) -> list[Figure]:
     place, networks = WORKS[work]
     name = f"{work}-original"  # some of them are shipped under their own
     call("data", "add", str(SHARED / place), "--name", name, home=home)
-    found = []
+    figures = []
     for network, family, layers, lr, epochs, batch, target, peer in networks:
         runs = []
         for seed in range(seeds):
@@ -128,36 +108,26 @@ def measure(work: str, seeds: int, home: Path) -> list[Figure]:
             if work == "rt-polarity":
                 cut = {"folds": 10, "fold": seed + 1}
             spec = spec_of({"name": name, **cut}, family, layers, lr, epochs, batch, seed)
-            runs.append(last(home, spec))
+            run, took = trained(home, spec)
+            found = marks(home, run)
+            runs.append((found["val/accuracy"]["last"], found["val/f1"]["last"], took))
         accuracy, f1, minutes = (statistics.mean(column) for column in zip(*runs, strict=True))
-        spread = statistics.stdev(run[0] for run in runs) if seeds > 1 else 0.0
-        note = f"± {spread:.4f} sd; macro F1 {f1:.4f}; {minutes:.1f} min a run"
-        found.append(
+        note = f"± {spread([run[0] for run in runs]):.4f} sd; macro F1 {f1:.4f}; {minutes:.1f} min a run"
+        figures.append(
             Figure(
                 f"{work}, {network}, accuracy", round(accuracy, 4), "",
                 f"≥ {target}" + (f" ({peer})" if peer else ""), accuracy >= target, seeds, note,
             )
         )  # fmt: skip
-    return found
+    return figures
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--only", choices=list(WORKS))
-    chosen = options.parse_args()
-    figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for work in [chosen.only] if chosen.only else WORKS:
-                figures += measure(work, chosen.seeds, Path(folder))
-        finally:
-            leave(open_store(Path(folder)))
     about = (
         "Trained from scratch by `workbench train` on the CPU. The last state is judged, after a length that "
         "was fixed beforehand; rt-polarity on folds 1 to 3 of 10, the others on a fifth drawn by the seed."
     )
-    report("texts", about, figures)
+    report("texts", about, measured(str(__doc__), WORKS, measure))
 
 
 if __name__ == "__main__":

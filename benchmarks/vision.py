@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.accuracy import SHARED
+from benchmarks.command import SHARED
 from benchmarks.launch import leave
 from benchmarks.report import Figure, report
 from workbench.store import open_store

@@ -20,7 +20,7 @@ import torch
 import yaml
 from torch import nn
 
-from benchmarks.accuracy import SHARED, call
+from benchmarks.command import SHARED, call, judged, marks, trained
 from benchmarks.launch import leave
 from benchmarks.report import Figure, report
 from workbench import catalog
@@ -52,12 +52,8 @@ def stacks(width: int, layers: int, inner: int, vocabulary: int, dropout: float)
 
 def train(home: Path, tree: Raw) -> tuple[str, float, Raw]:
     """(run, minutes, its metrics) of a training."""
-    path = home / f"{tree['name']}.yaml"
-    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-    began = time.monotonic()
-    run = call("train", str(path), home=home).split()[0]
-    minutes = (time.monotonic() - began) / 60
-    return run, minutes, json.loads(call("show", run, "--json", home=home))["metrics"]
+    run, minutes = trained(home, tree)
+    return run, minutes, marks(home, run)
 
 
 def history(home: Path, run: str, key: str) -> list[float]:
@@ -134,7 +130,7 @@ def dates(home: Path, store: Store) -> list[Figure]:
         },
     }  # fmt: skip
     run, minutes, _ = train(home, tree)
-    found = json.loads(call("evaluate", run, "--json", home=home))
+    found = judged(home, run)
     exact = found["metrics"]["exact_match"]
     return [
         Figure(
