@@ -1,10 +1,11 @@
 """Smaller models of a CNN on real pictures: what they weigh, what they know, how quick they are.
 
-    python -m benchmarks.smaller [--seeds 3] [--only variants|processes]
+    python -m benchmarks.smaller [--seeds 3] [--only variants|speed|processes]
 
 Fashion-MNIST, 12,000 training images and all 10,000 of the test (../shared/data, or WORKBENCH_SHARED_DATA),
 the preset `cnn-mnist` for four epochs, students for eight. Everything through the product's own command line.
-The second part trains one spec with one process and with two, taking turns.
+The second part times 8-bit models of several presets with fresh weights against their floats; the third
+trains one spec with one process and with two, taking turns.
 """
 
 from __future__ import annotations
@@ -127,6 +128,58 @@ def spread(values: list[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+# ---------------------------------------------------------------- speed
+
+TIMED = (
+    "mlp-image", "mlp-big", "cnn-mnist", "cnn-fashion", "resnet-20", "vit-fashion", "text-lstm", "text-gru",
+    "text-cnn", "text-encoder", "gpt-char",
+)  # fmt: skip
+TEXT, IDS, ROUNDS = 64, 2000, 3  # tokens a text, entries of the vocabulary; turns of which the median counts
+
+
+def speeds() -> list[Figure]:
+    """How much quicker the 8-bit models of several presets are, alone and in batches of 32."""
+    import torch
+
+    from tests.models.stacks import input_of
+    from workbench.models.build import build
+    from workbench.models.int8 import KINDS, loaded, quantised
+    from workbench.specs.base import Tokens
+    from workbench.worker.variants import THREADS, latencies
+
+    torch.set_num_threads(THREADS)
+    figures = []
+    for name in TIMED:
+        shape = input_of(name)
+        spec = PRESETS[name].spec.model
+        if isinstance(shape, Tokens):
+            shape = Tokens(TEXT, IDS)
+            x = torch.randint(1, IDS, (32, TEXT))
+        else:
+            x = torch.randn(32, *shape)
+        model = build(spec, shape, seed=0).eval()
+        small = {
+            kind: loaded(build(spec, shape, seed=0), kind, quantised(model, kind, [x])) for kind in KINDS
+        }
+        times: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(ROUNDS):  # taking turns, so that a busy minute falls on all of them
+            for what, one in (("float", model), *small.items()):
+                times.setdefault(what, []).append(latencies(one, x))
+        medians = {
+            what: [statistics.median(c) for c in zip(*rows, strict=True)] for what, rows in times.items()
+        }
+        first = medians["float"]
+        for kind in KINDS:
+            one, many = (a / b for a, b in zip(first, medians[kind], strict=True))
+            (single, of_32), (own, own_32) = medians[kind], first
+            ms = f"{single:.3f} ms, float {own:.3f}; of 32 {of_32:.4f}, {own_32:.4f}"
+            figures.append(
+                Figure(f"`{name}`, {kind}, one sample: times quicker", round(one, 2), "×", note=ms)
+            )
+            figures.append(Figure(f"`{name}`, {kind}, batches of 32: times quicker", round(many, 2), "×"))
+    return figures
+
+
 # ---------------------------------------------------------------- processes
 
 
@@ -235,15 +288,17 @@ def _worked(spec: RunSpec, data: Any, n: int, threads: int) -> tuple[float, floa
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--only", choices=("variants", "processes"))
+    options.add_argument("--only", choices=("variants", "speed", "processes"))
     chosen = options.parse_args()
     figures: list[Figure] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            if chosen.only != "processes":
+            if chosen.only in (None, "variants"):
                 figures += variants(chosen.seeds, Path(folder))
-            if chosen.only != "variants":
+            if chosen.only in (None, "speed"):
+                figures += speeds()
+            if chosen.only in (None, "processes"):
                 figures += processes(chosen.seeds, Path(folder))
         finally:
             leave(open_store(Path(folder)))

@@ -158,6 +158,10 @@ def test_all_variants_are_measured_beside_the_original_and_kept(store: Store) ->
     assert "has not saved one yet" in rows[2]["problem"]
     assert rows[0]["size"] == rows[0]["speed_1"] == 1.0
     assert rows[1]["size"] > 2.5
+    assert smaller.quicker_at(rows[0]) == "none"  # than itself
+    assert smaller.quicker_at({"speed_1": 0.6, "speed_32": 2.4}) == "32"
+    assert smaller.quicker_at({"speed_1": 1.2, "speed_32": 2.4}) == "1 and 32"
+    assert smaller.quicker_at(rows[2]) == ""
     assert rows[0]["parameters"] == TINY.model.n_params((1, 8, 8))
     assert len(told) == 3
 

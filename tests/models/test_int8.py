@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from workbench.engine.checkpoint import Checkpoint, from_bytes, to_bytes
+from workbench.models import int8_layers
 from workbench.models.build import build
 from workbench.models.int8 import loaded, quantised
-from workbench.models.int8_layers import DynamicLinear, Int8Embedding, Stretch, eighth, largest
+from workbench.models.int8_layers import (
+    DynamicLinear,
+    Int8Conv1d,
+    Int8Embedding,
+    Int8Recurrent,
+    Stretch,
+    eighth,
+    has_kernel,
+    largest,
+    rounded,
+    whole,
+)
 from workbench.specs.base import Tokens
 from workbench.specs.errors import RunError
 from workbench.specs.model import ModelSpec
@@ -80,8 +94,77 @@ def test_making_a_variant_leaves_the_model_as_it_was():
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
 
 
+def test_a_dynamic_layers_answer_hangs_on_no_other_sample():
+    layer = nn.Linear(24, 6)
+    q, scale = eighth(layer.weight)
+    small = DynamicLinear({"q": q, "scale": scale, "bias": layer.bias.detach()})
+    x = torch.randn(5, 3, 24)
+    with torch.inference_mode():
+        together = small(x)
+        assert torch.equal(together[2:3], small(x[2:3]))
+        assert (together - layer(x)).abs().max() < 0.05
+        assert torch.equal(small(torch.zeros(2, 24)), layer.bias.expand(2, 6))
+
+
+def test_sequences_that_are_flattened_within_a_stretch_keep_their_samples_apart():
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Flatten(), nn.Linear(40, 3)).eval()
+    x = torch.randn(16, 5, 6)
+    small = loaded(copy.deepcopy(model), "static", quantised(model, "static", [x]))
+    with torch.inference_mode():
+        assert (small(x) - model(x)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("is_kernel", [True, False], ids=["int8 kernel", "unfolded"])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (nn.LSTM, {"num_layers": 2}), (nn.GRU, {"num_layers": 2}), (nn.LSTM, {"bidirectional": True}),
+        (nn.GRU, {"bidirectional": True}), (nn.RNN, {"nonlinearity": "relu"}), (nn.GRU, {"bias": False}),
+    ],
+)  # fmt: skip
+def test_recurrent_layers_say_what_torchs_say_with_the_rounded_weights(kind, more, is_kernel, monkeypatch):
+    """Whole or packed, from zero or from a state; the last states too."""
+    monkeypatch.setattr(int8_layers, "WIDE", 8 if is_kernel else 10**9)
+    rnn = kind(5, 8, batch_first=True, **more).eval()
+    parts = rounded(rnn)
+    for name in rnn._flat_weights_names:
+        if f"{name}/q" in parts:
+            getattr(rnn, name).data = whole(parts[f"{name}/q"], parts[f"{name}/scale"])
+    small = Int8Recurrent(rnn, parts)
+    assert small.is_kernel == has_kernel(rnn)
+    near = {"atol": 0.05} if small.is_kernel else {"atol": 1e-6}
+    x = torch.randn(4, 7, 5)
+    first = torch.randn(rnn.num_layers * (1 + rnn.bidirectional), 4, 8) * 0.3
+    state = (first, first * 0.5) if kind is nn.LSTM else first
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([2, 7, 3, 5]), True, enforce_sorted=False)
+    with torch.inference_mode():
+        for given in ((x,), (x, state), (packed,), (packed, state)):
+            (out, last), (theirs, their_last) = small(*given), rnn(*given)
+            if not isinstance(out, torch.Tensor):
+                out, theirs = (nn.utils.rnn.pad_packed_sequence(part, True)[0] for part in (out, theirs))
+            assert torch.allclose(out, theirs, **near)
+            pairs = zip(last, their_last, strict=True) if kind is nn.LSTM else [(last, their_last)]
+            assert all(torch.allclose(one, other, **near) for one, other in pairs)
+
+
+def test_what_a_model_of_texts_is_made_of_is_8_bit_but_for_norms_and_positions():
+    """Projections of attention, feed-forward parts, recurrent layers, convolutions along steps, tables."""
+    shape, ids = Tokens(32, 50), torch.randint(1, 50, (8, 32))
+    held = {"text-encoder": Stretch, "gpt-char": Stretch, "text-gru": Int8Recurrent, "text-cnn": Int8Conv1d}
+    for name, kind in held.items():
+        spec = PRESETS[name].spec.model
+        model = build(spec, shape, seed=0).eval()
+        tensors = quantised(model, "static", [ids])
+        small = loaded(build(spec, shape, seed=3), "static", tensors)
+        assert any(isinstance(m, kind) for m in small.modules()), name
+        floats = [m for m in small.modules() if isinstance(m, nn.Linear | nn.RNNBase | nn.Embedding)]
+        assert floats == [], name
+        left = sum(t.numel() for n, t in tensors.items() if n.startswith("model/") and t.ndim > 1)
+        assert left < 0.1 * sum(t.numel() for t in model.parameters()), name
+
+
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
-@pytest.mark.parametrize("name", ["text-encoder", "text-cnn", "text-lstm", "gpt-char", "transformer-encoder"])
+@pytest.mark.parametrize("name", ["text-encoder", "text-cnn", "text-lstm", "text-gru", "gpt-char"])
 def test_models_of_texts_keep_their_answers(name: str, kind):
     spec = PRESETS[name].spec.model
     shape = Tokens(32, 50)

@@ -22,6 +22,7 @@ from workbench.store import RunRow, Store
 
 RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending
 SHEET = "variants"  # what was measured last, kept with the run
+CLEARLY = 1.05  # times quicker: less may be the noise of the clock
 MOST_LOOKED_AT = 500  # newest runs among which variants are looked for
 
 
@@ -98,6 +99,15 @@ def ratios(found: dict[str, Any]) -> list[dict[str, Any]]:
         told = row.get("value") is not None and first.get("value") is not None
         rows.append({**row, **more, "change": row["value"] - first["value"] if told else None})
     return rows
+
+
+def quicker_at(row: dict[str, Any]) -> str:
+    """For which batches a variant is clearly quicker than the run itself, from a row with its ratios: "1 and
+    32", "32", "1", "none"; "" where there is no figure."""
+    if row.get("speed_1") is None or row.get("speed_32") is None:
+        return ""
+    sizes = [name for name, key in (("1", "speed_1"), ("32", "speed_32")) if row[key] >= CLEARLY]
+    return " and ".join(sizes) or "none"
 
 
 def student(store: Store, parent: RunRow, amount: float = 0.5, checkpoint: str = "best") -> RunSpec:

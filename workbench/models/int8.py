@@ -2,9 +2,10 @@
 
 static: convolutions and linear layers work on 8-bit numbers, whose ranges were seen on training samples; a
 stretch of such layers stays in 8 bits throughout, its batch norms and ReLUs folded in. dynamic: linear layers
-alone, each batch's range taken as it comes. Both: embeddings keep 8-bit tables. Everything else (attention,
-norms, recurrent layers) stays float. It is text and tensors only: no pickle, no traced graph, so every model
-that `build` makes can be taken.
+alone, each row's range taken as it comes. Linear layers are also the projections of attention and the
+feed-forward parts behind it. Both: recurrent layers and embeddings keep 8-bit weights. Everything else (the
+products within attention, norms) stays float. It is text and tensors only: no pickle, no traced graph, so
+every model that `build` makes can be taken.
 
 Notation: weights are symmetric per output channel, w = scale · q, q from -127 to 127; what flows is
 u8: x = scale · (q - zero). Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877.
@@ -24,12 +25,16 @@ from torch import Tensor, nn
 from workbench.models.int8_layers import (
     WEIGHTY,
     DynamicLinear,
+    Int8Conv1d,
     Int8Embedding,
+    Int8Recurrent,
     Range,
     Stretch,
     eighth,
     range_of,
+    rounded,
 )
+from workbench.models.sequence import Conv1d
 from workbench.specs.errors import RunError
 
 Kind = Literal["dynamic", "static"]
@@ -87,7 +92,9 @@ def plans(model: nn.Module) -> list[_Plan]:
             plan = _grown(plan, path, place, child, found)
         _close(plan, found)
     for path, module in model.named_modules():  # linear layers within attention and the like
-        if isinstance(module, nn.Linear | nn.Conv2d) and id(module) not in taken and _described(module):
+        if _is_plain(module, Conv1d) and module.groups == 1:
+            found.append(_along_steps(path, module))
+        elif isinstance(module, nn.Linear | nn.Conv2d) and id(module) not in taken and _described(module):
             plan = _grown(None, path, -1, module, found)
             _close(plan, found)
     return [plan for plan in found if any(step["kind"] in WEIGHTY for step in plan.steps)]
@@ -119,6 +126,13 @@ def _grown(plan: _Plan | None, row: str, place: int, child: nn.Module, found: li
         plan.sources.append([child])
         plan.seen_at.append(child)
     plan.seen_at[-1], plan.last = child, place
+    return plan
+
+
+def _along_steps(path: str, module: Conv1d) -> _Plan:
+    """A convolution along steps: by itself, since the masks of texts stand between it and its neighbours."""
+    plan = _Plan(path, -1)
+    plan.steps, plan.sources, plan.seen_at = [{"kind": "conv1d", "relu": False}], [[module]], [module]
     return plan
 
 
@@ -156,6 +170,9 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
             q, scale = eighth(module.weight)
             found |= {f"{MARK}{path}/q": q, f"{MARK}{path}/scale": scale}
             done.append(path)
+        elif isinstance(module, nn.RNNBase):
+            found |= {f"{MARK}{path}/{part}": tensor for part, tensor in rounded(module).items()}
+            done.append(path)
     if not torch.backends.mkldnn.is_available():
         raise RunError.of(
             "int8", "torch's int8 kernels (oneDNN) must be there", "this build of torch has none",
@@ -163,8 +180,8 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
         )  # fmt: skip
     if not found:
         raise RunError.of(
-            "int8", "8 bits need linear layers, convolutions or embeddings", "the model has none",
-            "Prune it instead.",
+            "int8", "8 bits need linear, convolutional or recurrent layers, or embeddings",
+            "the model has none", "Prune it instead.",
         )  # fmt: skip
     heads = tuple(f"{path}." for path in done)
     rest = {name: t for name, t in model.state_dict().items() if not name.startswith(heads)}
@@ -185,7 +202,9 @@ def loaded(model: nn.Module, kind: Kind, tensors: Mapping[str, Tensor]) -> nn.Mo
     if kind == "static":
         for plan in plans(model):
             if _name(plan) in parts:
-                _place(model, plan, Stretch(plan.steps, parts.pop(_name(plan))))
+                some, first = parts.pop(_name(plan)), plan.sources[0][0]
+                small = Int8Conv1d(first, some) if isinstance(first, Conv1d) else Stretch(plan.steps, some)
+                _place(model, plan, small)
     for path, some in parts.items():
         try:
             module = model.get_submodule(path)
@@ -195,6 +214,8 @@ def loaded(model: nn.Module, kind: Kind, tensors: Mapping[str, Tensor]) -> nn.Mo
             _set(model, path, Int8Embedding(some["q"], some["scale"]))
         elif isinstance(module, nn.Linear):
             _set(model, path, DynamicLinear(some))
+        elif isinstance(module, nn.RNNBase):
+            _set(model, path, Int8Recurrent(module, some))
         else:
             raise _foreign(path)
     rest = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}

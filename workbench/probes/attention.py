@@ -67,8 +67,13 @@ def attending(model: nn.Module) -> list[str]:
 
 def recurrent(model: nn.Module) -> list[str]:
     """Names of the layers that carry a state: those that hold one of torch's recurrent modules."""
-    inner = [name for name, module in model.named_modules() if isinstance(module, nn.RNNBase)]
+    inner = [name for name, module in model.named_modules() if _carries(module)]
     return [name.rpartition(".")[0] for name in inner if "." in name][:MOST_LAYERS]
+
+
+def _carries(module: nn.Module) -> bool:
+    """Whether it is one of torch's recurrent modules, or stands in the place of one."""
+    return isinstance(module, nn.RNNBase) or getattr(module, "is_recurrent", False)
 
 
 @contextmanager

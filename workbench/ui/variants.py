@@ -74,7 +74,8 @@ def figures(row: RunRow) -> None:
         f"{plain(mark.capitalize())} on {count(found['samples'])} {found['split']} samples. Time per sample: "
         f"processor time of {found['threads']} thread, median of warm turns, {plain(str(found['machine']))}, "
         f"{time.strftime('%d %b %H:%M', time.localtime(found['time']))}. Ratios are to the run itself: above "
-        "1 is smaller, or quicker. Packed: what the zeros of pruned weights save in a zip."
+        "1 is smaller, or quicker; Quicker at says for which batches it is. Packed: what the zeros of pruned "
+        "weights save in a zip."
     )
     for one in rows:
         if "problem" in one:
@@ -111,6 +112,7 @@ def _shown(one: Mapping[str, Any], mark: str) -> dict[str, Any]:
         "Size ratio": f"{one['size']:.2f}",
         "Speed at 1": f"{one['speed_1']:.2f}",
         "Speed at 32": f"{one['speed_32']:.2f}",
+        "Quicker at": "" if one["kind"] == "original" else smaller.quicker_at(dict(one)),
     }
 
 
@@ -185,7 +187,7 @@ def _quantise(row: RunRow) -> None:
         "Ranges", ["static", "dynamic"], default="static", required=True, key=f"int8.how.{row.id}",
         format_func=str.capitalize,
         help="Static: convolutions and linear layers, their ranges seen beforehand on 256 training samples. "
-        "Dynamic: linear layers alone, each batch's range as it comes.",
+        "Dynamic: linear layers alone, each row's range as it comes. Both: recurrent layers and embeddings.",
     )  # fmt: skip
     _asked(
         f"int8.{row.id}.{how}", "Make it", ":material/compress:", smaller.quantise_question(row.id, str(how)),
