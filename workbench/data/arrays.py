@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from workbench.data.folders import shrunk
+from workbench.data.folders import own_shape
 from workbench.data.labels import labels_of, text
 from workbench.data.limits import Limits, human
 from workbench.data.npy import Array, Form, Part, Scale, assembled, dims_text, form_of, scale_of
@@ -51,13 +51,7 @@ def import_arrays(
         shapes = " and ".join("×".join(map(str, s)) for s in sorted(heights))
         raise DataError.of(source.where, "all images of a set have one shape", f"the arrays hold {shapes}")
     n_channels, height, width = next(iter(heights))
-    out_h, out_w = (size, size) if size else (height, width)
-    if not size and max(height, width) > limits.default_side:
-        out_h, out_w = shrunk(height, width, limits.default_side)
-        report.kept(
-            "all images", f"shrunk from {width} × {height} to {out_w} × {out_h}; give a size to keep more"
-        )
-    shape = (channels or n_channels, out_h, out_w)
+    shape = own_shape((n_channels, height, width), size, channels, limits, report)
     n_images = sum(part.images.dims[0] for part in parts)
     room_for(n_images, shape, limits, source.where)
     whole = _whole(source, [*(a for p in parts for a in (p.labels, p.groups) if a), *names], limits)

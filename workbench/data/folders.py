@@ -156,6 +156,20 @@ def target_shape(
     return (n_channels, height, width)
 
 
+def own_shape(
+    form: Shape, size: int | None, channels: int | None, limits: Limits, report: Report
+) -> tuple[int, int, int]:
+    """(C, H, W) for images that all have `form`; large ones are shrunk unless `size` says otherwise."""
+    own_channels, height, width = form
+    out_h, out_w = (size, size) if size else (height, width)
+    if not size and max(height, width) > limits.default_side:
+        out_h, out_w = shrunk(height, width, limits.default_side)
+        report.kept(
+            "all images", f"shrunk from {width} × {height} to {out_w} × {out_h}; give a size to keep more"
+        )
+    return (channels or own_channels, out_h, out_w)
+
+
 def refuse_without_images(where: str, report: Report) -> None:
     """No file was an image. Raises DataError."""
     refuse_set(

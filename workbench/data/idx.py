@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from workbench.data.folders import shrunk
+from workbench.data.folders import own_shape
 from workbench.data.layout import split_of
 from workbench.data.limits import Limits, human
 from workbench.data.pictures import resized
@@ -100,13 +100,7 @@ def import_idx(
         shapes = " and ".join("×".join(map(str, f[1:])) for f in sorted(forms))
         raise DataError.of(source.where, "all images of a set have one shape", f"the files hold {shapes}")
     _, n_channels, height, width = next(iter(forms))
-    out_h, out_w = (size, size) if size else (height, width)
-    if not size and max(height, width) > limits.default_side:
-        out_h, out_w = shrunk(height, width, limits.default_side)
-        report.kept(
-            "all images", f"shrunk from {width} × {height} to {out_w} × {out_h}; give a size to keep more"
-        )
-    shape = (channels or n_channels, out_h, out_w)
+    shape = own_shape((n_channels, height, width), size, channels, limits, report)
     room_for(sum(p.images.dims[0] for p in pairs), shape, limits, source.where)
     room_for(sum(p.images.dims[0] for p in pairs), (n_channels, height, width), limits, source.where)
     labels = _read_labels(source, pairs, limits, report)

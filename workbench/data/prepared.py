@@ -183,6 +183,18 @@ def finish_folder(
     return fingerprint, {name: int(n) for name, n in zip(SPLITS, counts, strict=True) if n}
 
 
+def classes_left(labels: np.ndarray, name: str) -> np.ndarray:
+    """The numbers of the classes that a set called `name` still has, rising. Raises DataError for fewer than
+    two."""
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError.of(
+            f"data set `{name}`", "a classifier needs at least two classes",
+            f"{len(present)} would be left", "Keep another class.",
+        )  # fmt: skip
+    return present
+
+
 @contextlib.contextmanager
 def new_folder(out: Path, where: str) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` when all went well, and vanishes otherwise.

@@ -17,6 +17,7 @@ from workbench.data.prepared import (
     LEAST,
     Prepared,
     Writer,
+    classes_left,
     finish_folder,
     new_folder,
     open_arrays,
@@ -65,19 +66,12 @@ def rewrite(
     arrays = open_arrays(folder)
     rows = np.flatnonzero(keep)
     labels = labels[rows]
-    present = np.unique(labels)
+    present = classes_left(labels, name) if schema.classes else np.unique(labels)
     if len(labels) < LEAST and not schema.classes:
         raise DataError.of(
             f"data set `{name}`", f"a set without classes needs {LEAST} images",
             f"{len(labels)} would be left", "Keep more.",
         )  # fmt: skip
-    if len(present) < 2 and schema.classes:
-        raise DataError.of(
-            f"data set `{name}`",
-            "a classifier needs at least two classes",
-            f"{len(present)} would be left",
-            "Keep another class.",
-        )
     numbers = np.searchsorted(present, labels).astype(np.int64)
     kept = tuple(classes[k] for k in present) if schema.classes else ()
     schema = schema.model_copy(update={"classes": kept})

@@ -85,33 +85,15 @@ def _gathered(values: Tensor, starts: Tensor, lengths: Tensor, width: int) -> Te
     return found.masked_fill_(columns >= lengths.unsqueeze(1), PAD)
 
 
-class TextFeed:
-    """One label per text. x (B, L) int64, y (B,) int64."""
+class _Sorted:
+    """What feeds of single texts have in common: batches of texts that are about equally long."""
 
-    def __init__(self, split: Any, device: torch.device, least: int = 1) -> None:
-        self.n = len(split)
-        self.device = device
-        self._least = max(NARROWEST, least)
-        self._values = Values(split.ids, device)
-        self._host_y = np.asarray(split.y, dtype=np.int64)
-        self.y = torch.from_numpy(self._host_y).to(device)
-        self._sorted = np.argsort(self._values.lengths, kind="stable")
-        self._back = torch.from_numpy(np.argsort(self._sorted, kind="stable")).to(device)
-        self.width = _width(self._values.lengths)
-
-    @property
-    def mark(self) -> int:
-        return zlib.crc32(self._host_y.tobytes())
-
-    @property
-    def held_bytes(self) -> int:
-        return self._values.held_bytes + 8 * self.n
+    n: int
+    _lengths: np.ndarray  # by which they are put together
+    _sorted: np.ndarray  # rows from the shortest to the longest
 
     def shuffled(self, seed: int, epoch: int, sizes: list[int]) -> list[Pick]:
-        return [self._pick(rows) for rows in bucketed(self._values.lengths, seed, epoch, sizes)]
-
-    def batch(self, rows: Pick) -> tuple[Tensor, Tensor]:
-        return self._values.padded(rows.rows, rows.width), self.y[rows.rows.to(self.device)]
+        return [self._pick(rows) for rows in bucketed(self._lengths, seed, epoch, sizes)]
 
     def changed(self, rows: Pick, augment: object, step: int) -> tuple[Tensor, Tensor]:
         raise _no_changes()
@@ -121,14 +103,47 @@ class TextFeed:
         for start in range(0, self.n, batch):
             yield self.batch(self._pick(self._sorted[start : start + batch]))
 
+    def batch(self, rows: Pick) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def _pick(self, rows: np.ndarray) -> Pick:
+        raise NotImplementedError
+
+
+class TextFeed(_Sorted):
+    """One label per text. x (B, L) int64, y (B,) int64."""
+
+    def __init__(self, split: Any, device: torch.device, least: int = 1) -> None:
+        self.n = len(split)
+        self.device = device
+        self._least = max(NARROWEST, least)
+        self._values = Values(split.ids, device)
+        self._host_y = np.asarray(split.y, dtype=np.int64)
+        self.y = torch.from_numpy(self._host_y).to(device)
+        self._lengths = self._values.lengths
+        self._sorted = np.argsort(self._lengths, kind="stable")
+        self._back = torch.from_numpy(np.argsort(self._sorted, kind="stable")).to(device)
+        self.width = _width(self._lengths)
+
+    @property
+    def mark(self) -> int:
+        return zlib.crc32(self._host_y.tobytes())
+
+    @property
+    def held_bytes(self) -> int:
+        return self._values.held_bytes + 8 * self.n
+
+    def batch(self, rows: Pick) -> tuple[Tensor, Tensor]:
+        return self._values.padded(rows.rows, rows.width), self.y[rows.rows.to(self.device)]
+
     def as_stored(self, scores: Tensor) -> Tensor:
         return scores[self._back]
 
     def _pick(self, rows: np.ndarray) -> Pick:
-        return Pick(self._values.place(rows), max(self._least, _width(self._values.lengths[rows])))
+        return Pick(self._values.place(rows), max(self._least, _width(self._lengths[rows])))
 
 
-class PairFeed:
+class PairFeed(_Sorted):
     """A text for a text. x (B, 2, L) int64: the source, and the target after BOS; y (B, L): the target, then
     EOS. A target of n tokens gives n + 1 of each."""
 
@@ -138,9 +153,9 @@ class PairFeed:
         self.n = len(split)
         self.device = device
         self._source, self._target = Values(split.ids, device), Values(split.target, device)
-        self._longest = np.maximum(self._source.lengths, self._target.lengths) + 1
-        self._sorted = np.argsort(self._longest, kind="stable")
-        self.width = _width(self._longest)
+        self._lengths = np.maximum(self._source.lengths, self._target.lengths) + 1
+        self._sorted = np.argsort(self._lengths, kind="stable")
+        self.width = _width(self._lengths)
 
     @property
     def mark(self) -> int:
@@ -150,20 +165,10 @@ class PairFeed:
     def held_bytes(self) -> int:
         return self._source.held_bytes + self._target.held_bytes
 
-    def shuffled(self, seed: int, epoch: int, sizes: list[int]) -> list[Pick]:
-        return [self._pick(rows) for rows in bucketed(self._longest, seed, epoch, sizes)]
-
     def batch(self, rows: Pick) -> tuple[Tensor, Tensor]:
         return paired(
             self._source.padded(rows.rows, rows.width), self._target.padded(rows.rows, rows.wide_too)
         )
-
-    def changed(self, rows: Pick, augment: object, step: int) -> tuple[Tensor, Tensor]:
-        raise _no_changes()
-
-    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, self.n, batch):
-            yield self.batch(self._pick(self._sorted[start : start + batch]))
 
     def as_stored(self, scores: Tensor) -> Tensor:
         return scores

@@ -60,14 +60,10 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class TextSizes(Mapping[str, int]):
-    """Samples per split by the names train, validation and test, as of images: texts, pairs of texts, or a
-    language model's windows. lengths, targets: of the texts and of their translations, per split; of a
-    language model one long text each."""
+class Sizes(Mapping[str, int]):
+    """Samples per split, and more that is known of them."""
 
     counts: Mapping[str, int]
-    lengths: Mapping[str, Lengths] = field(default_factory=dict)
-    targets: Mapping[str, Lengths] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> int:
         return self.counts[name]
@@ -77,6 +73,16 @@ class TextSizes(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self.counts)
+
+
+@dataclass(frozen=True)
+class TextSizes(Sizes):
+    """Samples per split by the names train, validation and test, as of images: texts, pairs of texts, or a
+    language model's windows. lengths, targets: of the texts and of their translations, per split; of a
+    language model one long text each."""
+
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
+    targets: Mapping[str, Lengths] = field(default_factory=dict)
 
     def tokens(self, name: str) -> int:
         """Of a split, targets not counted."""
@@ -84,21 +90,11 @@ class TextSizes(Mapping[str, int]):
 
 
 @dataclass(frozen=True)
-class SeriesSizes(Mapping[str, int]):
+class SeriesSizes(Sizes):
     """Windows per split by the names train, validation and test; numbers: of the whole series, all variates,
     which the windows share."""
 
-    counts: Mapping[str, int]
     numbers: int
-
-    def __getitem__(self, name: str) -> int:
-        return self.counts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.counts)
-
-    def __len__(self) -> int:
-        return len(self.counts)
 
 
 def text_sizes(splits: Mapping[str, Any], task: str, context: int) -> TextSizes:

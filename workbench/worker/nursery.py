@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from workbench.worker.process import call_oneself, leave
+
 LONGEST_S = 600  # of one trial
 Body = Callable[[socket.socket], None]
 
@@ -63,7 +65,7 @@ def _serve(door: socket.socket, body: Body) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asked
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
-        _call_oneself("workbench-nurse")
+        call_oneself("workbench-nurse")
         while True:
             message, descriptors, _, _ = socket.recv_fds(door, 1, 1)
             if not message:
@@ -85,7 +87,7 @@ def _work(connection: socket.socket, body: Body) -> None:
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _call_oneself("workbench-trial")
+        call_oneself("workbench-trial")
         signal.alarm(LONGEST_S)
         with contextlib.suppress(OSError):  # when memory runs out, this one goes first
             Path("/proc/self/oom_score_adj").write_text("900")
@@ -96,13 +98,4 @@ def _work(connection: socket.socket, body: Body) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _call_oneself(title: str) -> None:
-    """What ps and top show; Linux only, at most 15 characters."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(title)
+        leave(status)

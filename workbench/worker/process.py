@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 CRASHED = 70  # exit status of a child whose body raised (EX_SOFTWARE)
 UNRECORDED = 74  # of a run that failed and could not write so (EX_IOERR)
@@ -37,10 +38,21 @@ def fork_off(body: Callable[[], int], *, log: Path, title: str) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)  # no exit handlers: they belong to the parent
+        leave(status)
+
+
+def leave(status: int) -> NoReturn:
+    """The end of a child: what it printed is written, and no exit handlers run, for they are the parent's."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def call_oneself(title: str) -> None:
+    """What ps and top show; Linux only, at most 15 characters."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(title[:15])
 
 
 def _stand_alone(log: Path, title: str) -> None:
@@ -62,8 +74,7 @@ def _stand_alone(log: Path, title: str) -> None:
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     faulthandler.enable(file=2, all_threads=True)  # a segmentation fault leaves its stack in the log
-    with contextlib.suppress(OSError):  # Linux only; shows in ps and top
-        Path("/proc/self/comm").write_text(title[:15])
+    call_oneself(title)
 
 
 def sacrifice_first() -> None:

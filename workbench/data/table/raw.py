@@ -5,7 +5,6 @@ Text, JSON and workbooks give cells of text; Parquet gives what it holds. What a
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -16,22 +15,22 @@ import pyarrow as pa
 
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
-from workbench.data.sources import Source, read_all
+from workbench.data.sources import Source
 from workbench.data.splits import TRAIN
 from workbench.data.table.names import is_header, unique
 from workbench.data.table.numbers import parts
 from workbench.data.text.arranged import split_told
-from workbench.data.text.opened import chunks, opened, survey
 from workbench.data.text.records import LOOKED_AT, MARKS, Dialect, Record, records, understood
 from workbench.data.text.sheets import Sheet
 from workbench.data.text.sniffed import Sniffed, is_beside
-from workbench.data.text.structured import Parquet, as_record, json_lines, json_objects, names_of
+from workbench.data.text.structured import Parquet, as_record, json_lines, names_of
 from workbench.data.text.surveyed import (
     DAMAGE,
     Surveyed,
     Tick,
     Ticking,
     damaged,
+    objects_of,
     spooled,
     surveyed,
     text_lines,
@@ -183,7 +182,7 @@ class Raw:
 
     def _own_names(self, file: Sniffed) -> list[str]:
         if file.kind == "json":
-            return names_of(self._objects(file))
+            return names_of(objects_of(self.source, file, self.limits, self.asked.encoding))
         with spooled(self.source, file, self.limits, lambda n: None) as copy:
             try:
                 if file.kind == "parquet":
@@ -237,7 +236,7 @@ class Raw:
     def _records(self, own: _Opened) -> Iterator[Record]:
         file, path = own.file, shown(own.file.member.path)
         if file.kind == "json":
-            for n, tree in enumerate(self._objects(file), 1):
+            for n, tree in enumerate(objects_of(self.source, file, self.limits, self.asked.encoding), 1):
                 yield as_record(n, tree, own.names)
             return
         if file.kind == "xlsx":
@@ -271,18 +270,6 @@ class Raw:
 
     def _odd(self, path: str, line: int) -> None:
         self.report.repaired(f"{path}, line {line}", "a quote that is not closed is read as it stands")
-
-    def _objects(self, file: Sniffed) -> list[dict[str, str]]:
-        for _, stream in self.source.read([file.member]):
-            try:
-                blob = read_all(opened(stream, file.head, self.limits), self.limits.file_bytes)
-                found = survey(cast(BinaryIO, io.BytesIO(blob)), self.asked.encoding)
-                return json_objects("".join(chunks(cast(BinaryIO, io.BytesIO(blob)), found)))
-            except WorkbenchError:
-                raise
-            except DAMAGE as error:
-                raise damaged(file, error) from None
-        return []
 
 
 def dialect_of(lines: Sequence[str], asked: TableReading) -> Dialect:

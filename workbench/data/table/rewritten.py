@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.data.limits import Limits
-from workbench.data.prepared import Prepared, new_folder, read_groups
+from workbench.data.prepared import Prepared, classes_left, new_folder, read_groups
 from workbench.data.report import Report
 from workbench.data.table.stored import StoredTable, TableWriter
 from workbench.specs.errors import DataError
@@ -28,12 +28,7 @@ def rewrite_table(
     schema, rows = stored.schema, np.flatnonzero(keep)
     targets = stored.targets if stored.targets is not None else labels[:, None]
     if schema.task == "classification":
-        present = np.unique(labels[rows])
-        if len(present) < 2:
-            raise DataError.of(
-                f"data set `{name}`", "a classifier needs at least two classes",
-                f"{len(present)} would be left", "Keep another class.",
-            )  # fmt: skip
+        present = classes_left(labels[rows], name)
         targets = np.searchsorted(present, labels)[:, None]
         schema = schema.model_copy(update={"classes": tuple(classes[k] for k in present)})
     elif not len(rows):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.data.limits import Limits
-from workbench.data.prepared import Prepared, finish_folder, new_folder, read_files, read_groups
+from workbench.data.prepared import Prepared, classes_left, finish_folder, new_folder, read_files, read_groups
 from workbench.data.text.stored import FILE, Stored, TextWriter, hashed
 from workbench.specs.errors import DataError
 
@@ -31,12 +31,7 @@ def rewrite_texts(
     stored = Stored(folder)
     schema, rows = stored.schema, np.flatnonzero(keep)
     if schema.task == "classification":
-        present = np.unique(labels[rows])
-        if len(present) < 2:
-            raise DataError.of(
-                f"data set `{name}`", "a classifier needs at least two classes",
-                f"{len(present)} would be left", "Keep another class.",
-            )  # fmt: skip
+        present = classes_left(labels[rows], name)
         numbers = np.searchsorted(present, labels[rows]).astype(np.int64)
         schema = schema.model_copy(update={"classes": tuple(classes[k] for k in present)})
     else:

@@ -14,10 +14,11 @@ from typing import BinaryIO, NamedTuple, cast
 
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
-from workbench.data.sources import Source
-from workbench.data.text.opened import Survey, lines, opened, packed, survey
+from workbench.data.sources import Source, read_all
+from workbench.data.text.opened import Survey, chunks, lines, opened, packed, survey
 from workbench.data.text.records import LOOKED_AT, SAMPLE_ROWS
 from workbench.data.text.sniffed import Sniffed
+from workbench.data.text.structured import json_objects
 from workbench.specs.errors import DataError, WorkbenchError
 
 DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
@@ -81,6 +82,22 @@ def spooled(source: Source, file: Sniffed, limits: Limits, tick: Tick) -> Iterat
             raise damaged(file, error) from None
         copy.seek(0)
         yield cast(BinaryIO, copy)
+
+
+def objects_of(
+    source: Source, file: Sniffed, limits: Limits, encoding: str | None = None
+) -> list[dict[str, str]]:
+    """The objects of a JSON file, which is read whole. Raises DataError where it is damaged."""
+    for _, stream in source.read([file.member]):
+        try:
+            blob = read_all(opened(stream, file.head, limits), limits.file_bytes)
+            found = survey(cast(BinaryIO, io.BytesIO(blob)), encoding)
+            return json_objects("".join(chunks(cast(BinaryIO, io.BytesIO(blob)), found)))
+        except WorkbenchError:
+            raise
+        except DAMAGE as error:
+            raise damaged(file, error) from None
+    return []
 
 
 def damaged(file: Sniffed, error: BaseException) -> DataError:

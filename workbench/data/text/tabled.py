@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,21 +9,20 @@ from typing import BinaryIO, cast
 
 from workbench.data.layout import split_of
 from workbench.data.report import shown
-from workbench.data.sources import read_all
 from workbench.data.text.arranged import Arranged, Part
 from workbench.data.text.columns import Columns, guess, is_header
-from workbench.data.text.opened import chunks, opened, survey
 from workbench.data.text.reading import Reading, Row
 from workbench.data.text.records import SAMPLE_ROWS, Dialect, Record, records, understood
 from workbench.data.text.sheets import Sheet
 from workbench.data.text.sniffed import Sniffed
-from workbench.data.text.structured import Parquet, as_record, json_lines, json_objects, names_of
+from workbench.data.text.structured import Parquet, as_record, json_lines, names_of
 from workbench.data.text.surveyed import (
     DAMAGE,
     Surveyed,
     Tick,
     Ticking,
     damaged,
+    objects_of,
     spooled,
     surveyed,
     text_lines,
@@ -164,7 +162,7 @@ class Tables:
                 )
             return
         if file.kind == "json":
-            for n, tree in enumerate(self._objects(file), 1):
+            for n, tree in enumerate(objects_of(self.source, file, self.limits, self.asked.encoding), 1):
                 yield as_record(n, tree, names)
             return
         assert table.surveyed is not None
@@ -188,7 +186,7 @@ class Tables:
 
     def _sample(self, file: Sniffed) -> list[dict[str, str]]:
         if file.kind == "json":
-            return self._objects(file)[:SAMPLE_ROWS]
+            return objects_of(self.source, file, self.limits, self.asked.encoding)[:SAMPLE_ROWS]
         if file.kind == "xlsx":
             with self._sheet(file, lambda n: None) as (own, sheet):
                 return [dict(zip(own, r.cells, strict=True)) for r in sheet.sample(SAMPLE_ROWS)]
@@ -208,18 +206,6 @@ class Tables:
                 sheet.close()
             except (*DAMAGE, TypeError, KeyError) as error:
                 raise _or_damaged(file, error) from None
-
-    def _objects(self, file: Sniffed) -> list[dict[str, str]]:
-        for _, stream in self.source.read([file.member]):
-            try:
-                blob = read_all(opened(stream, file.head, self.limits), self.limits.file_bytes)
-                found = survey(cast(BinaryIO, io.BytesIO(blob)), self.asked.encoding)
-                return json_objects("".join(chunks(cast(BinaryIO, io.BytesIO(blob)), found)))
-            except WorkbenchError:
-                raise
-            except DAMAGE as error:
-                raise damaged(file, error) from None
-        return []
 
 
 def _or_damaged(file: Sniffed, error: BaseException) -> Exception:
