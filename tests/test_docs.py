@@ -57,6 +57,22 @@ def test_the_readme_links_lead_somewhere(link: str) -> None:
     assert (REPO / link).exists()
 
 
+def test_every_decision_stands_in_their_list() -> None:
+    folder = REPO / "docs" / "adr"
+    told = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert told == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize(("page", "room"), [("engine", "engine"), ("stream", "live")])
+def test_the_files_that_a_page_lists_exist(page: str, room: str) -> None:
+    table = [line for line in (REPO / "docs" / f"{page}.md").read_text(encoding="utf-8").splitlines()
+             if line.startswith("| `")]  # fmt: skip
+    names = [name for line in table for name in re.findall(r"`([\w/]+\.(?:py|js))`", line.split("|")[1])]
+    known = {path.name for path in (REPO / "workbench" / room).rglob("*.*")}
+    assert len(names) > 15
+    assert [name for name in names if name.rpartition("/")[2] not in known] == []
+
+
 @pytest.mark.parametrize("name", [*LAYERS, *PRESETS])
 def test_every_layer_and_preset_is_documented(name: str) -> None:
     assert f"`{name}`" in (REPO / "docs" / "models.md").read_text(encoding="utf-8")
