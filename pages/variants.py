@@ -6,7 +6,7 @@ import streamlit as st
 
 from workbench.ui import nav, predict, variants
 from workbench.ui.errors import guard
-from workbench.ui.marks import heading, section
+from workbench.ui.marks import heading
 from workbench.ui.presets import nothing_yet
 
 with guard():
@@ -17,10 +17,7 @@ with guard():
         st.stop()
     run = variants.choose(rows)
     variants.made(run)
-    section("Make a smaller one")
-    with guard():
-        variants.make(run)
-    section("Side by side", help="Size, marks and speed of the run and of all its variants")
-    with guard():
-        variants.figures(run)
+    for part in variants.in_order(run):
+        with guard():
+            part(run)
     nav.link("predict", "Try the run or an 8-bit variant", icon=":material/photo_camera:", run=run.id)

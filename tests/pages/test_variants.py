@@ -14,7 +14,7 @@ from tests.worker.taught import taught
 from workbench.jobs import smaller
 from workbench.specs.presets import PRESETS
 from workbench.store import Store, open_store
-from workbench.ui.variants import EXPORTED, table_csv
+from workbench.ui.variants import EXPORTED, change_text, table_csv
 
 TINY = PRESETS["mlp-tiny"].spec.with_changes("training.steps=4", "training.device=cpu", "training.threads=1")
 
@@ -67,10 +67,23 @@ def test_what_was_measured_is_shown_and_can_be_taken_away(store: Store, visit: O
     app = visit("variants", run=parent)
     shown = app.dataframe[0].value
     assert list(shown["Variant"]) == ["The run itself"]
+    assert list(shown["Accuracy"]) == [f"{100 * found['rows'][0]['value']:.1f} %"]
     assert "test samples" in texts(app)
+    assert "newer than these figures" not in texts(app)
+    lost = {"kind": "pruned", "run": parent, "name": "cut", "checkpoint": "", "state": "failed"}
+    rows = [*found["rows"], {**lost, "problem": "Run `cut`: it has saved no checkpoint."}]
+    store.put_sheet(parent, smaller.SHEET, {**found, "rows": rows})
+    app = visit("variants", run=parent)
+    assert list(app.dataframe[0].value["Accuracy"])[1] == "failed"
+    assert "it has saved no checkpoint" in texts(app)
     rows = list(csv.DictReader(io.StringIO(table_csv(smaller.ratios(found)))))
     assert list(rows[0]) == list(EXPORTED)
     assert float(rows[0]["value"]) == found["rows"][0]["value"]
+
+
+def test_changes_are_told_in_points_or_in_the_unit_of_the_mark() -> None:
+    assert change_text("accuracy", -0.0123) == "-1.2 points"
+    assert change_text("mae", 0.01234) == "+0.01234"
 
 
 def test_a_fault_of_the_answering_side_is_told_on_the_page(

@@ -19,6 +19,7 @@ from workbench.specs.schedules import Cosine
 from workbench.specs.slim import slimmer
 from workbench.specs.smaller import Distill, Prune
 from workbench.store import RunRow, Store
+from workbench.store.checkpoints import INT8
 
 RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending
 SHEET = "variants"  # what was measured last, kept with the run
@@ -42,7 +43,7 @@ def pruned(store: Store, parent: RunRow, prune: Prune, epochs: float = 1.0) -> R
     if prune.what == "channels":
         shape = see(store, spec, parent.data_version)[0]
         model = slimmer(model, shape, prune.amount)
-    words = f"{parent.name}, {prune.amount:.0%} of {prune.what} pruned"
+    words = f"{parent.name}, {100 * prune.amount:.0f} % of {prune.what} pruned"
     return spec.model_copy(update={"name": words[:200], "training": training, "model": model})
 
 
@@ -85,6 +86,21 @@ def measured(store: Store, row: RunRow) -> dict[str, Any] | None:
     """What was measured last (worker.variants.measure); None before the first time."""
     found = store.sheet(row.id, SHEET)
     return found if found is not None and isinstance(found.get("rows"), list) else None
+
+
+def since(store: Store, row: RunRow, found: dict[str, Any] | None) -> int:
+    """How many variants with a model there are by now that `found` does not tell, or tells as they were."""
+    if found is None:
+        return 0
+    told = {(str(one["run"]), str(one.get("checkpoint", ""))): one for one in found["rows"]}
+    known = {run for run, _ in told}
+    new = [info for info in store.checkpoints.list(row.id) if info.name.startswith(INT8)]
+    fresh = sum((row.id, info.name) not in told or info.time > found["time"] for info in new)
+    for _, other in variants(store, row):
+        has_model = any(info.can_answer for info in store.checkpoints.list(other.id))
+        is_later = other.ended is not None and other.ended > found["time"]
+        fresh += int(has_model and (other.id not in known or is_later))
+    return int(fresh)
 
 
 def ratios(found: dict[str, Any]) -> list[dict[str, Any]]:

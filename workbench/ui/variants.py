@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -14,15 +14,28 @@ from workbench.jobs import runs, smaller, trials
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.smaller import Prune
 from workbench.store import RunRow
+from workbench.store.checkpoints import INT8
 from workbench.ui import nav
 from workbench.ui.errors import problem_boxes
-from workbench.ui.marks import count, message, plain, section
+from workbench.ui.marks import (
+    METRIC_HELP,
+    SHARES,
+    count,
+    message,
+    metric_help,
+    metric_text,
+    metric_words,
+    plain,
+    section,
+    state_pill,
+)
 from workbench.ui.predict import CHECKPOINT_WORDS, label
 from workbench.ui.preflight import POLL_S, follow, look_at
-from workbench.ui.runs import progress_words
+from workbench.ui.runs import facts, progress_words
 from workbench.ui.state import begin, store
 
 KINDS = {"original": "The run itself", "pruned": "Pruned", "student": "Student", "int8": "8-bit"}
+LISTED = 8  # runs made of this one that are listed, newest first
 EXPORTED = (
     "kind", "name", "run", "checkpoint", "state", "bytes", "zipped", "parameters", "nonzeros", "value",
     "change",
@@ -49,32 +62,45 @@ def choose(rows: Sequence[RunRow]) -> RunRow:
     return by_id[current]
 
 
+def in_order(row: RunRow) -> tuple[Callable[[RunRow], None], ...]:
+    """The parts of the page: what was measured comes first, else what can be made."""
+    return (make, figures) if smaller.measured(store(), row) is None else (figures, make)
+
+
 # ---------------------------------------------------------------- figures
 
 
 def figures(row: RunRow) -> None:
     """The button that measures, and the table of what was measured last."""
+    section("Side by side", help="Size, marks and speed of the run and of all its variants")
     found = smaller.measured(store(), row)
+    newer = smaller.since(store(), row, found)
     key = f"variants.measure.{row.id}"
     _asked(
         key, "Measure" if found is None else "Measure again", ":material/straighten:",
         smaller.measure_question(row.id),
         "Judges every variant on the same held-out samples and times it, one after the other.",
+        is_first=found is None or newer > 0,
     )  # fmt: skip
     if found is None:
         st.info("Nothing has been measured yet. Press Measure: this run stands alone until it has variants.")
         return
+    if newer:
+        words = "One variant is" if newer == 1 else f"{count(newer)} variants are"
+        st.info(f"{words} newer than these figures: measure again.", icon=":material/history:")
     rows = smaller.ratios(found)
+    mark = str(found["mark"])
+    amounts = {run.id: run for run in store().runs.many([str(one["run"]) for one in rows])}
     st.dataframe(
-        [_shown(one, str(found["mark"])) for one in rows], hide_index=True, key=f"variants.table.{row.id}",
-        column_config={"Variant": st.column_config.TextColumn(pinned=True)},
+        [_shown(one, mark, amounts.get(str(one["run"]))) for one in rows], hide_index=True,
+        key=f"variants.table.{row.id}", column_config=_columns(mark),
     )  # fmt: skip
-    mark = str(found["mark"]).replace("_", " ")
+    unit = f", in {plain(str(found['unit']), 30)}" if found.get("unit") else ""
     st.caption(
-        f"{plain(mark.capitalize())} on {count(found['samples'])} {found['split']} samples. Time per sample: "
+        f"{_capital(metric_words(mark))}{unit} on {count(found['samples'])} {found['split']} samples"
+        f"{_better(mark)}. Time per sample: "
         f"processor time of {found['threads']} thread, median of warm turns, {plain(str(found['machine']))}, "
-        f"{time.strftime('%d %b %H:%M', time.localtime(found['time']))}. Ratios are to the run itself: above "
-        "1 is smaller, or quicker; Quicker at says for which batches it is. Packed: what the zeros of pruned "
+        f"{time.strftime('%d %b %H:%M', time.localtime(found['time']))}. Packed: what the zeros of pruned "
         "weights save in a zip."
     )
     for one in rows:
@@ -95,31 +121,79 @@ def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _shown(one: Mapping[str, Any], mark: str) -> dict[str, Any]:
-    """One row as people read it."""
-    cells: dict[str, Any] = {"Variant": _what(one), "Run": str(one["name"])[:80]}
-    if "problem" in one:
-        return cells
-    return cells | {
-        mark.replace("_", " ").capitalize(): f"{one['value']:.4f}",
-        "Change": f"{one['change']:+.4f}" if one["change"] is not None else "",
-        "Size": _kilobytes(one["bytes"]),
-        "Packed": "" if one["zipped"] is None else _kilobytes(one["zipped"]),
-        "Numbers": count(one["parameters"]),
-        "Not zero": count(one["nonzeros"]),
-        "1 sample": f"{one['latency_1_ms']:.3g} ms",
-        "Of 32": f"{one['latency_32_ms']:.3g} ms",
-        "Size ratio": f"{one['size']:.2f}",
-        "Speed at 1": f"{one['speed_1']:.2f}",
-        "Speed at 32": f"{one['speed_32']:.2f}",
-        "Quicker at": "" if one["kind"] == "original" else smaller.quicker_at(dict(one)),
+def _columns(mark: str) -> dict[str, Any]:
+    """What the columns of the table say of themselves."""
+    text = st.column_config.TextColumn
+    return {
+        "Variant": text(pinned=True),
+        _capital(metric_words(mark)): text(help=metric_help(mark) or None),
+        "Change": text(help="Against the run itself"),
+        "Of its size": st.column_config.ProgressColumn(
+            format="percent",
+            min_value=0.0,
+            max_value=1.0,
+            help="Bytes of the weights, against the run itself",
+        ),
+        "1 sample": text(help="Time of one sample alone"),
+        "Alone": text(help="Against the run itself, sample by sample"),
+        "Of 32": text(help="Time of each sample in a batch of 32"),
+        "In batches": text(help="Against the run itself, in batches of 32"),
+        "Packed": text(help="The weights in a zip: zeros take no room there"),
+        "Numbers": text(help="Weights and whatever else the model holds"),
     }
 
 
-def _what(one: Mapping[str, Any]) -> str:
+def _shown(one: Mapping[str, Any], mark: str, run: RunRow | None) -> dict[str, Any]:
+    """One row as people read it."""
+    told = _capital(metric_words(mark))
+    if "problem" in one:
+        return {"Variant": _what(one, run), told: str(one["state"]), "Run": str(one["name"])[:80]}
+    is_first = one["kind"] == "original"
+    return {
+        "Variant": _what(one, run),
+        told: metric_text(mark, one["value"]),
+        "Change": "" if is_first or one["change"] is None else change_text(mark, one["change"]),
+        "Size": _kilobytes(one["bytes"]),
+        "Of its size": round(1.0 / one["size"], 2) if one["size"] else None,
+        "1 sample": f"{one['latency_1_ms']:.3g} ms",
+        "Alone": "" if is_first else _times(one["speed_1"]),
+        "Of 32": f"{one['latency_32_ms']:.3g} ms",
+        "In batches": "" if is_first else _times(one["speed_32"]),
+        "Packed": "" if one["zipped"] is None else _kilobytes(one["zipped"]),
+        "Numbers": count(one["parameters"]),
+        "Not zero": count(one["nonzeros"]),
+        "Run": str(one["name"])[:80],
+    }
+
+
+def change_text(mark: str, change: float) -> str:
+    """How much a mark has changed: shares in points of a hundred, others in their own unit."""
+    return f"{100 * change:+.1f} points" if mark in SHARES else f"{change:+.4g}"
+
+
+def _times(ratio: float | None) -> str:
+    """1.27 → `1.3× quicker`, 0.3 → `3.3× slower`."""
+    if not ratio:
+        return ""
+    if 1 / smaller.CLEARLY < ratio < smaller.CLEARLY:
+        return "as quick"
+    return f"{ratio:.1f}× quicker" if ratio > 1 else f"{1 / ratio:.1f}× slower"
+
+
+def _better(mark: str) -> str:
+    return "; lower is better" if "lower is better" in METRIC_HELP.get(mark, "") or mark == "distance" else ""
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _what(one: Mapping[str, Any], run: RunRow | None) -> str:
     if one["kind"] == "int8":
         return CHECKPOINT_WORDS.get(str(one["checkpoint"]), str(one["checkpoint"]))
-    return KINDS.get(str(one["kind"]), str(one["kind"]))
+    words = KINDS.get(str(one["kind"]), str(one["kind"]))
+    prune = run.spec.training.prune if run is not None and one["kind"] == "pruned" else None
+    return words if prune is None else f"{words}: {100 * prune.amount:.0f} % of {prune.what}"
 
 
 def _kilobytes(n: float) -> str:
@@ -131,15 +205,25 @@ def _kilobytes(n: float) -> str:
 
 @st.fragment(run_every=2)
 def made(row: RunRow) -> None:
-    """The runs made of this one that still work, and links to all of them."""
+    """What was made smaller of this run: its state, and the way to it."""
     found = smaller.variants(store(), row)
-    if not found:
+    kept = [info for info in store().checkpoints.list(row.id) if info.name.startswith(INT8)]
+    if not found and not kept:
         return
-    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="variants-made"):
-        for kind, other in found:
-            nav.link("live", f"{KINDS[kind]}: {plain(other.name, 50)}", run=other.id)
-            if not other.state.is_over:
-                st.caption(plain(progress_words(other)), width="content")
+    section("Made of it")
+    with st.container(gap="xsmall", key="variants-made"):
+        for kind, other in found[:LISTED]:
+            with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+                state_pill(other.state)
+                nav.link("live", f"{KINDS[kind]}: {plain(other.name, 60)}", run=other.id)
+                words = facts(other) if other.state.is_over else progress_words(other)
+                st.caption(plain(words, 120), width="content")
+        for info in kept:
+            words = CHECKPOINT_WORDS.get(info.name, info.name)
+            nav.link("predict", f"{words}: {plain(row.name, 60)}", icon=":material/compress:", run=row.id,
+                     checkpoint=info.name)  # fmt: skip
+        if len(found) > LISTED:
+            nav.link("runs", f"{count(len(found) - LISTED)} more", icon=":material/list:")
 
 
 # ---------------------------------------------------------------- making more
@@ -147,6 +231,7 @@ def made(row: RunRow) -> None:
 
 def make(row: RunRow) -> None:
     """Three ways, side by side."""
+    section("Make a smaller one")
     with st.container(key="wrap-variants"):
         left, middle, right = st.columns(3, gap="medium")
     with left, st.container(border=True, height="stretch", key="box-prune"):
@@ -189,6 +274,9 @@ def _quantise(row: RunRow) -> None:
         help="Static: convolutions and linear layers, their ranges seen beforehand on 256 training samples. "
         "Dynamic: linear layers alone, each row's range as it comes. Both: recurrent layers and embeddings.",
     )  # fmt: skip
+    st.caption(
+        "About a quarter of the size. Wide models gain speed too, small ones mostly in batches: measure it."
+    )
     _asked(
         f"int8.{row.id}.{how}", "Make it", ":material/compress:", smaller.quantise_question(row.id, str(how)),
         "It is kept as a checkpoint of this run: choose it on the Predict page, or measure it here.",
@@ -203,6 +291,7 @@ def _student(row: RunRow) -> None:
         "Narrower by", 0.1, 0.9, 0.5, 0.05, key=f"student.amount.{row.id}",
         help="Share of the channels that the student has less, where they can go",
     )  # fmt: skip
+    st.caption("It starts from fresh weights and learns as long as the run did: a whole training.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Teach it", icon=":material/school:", key=f"student.go.{row.id}"):
             _do(
@@ -222,7 +311,9 @@ def _do(what: Any) -> None:
         problem_boxes(error.problems)
 
 
-def _asked(key: str, label: str, icon: str, question: Mapping[str, Any], about: str) -> None:
+def _asked(
+    key: str, label: str, icon: str, question: Mapping[str, Any], about: str, *, is_first: bool = False
+) -> None:
     """A button whose work is done beside the page: its progress, a way to stop it, its end."""
     asked = st.session_state.get(key)
     running = asked is not None and look_at(asked)["state"] == "running"
@@ -231,7 +322,7 @@ def _asked(key: str, label: str, icon: str, question: Mapping[str, Any], about: 
             label,
             icon=icon,
             key=f"{key}.start",
-            type="primary",
+            type="primary" if is_first else "secondary",
             on_click=_begin,
             args=(key, question),
             help=about,
