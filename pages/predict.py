@@ -57,7 +57,7 @@ def picture_page(run: RunRow, checkpoint: str) -> None:
     with st.spinner("The model is looking"):
         answer = predict.ask(run, checkpoint, given)
     if run.spec.task.kind == "segmentation":
-        masks.show_mask(run, answer, given.mask)
+        masks.show_mask(answer, given.mask)
     else:
         masks.show_reconstruction(answer)
 

@@ -29,7 +29,7 @@ def store(home: Path) -> Store:
 
 
 def brought(store: Store, *files: tuple[str, bytes]) -> imports.Import:
-    item = imports.start_uploads(store, [Sent(*file) for file in files], "mine")
+    item = imports.start_staged(store, imports.staged([Sent(*file) for file in files]), "mine")
     deadline = time.monotonic() + 30
     while not item.over and time.monotonic() < deadline:
         time.sleep(0.02)

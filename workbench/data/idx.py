@@ -95,7 +95,7 @@ def import_idx(
 ) -> Prepared:
     """Pair the files, check that they agree, and write the set into `folder`. Raises DataError."""
     pairs = pair(found, source.where, report)
-    forms = {_chw(p.images, source.where) for p in pairs}
+    forms = {_chw(p.images) for p in pairs}
     if len({form[1:] for form in forms}) > 1:
         shapes = " and ".join("×".join(map(str, f[1:])) for f in sorted(forms))
         raise DataError.of(source.where, "all images of a set have one shape", f"the files hold {shapes}")
@@ -115,12 +115,12 @@ def import_idx(
         for member, stream in source.read([p.images.member for p in pairs]):
             p = by_member[id(member)]
             codes = np.searchsorted(values, labels[p])
-            form = _chw(p.images, source.where)
+            form = _chw(p.images)
             per = max(1, _PIECE // max(1, math.prod(form[1:])))
             reader = _Data(stream, p.images, source.where)
             for at in range(0, p.images.dims[0], per):
                 n = min(per, p.images.dims[0] - at)
-                block = _block(reader.take(n * math.prod(form[1:])), n, p.images, form)
+                block = _block(reader.take(n * math.prod(form[1:])), n, form)
                 writer.append(resized(block, shape), codes[at : at + n], p.split)
                 done += n * math.prod(form[1:])
                 tick(f"Reading images: {writer.n:,}", done / total)
@@ -242,7 +242,7 @@ def _stem(path: str) -> str:
     return "-".join(w for w in words if w and not drop.fullmatch(w))
 
 
-def _chw(file: IdxFile, where: str) -> tuple[bool, int, int, int]:
+def _chw(file: IdxFile) -> tuple[bool, int, int, int]:
     """(channels last, C, H, W) of an images file. Raises DataError."""
     dims = file.dims[1:]
     name = shown(file.member.path)
@@ -267,7 +267,7 @@ def _chw(file: IdxFile, where: str) -> tuple[bool, int, int, int]:
     )
 
 
-def _block(data: bytes, n: int, file: IdxFile, form: tuple[bool, int, int, int]) -> np.ndarray:
+def _block(data: bytes, n: int, form: tuple[bool, int, int, int]) -> np.ndarray:
     last, channels, height, width = form
     if last:
         block = np.frombuffer(data, np.uint8).reshape(n, height, width, channels)

@@ -54,7 +54,7 @@ class Masks:
         return cls(flat, kept, names)
 
     @classmethod
-    def restored(cls, model: nn.Module, flat: Flat, packed: Mapping[str, Tensor]) -> Masks:
+    def restored(cls, flat: Flat, packed: Mapping[str, Tensor]) -> Masks:
         """The masks that `packed` wrote."""
         kept = torch.ones_like(flat.grad)
         views = flat.split(kept)

@@ -314,7 +314,7 @@ class Trainer:
             raise _other_work("layers", "others", "these")
         self.model.load_state_dict(weights)
         if self.masks is not None:
-            self.masks = Masks.restored(self.model, self.flat, checkpoint.part("mask"))
+            self.masks = Masks.restored(self.flat, checkpoint.part("mask"))
         self.updates.restore(checkpoint.part("optimizer"), self.spec.training.optimizer)
         self._take_up(self.spec)
         if self.average is not None:  # an average that was asked for later begins at the weights

@@ -111,7 +111,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
         found += table_problems(spec)
     else:
         found += picture_problems(spec.model.layers, spec.data, shape)
-    found += answer_problems(spec, schema)
+    found += answer_problems(spec)
     found += _batch_problems(spec, rows)
     found += freeze_problems(spec)
     found += weights_problems(store, spec)

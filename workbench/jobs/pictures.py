@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from workbench.specs.data import DataSchema
 from workbench.specs.errors import Problem
 from workbench.specs.picture_tasks import PICTURE_TASKS, GenerationTask, ReconstructionTask
 from workbench.specs.run import RunSpec
 
 
-def answer_problems(spec: RunSpec, schema: DataSchema) -> list[Problem]:
+def answer_problems(spec: RunSpec) -> list[Problem]:
     """Choices that do not go with the task. Nothing for other tasks."""
     if spec.task.kind not in PICTURE_TASKS:
         return []

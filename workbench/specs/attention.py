@@ -12,7 +12,7 @@ from workbench.specs.base import Shape, knob
 from workbench.specs.layer import EVERYTHING, Layer, Sight, need_sequence, refuse, set_to
 
 
-def heads_fit(kind: str, name: str, heads: int, width: int, rotary: bool) -> None:
+def heads_fit(name: str, heads: int, width: int, rotary: bool) -> None:
     """Raises LayerError where the heads do not share the width evenly."""
     if width % heads:
         fit = min((d for d in range(1, width + 1) if width % d == 0), key=lambda d: (abs(d - heads), -d))
@@ -42,7 +42,7 @@ class MultiheadAttention(Layer):
 
     def out_shape(self, shape: Shape) -> Shape:
         _, width = need_sequence(self.kind, shape)
-        heads_fit(self.kind, "num_heads", self.num_heads, width, self.rotary)
+        heads_fit("num_heads", self.num_heads, width, self.rotary)
         return shape
 
     def n_params(self, shape: Shape) -> int:
@@ -75,7 +75,7 @@ class TransformerLayer(Layer):
     def out_shape(self, shape: Shape) -> Shape:
         kind = str(getattr(self, "kind", ""))
         _, width = need_sequence(kind, shape)
-        heads_fit(kind, "nhead", self.nhead, width, self.rotary)
+        heads_fit("nhead", self.nhead, width, self.rotary)
         return shape
 
     def sight(self, before: Sight, shape: Shape) -> Sight:

@@ -60,7 +60,7 @@ def input_bytes(shape: AnyShape, batch: int) -> int:
 def data_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str, free: int) -> int:
     """Samples and labels that stay on the device for the whole run; on a CPU also the arrays as loaded."""
     if isinstance(shape, Pair | Tokens):
-        return token_bytes(spec, shape, sizes, device, free)
+        return token_bytes(spec, shape, sizes, free)
     if isinstance(shape, Window):
         return series_bytes(shape, sizes, device)
     pixels = math.prod(shape)
@@ -99,7 +99,7 @@ def series_bytes(shape: Window, sizes: Mapping[str, int], device: str) -> int:
     return held + 2 * INDEX * sizes["train"]
 
 
-def token_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], device: str, free: int) -> int:
+def token_bytes(spec: RunSpec, shape: AnyShape, sizes: Mapping[str, int], free: int) -> int:
     """The same of texts (engine.texts): ids in int64 where they are few enough, else none."""
     held = 0
     for name in ("train", "validation"):

@@ -69,7 +69,7 @@ def doubts(
 def _on_images(layers: Sequence[Layer], rows: Sequence[Row], shape: AnyShape) -> list[Problem]:
     if isinstance(shape, Tokens | Pair) or len(shape) != 3:
         return []
-    return [*_on_sight(rows, shape), *_on_weight(layers, rows, shape)]
+    return [*_on_sight(rows, shape), *_on_weight(rows, shape)]
 
 
 def inner_doubts(layers: Sequence[Layer], prefix: Path = ()) -> list[Problem]:
@@ -199,7 +199,7 @@ def _on_sight(rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def _on_weight(layers: Sequence[Layer], rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
+def _on_weight(rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
     total = sum(row.parameters for row in rows)
     if total <= HEAVY_FROM:
         return

@@ -19,7 +19,7 @@ from workbench.specs.tape import FLOAT, Tape, Value
 def _pretrained(tape: Tape, layer: Any, x: Value) -> Value:
     found: Checkpoint = layer.checkpoint()
     length, width = x.shape[0], found.hidden
-    table = 0 if _rests(layer, found, 0) else FLOAT * _numbers(layer, found, 0)
+    table = 0 if _rests(layer, 0) else FLOAT * _numbers(layer, found, 0)
     looked = [tape.op([x], (length, width), saved=[x], weights=table, item=FLOAT)]  # words
     looked.append(tape.op([looked[0]], (length, width), shares=True))  # and kinds, and places
     looked.append(tape.op([looked[1]], (length, width), shares=True))
@@ -43,7 +43,7 @@ def _pretrained(tape: Tape, layer: Any, x: Value) -> Value:
 def _encoder(tape: Tape, layer: Any, found: Checkpoint, x: Value, index: int) -> Value:
     """norm(x + attention(x)), then norm(x + feedforward(x)); x is given up."""
     width = x.shape[1]
-    rests = _rests(layer, found, index + 1)
+    rests = _rests(layer, index + 1)
     inner = max(
         (size[0] for name, size in found.base.items()
          if len(size) == 2 and size[1] == width and found.family.layer_of(name) is not None),
@@ -96,7 +96,7 @@ def _linear(tape: Tape, x: Value, width: int, rests: bool, rank: int | None) -> 
     return total
 
 
-def _rests(layer: Any, found: Checkpoint, depth: int) -> bool:
+def _rests(layer: Any, depth: int) -> bool:
     """Whether the weights at a depth (0 the embeddings, i + 1 layer i) stay as they are."""
     if layer.lora_rank is not None:
         return True

@@ -71,7 +71,7 @@ def removed(kind: str) -> Fix:
     return Fix(label=f"Remove {kind}", edits=(Edit(action="remove", path=()),))
 
 
-def exchanged(kind: str, layer: dict[str, Any]) -> Fix:
+def exchanged(layer: dict[str, Any]) -> Fix:
     """The repair that puts another layer in its place."""
     edits = (Edit(action="remove", path=()), Edit(action="insert", path=(), layer=layer))
     return Fix(label=f"Use {layer['kind']} instead", edits=edits)

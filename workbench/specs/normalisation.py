@@ -15,7 +15,7 @@ def no_sequence(kind: str, shape: Shape) -> Shape:
     if len(shape) == 2:
         raise refuse(
             f"{kind} needs an image or a vector", f"it gets a sequence, {show(shape)}",
-            "Use layer_norm instead.", exchanged(kind, {"kind": "layer_norm"}),
+            "Use layer_norm instead.", exchanged({"kind": "layer_norm"}),
         )  # fmt: skip
     return shape
 
@@ -88,7 +88,7 @@ class GroupNorm(Layer):
         """The most groups that divide the channels and leave more than one value each."""
         values = math.prod(shape)
         fits = [d for d in range(1, self.num_groups + 1) if shape[0] % d == 0 and d < values]
-        return set_to(num_groups=fits[-1]) if fits else exchanged(self.kind, {"kind": "layer_norm"})
+        return set_to(num_groups=fits[-1]) if fits else exchanged({"kind": "layer_norm"})
 
     def n_params(self, shape: Shape) -> int:
         return 2 * shape[0] if self.affine else 0
@@ -112,7 +112,7 @@ class InstanceNorm(Layer):
                 "instance_norm needs more than one pixel per channel",
                 f"it gets {show(shape)}",
                 "Move it before the pooling, or use layer_norm.",
-                exchanged(self.kind, {"kind": "layer_norm"}),
+                exchanged({"kind": "layer_norm"}),
             )
         return shape
 

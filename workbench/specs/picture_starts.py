@@ -11,7 +11,6 @@ Raw = dict[str, Any]
 RELU: Raw = {"kind": "relu"}
 LEAKY: Raw = {"kind": "leaky_relu", "negative_slope": 0.2}
 NORM: Raw = {"kind": "batch_norm"}
-MOST_WEIGHTS = 4096  # of the vector before the first image that is enlarged
 
 
 def conv(out_channels: int, **more: Any) -> Raw:

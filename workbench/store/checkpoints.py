@@ -119,11 +119,6 @@ class Checkpoints:
                 break  # else the run saved a newer one meanwhile
         self.write(to, as_name, blob, step=info.step, epoch=info.epoch, metrics=info.metrics)
 
-    def owners(self) -> set[str]:
-        """Ids of the runs that have saved any."""
-        with self._engine.connect() as connection:
-            return set(connection.execute(select(checkpoints.c.run_id).distinct()).scalars())
-
     def list(self, run_id: str) -> list[CheckpointInfo]:
         """Checkpoints of a run, newest first."""
         wanted = select(checkpoints).where(checkpoints.c.run_id == run_id).order_by(checkpoints.c.step.desc())

@@ -42,7 +42,7 @@ _component = st.components.v2.component(
     "workbench.runs_table",
     html='<div class="wb-runs"></div>',
     css=(_ASSETS / "runs.css").read_text(),
-    js=(_ASSETS / "runs.js").read_text(),
+    js="\n".join((_ASSETS / name).read_text() for name in ("elements.js", "runs.js")),
 )
 
 

@@ -128,11 +128,6 @@ def in_use(folder: Path) -> bool:
         return any(item.source.parent == folder and not item.over for item in _imports)
 
 
-def start_uploads(store: Store, files: Sequence[Any], name: str, **options: Any) -> Import:
-    """Import what the browser sent."""
-    return start_staged(store, staged(files), name, **options)
-
-
 def start_staged(store: Store, source: Path, name: str, **options: Any) -> Import:
     """Import what `staged` or `pasted` laid down; it goes afterwards."""
     return _start(store, name, source, options, lambda: shutil.rmtree(source.parent, ignore_errors=True))

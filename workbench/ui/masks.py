@@ -57,7 +57,7 @@ def samples(row: DatasetRow) -> None:
 # ---------------------------------------------------------------- answers that are pictures
 
 
-def show_mask(run: RunRow, answer: Mapping[str, Any], truth: np.ndarray | None) -> None:
+def show_mask(answer: Mapping[str, Any], truth: np.ndarray | None) -> None:
     """What the model marks in the picture, beside the true mask where there is one; and the mask to keep."""
     image, mask = decoded(answer["image"]), decoded(answer["mask"])
     names, shares = list(answer["shares"]), list(answer["shares"].values())

@@ -8,7 +8,7 @@ of one-hot categories N and as many as there are words.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -252,8 +252,3 @@ def _quantile_transformer(n: int) -> Any:
     from sklearn.preprocessing import QuantileTransformer  # noqa: PLC0415
 
     return QuantileTransformer(n_quantiles=n, output_distribution="normal", subsample=None, random_state=0)
-
-
-def one_row(values: Mapping[str, Any], fields: Sequence[TableColumn]) -> dict[str, Any]:
-    """The values of a form as cells by name, in their kinds; what is not there is missing."""
-    return {own.name: values.get(own.name) for own in fields}

@@ -27,7 +27,6 @@ from workbench.specs.tables import INPUTS, TableColumn, TableImport
 BINS = 20
 COMMON = 20  # words of a column that are told
 YES = {"1", "true", "yes", "y", "t", "1.0"}
-NO = {"0", "false", "no", "n", "f", "0.0"}
 EXAMPLES = 5
 
 

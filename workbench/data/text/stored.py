@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from workbench.data.limits import Limits, human
 from workbench.data.prepared import Prepared, finish_folder, read_schema, refuse_set, report_copies
 from workbench.data.report import Report, class_names
-from workbench.data.splits import SPLITS, TRAIN
+from workbench.data.splits import TRAIN
 from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 
@@ -202,11 +202,6 @@ class Stored:
             for place, value in zip(mine.tolist(), values, strict=True):
                 found[place] = value
         return found
-
-
-def splits_of(rows: Mapping[str, int]) -> str:
-    """`80 train, 20 test`, for the report."""
-    return ", ".join(f"{rows[name]:,} {name}" for name in SPLITS if name in rows)
 
 
 def _broken(folder: Path, fact: str) -> DataError:

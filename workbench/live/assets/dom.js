@@ -119,3 +119,13 @@ export function canvasOf(className, label) {
     },
   };
 }
+
+/** Every pixel of an ImageData as a square of `zoom` device pixels, from the paper's corner. */
+export function magnified(paper, image, zoom) {
+  const small = document.createElement("canvas");
+  small.width = image.width;
+  small.height = image.height;
+  small.getContext("2d").putImageData(image, 0, 0);
+  paper.ctx.imageSmoothingEnabled = false;
+  paper.ctx.drawImage(small, 0, 0, image.width * zoom, image.height * zoom);
+}

@@ -8,7 +8,7 @@ const CHAIN = /^(During handling of the above exception|The above exception was 
 const ERROR = /\b(error|critical|fatal|exception)\b|\w(Error|Exception)\b/i;
 
 /** No colour codes, and of a rewritten line its last state. Keeps the number of lines. */
-export const clean = (text) => text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/\r\n/g, "\n").replace(/[^\n]*\r(?=[^\n])/g, "");
+const clean = (text) => text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/\r\n/g, "\n").replace(/[^\n]*\r(?=[^\n])/g, "");
 
 /** The lines of a text without the empty one behind its last line end. */
 export function linesOf(text) {

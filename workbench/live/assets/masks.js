@@ -1,5 +1,7 @@
 // Classes as colours: masks of pictures, and the one list of colours for them.
 
+import { magnified } from "./dom.js";
+
 const VOID = 255; // a pixel that counts nowhere
 const STRENGTH = 0.6; // of a colour that lies over a picture
 
@@ -38,10 +40,5 @@ export function drawMask(paper, stack, i, side, colours, over = null) {
     }
     image.data[4 * p + 3] = 255;
   }
-  const small = document.createElement("canvas");
-  small.width = w;
-  small.height = h;
-  small.getContext("2d").putImageData(image, 0, 0);
-  paper.ctx.imageSmoothingEnabled = false;
-  paper.ctx.drawImage(small, 0, 0, w * zoom, h * zoom);
+  magnified(paper, image, zoom);
 }

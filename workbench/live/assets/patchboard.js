@@ -14,7 +14,7 @@ const DIMMED = 0.5; // of the image's light: heat has to be seen on white too
 const EVEN = 2; // times an even share: a head that looks everywhere alike is pale
 
 /** What of a layer's map is the class token, and which grids of patches look and are looked at. */
-export function sightOf(picture, patches) {
+function sightOf(picture, patches) {
   const before = picture.of[1] - patches.rows * patches.columns;
   return { before, ...patches };
 }
@@ -29,7 +29,7 @@ export function patchSides(picture, patches) {
 
 /** The weights (rows × columns) with which `query` looks: a place among the patches that look, or null for the
  * class token; where there is none, for all patches together. */
-export function weightsOf(picture, tile, patches, query) {
+function weightsOf(picture, tile, patches, query) {
   const { before, rows, columns, query_rows: high, query_columns: wide } = sightOf(picture, patches);
   const lines = picture.of[0] === 1 ? [0] : query !== null ? [before + query] : before ? [0] : Array.from({ length: high * wide }, (_, i) => i);
   const found = new Float32Array(rows * columns);

@@ -234,7 +234,7 @@ const OFFERS = { memory: "Go on with half the memory" };
 const offerKind = (offer) => ("training.accumulation_steps" in (offer.changes ?? {}) ? "memory" : "");
 
 /** The line that matters, then where, rule, fact, repair; the whole traceback folded. */
-export function errorParts(error) {
+function errorParts(error) {
   const rule = sentence(error.rule);
   return [
     el("strong", {}, sentence(error.where) || "The run failed"),

@@ -1,6 +1,6 @@
 // Filters and feature maps: choose a layer (and a probe image), see all channels, one of them large.
 
-import { canvasOf, choices, el, say, short, show } from "./dom.js";
+import { canvasOf, choices, el, magnified, say, short, show } from "./dom.js";
 import { Mosaic, magnify, valueAt } from "./mosaic.js";
 import { Scrub } from "./scrub.js";
 import { DIVERGING, VIRIDIS, gradient } from "./theme.js";
@@ -219,10 +219,5 @@ export function drawPixels(paper, stack, i, side) {
     for (let k = 0; k < 3; k++) image.data[4 * p + k] = source[c === 3 ? 3 * p + k : p];
     image.data[4 * p + 3] = 255;
   }
-  const small = document.createElement("canvas");
-  small.width = w;
-  small.height = h;
-  small.getContext("2d").putImageData(image, 0, 0);
-  paper.ctx.imageSmoothingEnabled = false;
-  paper.ctx.drawImage(small, 0, 0, w * zoom, h * zoom);
+  magnified(paper, image, zoom);
 }

@@ -1,7 +1,7 @@
 // Tokens as people read them, and what stands along the sides of a map over tokens.
 
 /** Blanks are shown; the blank before a word is not. */
-export function readable(token) {
+function readable(token) {
   const text = String(token);
   if (/^ +$/.test(text)) return "␣".repeat(Math.min(3, text.length));
   return text.replace(/^ /, "").replace(/\r?\n/g, "↵").replace(/\t/g, "⇥").replace("⏵", "▸") || "∅"; // few fonts have the former

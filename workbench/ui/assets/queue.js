@@ -1,18 +1,6 @@
 // The waiting runs in their order. Rows are kept by run id, so that an update every two seconds moves neither
 // the choice nor the focus. Texts are always set through textContent.
 
-function make(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key === "text") node.textContent = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-
 class Queue {
   constructor(host) {
     this.host = host;

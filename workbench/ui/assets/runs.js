@@ -4,18 +4,6 @@
 const WIDTHS = { took: 88, created: 86, model: 120 }; // CSS pixels; a metric takes 92
 const NAME = 190, STATE = 96, PROGRESS = 118, BOX = 18, GAP = 14, PAD = 28;
 
-function make(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key === "text") node.textContent = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-
 class Table {
   constructor(host) {
     this.host = host;
