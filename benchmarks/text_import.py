@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data_import import REPEATS, timed
+from benchmarks.data_import import REPEATS, cancelled, timed
 from benchmarks.report import Figure, report
 from workbench.data import load, prepare
 from workbench.specs.data import DataSpec, TextSpec
@@ -29,18 +28,6 @@ def sentences(n: int, words: int, seed: int = 0) -> list[str]:
     known = np.array(["".join(rng.choice(letters, rng.integers(2, 10))) for _ in range(20_000)])
     drawn = np.minimum(rng.zipf(1.2, (n, words)), len(known)) - 1
     return [" ".join(row) for row in known[drawn]]
-
-
-def cancelled(source: Path, out: Path) -> float:
-    """Longest seconds between two looks at `stop`, which is how late a cancel can be."""
-    looks = [time.perf_counter()]
-
-    def stop() -> bool:
-        looks.append(time.perf_counter())
-        return False
-
-    prepare(source, out, stop=stop)
-    return max(b - a for a, b in pairwise(looks))
 
 
 def main() -> None:

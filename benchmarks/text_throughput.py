@@ -10,12 +10,9 @@ keeps nothing; a language model's bare loop writes no text.
 
 from __future__ import annotations
 
-import argparse
 import random
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
@@ -23,18 +20,14 @@ import torch
 from torch import nn
 
 from benchmarks.report import Figure, median, report
-from benchmarks.throughput import keep
-from workbench.engine.batches import normalised
-from workbench.engine.fit import fit
+from benchmarks.throughput import measured, watched
 from workbench.models.build import build
-from workbench.probes.watch import Watcher
 from workbench.specs.base import Tokens
 from workbench.specs.data import DataSchema
 from workbench.specs.presets import preset
 from workbench.specs.run import RunSpec
-from workbench.store import Store, open_store
+from workbench.store import Store
 from workbench.tasks.choose import task_for
-from workbench.worker.vitals import Vitals
 
 SEED, TARGET = 0, 0.95
 # preset -> (texts or windows, tokens of each, vocabulary)
@@ -112,19 +105,7 @@ def engine(store: Store, spec: RunSpec, data: Noise) -> tuple[float, float]:
     """(seconds from the first step to the end, measured telemetry share) of a run with everything on."""
     model = build(spec.model, data.shape, seed=SEED)
     task = task_for(spec.task, len(data.classes) or data.shape.vocabulary, characters=1.0)
-    watch = Watcher.over(spec.model, spec.watch, data, normalised)
-    run_id = store.runs.create(spec).id
-    vitals = Vitals(store, run_id)
-    vitals.start()
-    run = fit(model, data, task, spec, watch=watch)
-    keep(store, run_id, next(run), vitals)  # launch: first pictures, before training
-    began, share = perf_counter(), 0.0
-    for flush in run:
-        keep(store, run_id, flush, vitals)
-        share = flush.telemetry_share
-    took = perf_counter() - began
-    vitals.stop()
-    return took, share
+    return watched(store, spec, data, model, task)
 
 
 def bare(spec: RunSpec, data: Noise, epochs: int) -> float:
@@ -219,21 +200,9 @@ def _figures(
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--seconds", type=float, default=6.0)
-    arguments.add_argument("--only", choices=sorted(WORKS))
-    chosen = arguments.parse_args()
-    torch.set_num_threads(chosen.threads)
-    found: list[Figure] = []
-    with tempfile.TemporaryDirectory() as home:
-        store = open_store(Path(home))
-        for name in [chosen.only] if chosen.only else WORKS:
-            found += measure(store, name, chosen.rounds, chosen.threads, chosen.seconds)
-        store.close()
+    found, threads = measured(str(__doc__), WORKS, measure, seconds=6.0)
     about = (
-        f"Texts per second on {chosen.threads} thread(s), AdamW, float32; the engine with "
+        f"Texts per second on {threads} thread(s), AdamW, float32; the engine with "
         "loss, accuracy and gradient norm of every step, attention and states of the probe texts, validation "
         "with all its marks, panels and checkpoints."
     )

@@ -13,13 +13,15 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks import peers
 from benchmarks.report import Figure, median, report
@@ -86,8 +88,12 @@ def images(n: int, shape: tuple[int, int, int]) -> Images:
 
 def engine(store: Store, spec: RunSpec, data: Images) -> tuple[float, float]:
     """(seconds from the first step to the end, measured telemetry share) of a run with everything on."""
-    shape = data.train.x.shape[1:]
-    model, task = build(spec.model, shape, seed=spec.seed), task_for(spec.task, 10)
+    model = build(spec.model, data.shape, seed=spec.seed)
+    return watched(store, spec, data, model, task_for(spec.task, 10))
+
+
+def watched(store: Store, spec: RunSpec, data: Any, model: nn.Module, task: Any) -> tuple[float, float]:
+    """The same of any model, task and data."""
     watch = Watcher.over(spec.model, spec.watch, data, normalised)
     run_id = store.runs.create(spec).id
     vitals = Vitals(store, run_id)
@@ -201,22 +207,34 @@ def figures(
     return found
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+def measured(
+    about: str, works: Collection[str],
+    measure: Callable[[Store, str, int, int, float], list[Figure]], seconds: float,
+) -> tuple[list[Figure], int]:  # fmt: skip
+    """The figures of all works, or of the one that --only names, in one home; and how many threads they had.
+
+    measure(store, work, rounds, threads, seconds) gives those of one.
+    """
+    arguments = argparse.ArgumentParser(description=about)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--seconds", type=float, default=3.0)
-    arguments.add_argument("--only", choices=sorted(WORKS))
+    arguments.add_argument("--seconds", type=float, default=seconds)
+    arguments.add_argument("--only", choices=sorted(works))
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as home:
         store = open_store(Path(home))
-        for name in [chosen.only] if chosen.only else WORKS:
+        for name in [chosen.only] if chosen.only else works:
             found += measure(store, name, chosen.rounds, chosen.threads, chosen.seconds)
         store.close()
+    return found, chosen.threads
+
+
+def main() -> None:
+    found, threads = measured(str(__doc__), WORKS, measure, seconds=3.0)
     about = (
-        f"Samples per second on {chosen.threads} thread(s), Adam, float32; the engine with loss, accuracy "
+        f"Samples per second on {threads} thread(s), Adam, float32; the engine with loss, accuracy "
         "and gradient norm of every step, filters, feature maps, validation, panels and checkpoints."
     )
     report("throughput", about, found)
