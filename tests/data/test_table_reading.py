@@ -12,12 +12,15 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from workbench.data.archives import open_source
+from workbench.data.limits import Limits
 from workbench.data.report import Report
 from workbench.data.table.moments import MomentLook, moments
 from workbench.data.table.numbers import Grammar, number
-from workbench.data.table.reading import ReadColumn, open_path
+from workbench.data.table.reading import ReadColumn, open_path, open_table
+from workbench.data.text.sniffed import sniff
 from workbench.specs.errors import DataError
-from workbench.specs.tables import TableReading
+from workbench.specs.tables import TableColumn, TableReading
 
 
 def read(
@@ -369,3 +372,38 @@ def test_a_long_table_is_read_in_pieces(tmp_path: Path) -> None:
         assert [len(piece) for piece in table] == [10_000, 10_000, 5_001]
         assert table.columns[0].kind == "number"
         assert table.columns[0].missing == 1
+
+
+MONTHS = [f"{m:02d}/01/{y}" for y in range(2001, 2009) for m in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "asked", "second", "told"),
+    [
+        (["03/04/2024", "25/04/2024"], None, "2024-04-25", "day first: `25/04/2024` can be read so only"),
+        (["03/04/2024", "04/25/2024"], None, "2024-04-25", "month first: `04/25/2024` can be read so only"),
+        (["03/04/2024", "05/04/2024"], None, "2024-04-05", "repaired: nothing tells whether `03/04/2024`"),
+        (["03/04/2024", "05/04/2024"], "month", "2024-05-04", "month first: as asked for"),
+        (["03/04/2024", "25/04/2024"], "month", "2024-04-25", "though the month was asked for"),
+        (["01/11/2024", "01/12/2024", "02/01/2024", "02/02/2024", "02/03/2024", "02/04/2024"], None,
+         "2024-01-12", "month first: its rows are in order so"),
+        (MONTHS, None, "2001-02-01", "month first: its moments are evenly apart so"),
+    ],
+)  # fmt: skip
+def test_day_and_month_are_told_apart_and_the_report_says_by_what(
+    tmp_path: Path, cells: list[str], asked: str | None, second: str, told: str
+) -> None:
+    text = "when,v\n" + "".join(f"{cell},{i}.5\n" for i, cell in enumerate(cells))
+    frame, columns, report = read(tmp_path, text, dates=asked)
+    assert str(frame["when"][1].date()) == second
+    assert told in report
+    assert columns["when"].unsure == ("nothing tells" in told)
+
+
+def test_what_a_registered_table_reads_month_first_is_read_so_again(tmp_path: Path) -> None:
+    known = {"when": TableColumn(name="when", role="date", kind="moment", way="%m/%d/%Y")}
+    (tmp_path / "t.csv").write_text("when,v\n03/04/2024,1\n05/04/2024,2\n")
+    source = open_source(tmp_path / "t.csv", Limits())
+    files = [sniff(member, head) for member, head in source.scan(Report())]
+    with open_table(source, files, TableReading(), Limits(), Report(), known=known) as table:
+        assert str(table.frame()["when"][1].date()) == "2024-05-04"

@@ -178,7 +178,7 @@ OF_IMAGE_LAYERS = sorted(kind for kind, layer in LAYERS.items() if layer.group n
 
 # A pretrained network needs files: tests/worker/test_pretrained_image.py tells its memory.
 # Layers of windows and of rows stand on no image: the tests below.
-ELSEWHERE = ("pretrained_image", "series_linear", "column_tokens")
+ELSEWHERE = ("pretrained_image", "series_linear", "window_norm", "column_tokens")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OF_IMAGE_LAYERS if kind not in ELSEWHERE])
@@ -205,12 +205,13 @@ def test_what_each_layer_keeps_is_torchs_own(kind: str) -> None:
 
 
 @pytest.mark.parametrize("individual", [False, True])
-@pytest.mark.parametrize("normalize", ["none", "last"])
+@pytest.mark.parametrize("normalize", ["none", "last", "window"])
 def test_what_a_linear_layer_of_windows_keeps_is_torchs_own(normalize: str, individual: bool) -> None:
-    one = {"kind": "series_linear", "out_steps": 24, "normalize": normalize, "individual": individual}
-    spec = from_dict({
-        "model": {"layers": [one, {"kind": "flatten"}]}, "task": {"kind": "forecasting", "loss": "mse"}
-    })  # fmt: skip
+    own = "none" if normalize == "window" else normalize
+    one = {"kind": "series_linear", "out_steps": 24, "normalize": own, "individual": individual}
+    layers = [one, {"kind": "flatten"}]
+    layers = [{"kind": "window_norm", "layers": layers}] if own != normalize else layers
+    spec = from_dict({"model": {"layers": layers}, "task": {"kind": "forecasting", "loss": "mse"}})
     shape, batch = Window(96, 7), 64
     model = build(spec.model, shape, seed=0)
     for parameter in model.parameters():

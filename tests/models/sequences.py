@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from tests.models import stacks
 from workbench.specs.base import Shape, Tokens
 from workbench.specs.layer import Layer
-from workbench.specs.layers import LAYERS
+from workbench.specs.layers import GROUPS, LAYERS
 from workbench.specs.model import ModelSpec
 
-KINDS = sorted(stacks.SEQUENTIAL)
+KINDS = sorted(stacks.SEQUENTIAL - set(GROUPS))
 # What may stand between an embedding and the scores, the rest of the registry's step-by-step layers among it.
 BETWEEN = [
     k

@@ -40,6 +40,10 @@ def layer(kind: str, inside: int = 1) -> st.SearchStrategy[Layer]:
         return st.builds(LAYERS[kind], branches=branches, join=st.sampled_from(["concat", "sum"]))
     if kind == "skip":
         return st.builds(LAYERS[kind], layers=some, first=st.sampled_from(["input", "layers"]))
+    if kind == "window_norm":
+        by_step = st.sampled_from(["gelu", "layer_norm", "relu", "flatten", "linear"]).flatmap(layer)
+        some = st.lists(by_step, max_size=3).map(tuple)
+        return st.builds(LAYERS[kind], layers=some, how=st.sampled_from(["standardize", "mean", "last"]))
     return st.builds(LAYERS[kind], layers=some, times=st.integers(1, 3))
 
 
@@ -47,7 +51,7 @@ def any_layer(inside: int) -> st.SearchStrategy[Layer]:
     leaf = plain.flatmap(layer)
     if not inside:
         return leaf
-    group = st.sampled_from(sorted(GROUPS)).flatmap(lambda kind: layer(kind, inside - 1))
+    group = st.sampled_from(sorted(set(GROUPS) - SEQUENTIAL)).flatmap(lambda kind: layer(kind, inside - 1))
     return leaf | leaf | group
 
 

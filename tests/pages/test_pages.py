@@ -218,6 +218,23 @@ def test_a_launch_queues_what_the_form_says(visit: Opener, store: Store) -> None
     assert asked(app, "run") == run.id
 
 
+def test_the_quantiles_of_a_forecast_are_chosen_and_the_model_follows(visit: Opener, store: Store) -> None:
+    tree = PRESETS["quantile-forecast"].spec.model_dump(mode="json")
+    store.drafts.put("band", json.dumps({"rev": 0, "spec": tree}))
+    app = visit("train", draft="band")
+    box = next(w for w in app.multiselect if w.label == "Quantiles")
+    assert box.value == ["0.1", "0.5", "0.9"]
+    box.set_value(["0.9", "0.05", "0.1", "0.5", "0.95"]).run()
+    assert "from 0.05 to 0.95 is meant to hold 90 %" in texts(app)
+    spec = json.loads(store.drafts.get("band"))["spec"]
+    assert spec["task"]["quantiles"] == [0.05, 0.1, 0.5, 0.9, 0.95]
+    assert spec["model"]["layers"][0]["out_steps"] == 5 * 12
+    box = next(w for w in app.multiselect if w.label == "Quantiles")
+    box.set_value([]).run()
+    assert "but none is chosen" in app.error[0].value
+    assert app.button(key="launch").disabled
+
+
 def test_a_model_that_cannot_work_cannot_be_launched(visit: Opener, store: Store) -> None:
     tree = PRESETS["cnn-mnist"].spec.model_dump(mode="json")
     del tree["model"]["layers"][6]  # flatten

@@ -50,6 +50,7 @@ def mended(spec: ModelSpec, n: int = N) -> ModelSpec:
         ([{"kind": "lstm", "hidden_size": 8}], "Add sequence_pool and linear (12)"),
         ([{"kind": "flatten"}, {"kind": "linear"}], "Set out_features of the last linear layer to 12"),
         ([{"kind": "flatten"}], "Add linear (12)"),
+        ([{"kind": "window_norm"}], "Set out_features of the last linear layer to 12"),
         ([{"kind": "layer_norm"}], "Add flatten and linear (12)"),
         ([], "Start with a linear forecast (2 layers)"),
     ],
@@ -138,6 +139,24 @@ def test_a_level_that_is_taken_off_comes_back(normalize: str):
     net = build(model({"kind": "series_linear", "out_steps": 4, "normalize": normalize}), SHAPE, seed=0)
     x = torch.randn(2, *SHAPE)
     torch.testing.assert_close(net(x + 50), net(x) + 50, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("how", ["standardize", "mean", "last"])
+@pytest.mark.parametrize(("told", "n"), [(None, N), ((1,), 4), ((2, 0), 8)])
+def test_a_window_on_its_own_scale_is_told_on_the_series_scale(how: str, told: Any, n: int):
+    """Shifted and stretched series give shifted and stretched forecasts, variate by variate."""
+    shape = Window(20, 3, told)
+    net = build(
+        model({
+            "kind": "window_norm", "how": how,
+            "layers": [{"kind": "flatten"}, {"kind": "gelu"}, {"kind": "linear", "out_features": n}],
+        }), shape, seed=0,
+    )  # fmt: skip
+    x, shift = torch.randn(2, *shape), torch.tensor([50.0, -7.0, 3.0])
+    stretch = torch.tensor([3.0, 0.5, 10.0]) if how == "standardize" else torch.ones(3)
+    places = list(told or range(3))
+    meant = net(x).unflatten(1, (4, -1)) * stretch[places] + shift[places]
+    torch.testing.assert_close(net(x * stretch + shift), meant.flatten(1), rtol=1e-4, atol=2e-3)
 
 
 def test_the_presets_are_of_a_series():

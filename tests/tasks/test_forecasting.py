@@ -150,3 +150,25 @@ def test_floors_of_real_series_are_those_of_pandas_on_the_last_third(
     assert marks["rmse"] == pytest.approx(
         rmse, rel=6e-3
     )  # as told of these files; where the third begins differs
+
+
+def test_a_stretched_band_holds_its_share_and_quantiles_stay_in_order():
+    """Of normal values that a band of half their spread was told for, and of one twice as wide."""
+    own = task(loss="quantile", quantiles=(0.1, 0.3, 0.5, 0.9))
+    draw = torch.Generator().manual_seed(1)
+    y = torch.randn(4000, H, V, generator=draw) * torch.tensor(STD, dtype=torch.float32)
+    lines = torch.tensor([-1.2816, -0.5244, 0.0, 1.2816]).view(1, 1, 4, 1)
+    scores = (lines * torch.tensor([0.5, 20.0, 0.5])).expand(4000, H, 4, V).flatten(1)
+    sums = (own.sums(scores[:1000], y[:1000]) + own.sums(scores[1000:], y[1000:])).double().numpy()
+    raw = own.marks_of(sums)
+    assert own.carried(None) == {} == own.carried(own.sums(scores[:5], y[:5]).numpy())
+    own.widths = np.array(own.carried(sums)["widths"])
+    assert own.widths == pytest.approx([2.0, 0.5, 1.0], rel=0.03)  # one wanted twice as much, one half
+    told = own.predict(scores)
+    inside = ((y >= told[..., 0, :]) & (y <= told[..., -1, :])).float().mean(dim=(0, 1))
+    assert inside.tolist() == pytest.approx([0.8] * V, abs=0.005)
+    assert (told.diff(dim=2) > 0).all()
+    marks = own.marks_of(own.sums(scores, y).double().numpy())
+    assert marks["coverage"] == pytest.approx(0.8, abs=0.005)
+    assert marks["raw_coverage"] == pytest.approx(raw["coverage"], abs=1e-6)
+    assert task(loss="quantile", calibrate=False).carried(sums) == {} == task().carried(sums)

@@ -73,6 +73,9 @@ Separator = Annotated[
     str | None, typer.Option(metavar="comma|semicolon|tab|pipe|blank", help="Tables: the sign between cells.")
 ]
 Decimal = Annotated[str | None, typer.Option(metavar="point|comma", help="Tables: before the decimals.")]
+Dates = Annotated[
+    str | None, typer.Option(metavar="day|month", help="Tables and series: what comes first in 03/04/2024.")
+]
 Sheet = Annotated[str | None, typer.Option(help="Tables: which sheet of a workbook.")]
 
 
@@ -108,6 +111,7 @@ def reading(
     missing: Missing = None,
     separator: Separator = None,
     decimal: Decimal = None,
+    dates: Dates = None,
     sheet: Sheet = None,
 ) -> Reading:
     """What the options say. What only tables know says that it is one. Raises DataError."""
@@ -119,23 +123,29 @@ def reading(
     _one_of("--task", "tasks", task, TASKS)
     both = {"header": header, "encoding": encoding}
     of_texts = _said(text_columns=text_column, label_column=label_column, target_column=target_column)
-    of_tables = _said(
-        target=target, ignored=ignore, used=use, numeric=numeric, categorical=categorical, missing=missing,
-        separator=separator, decimal=decimal, sheet=sheet,
-    )  # fmt: skip
+    cells = _said(missing=missing, separator=separator, decimal=decimal, sheet=sheet)
+    of_tables = {
+        **_said(target=target, ignored=ignore, used=use, numeric=numeric, categorical=categorical), **cells
+    }  # fmt: skip
     of_series = _said(
         time_column=time_column, value_columns=value_column, frequency=frequency, gaps=gaps,
         duplicates=duplicates, timezone=timezone,
     )  # fmt: skip
-    if kind is None and (of_tables or task in OF_TABLES):
+    if kind is None and of_series:
+        kind = "series"
+    elif kind is None and (of_tables or task in OF_TABLES):
         kind = "table"
-    texts = None
+    texts, of_rows = None, {**both, "dates": dates}
     if kind == "table":
-        table = _valid(TableImport, {**both, **of_tables, "task": task})
+        table = _valid(TableImport, {**of_rows, **of_tables, "task": task})
     else:
-        table = _valid(TableImport, {**both, **of_tables})
+        table = _valid(TableImport, {**of_rows, **of_tables})
         texts = _valid(TextImport, {**both, **of_texts, "task": task})
-    series = _valid(SeriesImport, {**of_series, **both}) if of_series or kind == "series" else None
+    series = None
+    if kind == "series":
+        series = _valid(SeriesImport, {**of_series, **cells, **of_rows})
+    elif dates is not None:
+        series = _valid(SeriesImport, {"dates": dates})
     return Reading(kind, texts, series, table)
 
 

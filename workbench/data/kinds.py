@@ -20,7 +20,7 @@ KINDS = ("images", "masks", "text", "series", "table")
 
 def kind_asked(kind: str | None, table: TableImport | None) -> str | None:
     """The kind that is asked for, be it by what only a table has."""
-    plain = {"header": None, "encoding": None}
+    plain = {"header": None, "encoding": None, "dates": None}  # which other kinds of sets have too
     of_table = table is not None and table.model_copy(update=plain) != TableImport()
     return "table" if kind is None and of_table else kind
 
@@ -93,7 +93,8 @@ def _is_series(
 ) -> bool:
     """Whether a series is meant. Where nobody says so, a table is one whose moments lie evenly beside columns
     of numbers. Raises DataError where a person says that it is one, and it holds no table."""
-    if kind == "series" or (kind is None and series is not None and series != SeriesImport()):
+    plain = SeriesImport() if series is None else SeriesImport(dates=series.dates)
+    if kind == "series" or (kind is None and series is not None and series != plain):
         if not found.texts:
             raise DataError.of(
                 source.where, "a series is read from a table", found.no_text(), "Check the files."
@@ -105,4 +106,4 @@ def _is_series(
         return False
     if not may_be_series(source, found.texts, source.limits):
         return False
-    return guessed_series(source, found.texts, SeriesImport(), source.limits, sure=False) is not None
+    return guessed_series(source, found.texts, plain, source.limits, sure=False) is not None

@@ -26,7 +26,7 @@ from workbench.engine.ledger import Ledger
 from workbench.engine.meter import Meter
 from workbench.engine.progress import judge_progress, reason_to_stop, warning
 from workbench.engine.tally import Points
-from workbench.engine.task import Task
+from workbench.engine.task import Carrying, Task
 from workbench.engine.team import Team
 from workbench.engine.trainer import Trainer
 from workbench.engine.watch import Watch
@@ -91,9 +91,11 @@ class _Run:
         self.resumed = resume is not None
         self.metrics: dict[str, float] = {}
         self.clocks: dict[str, Any] = {"active_s": 0.0, "spent_s": 0.0, "pace_s": None}
+        self.before: Mapping[str, Any] = {}  # what the checkpoint it goes on from carried
         if resume is not None:
             trainer.restore(resume)
             self.metrics = resume.metrics
+            self.before = resume.meta.get("carried") or {}
             self.clocks |= resume.meta.get("clocks", {})
         trainer.share()
         self.meter = Meter(**self.clocks)
@@ -102,6 +104,7 @@ class _Run:
         self.pending: list[Event] = []
         self.news: dict[str, Event] = {}  # "validated" and "best": only the newest is told
         self.judged: Judged | None = None  # the newest validation not yet shown as panels
+        self.sums: Any = None  # of the newest validation, where its marks are made of sums
         self.written: Written | None = None  # at that validation
         self.keeping = Keeping()
         self.ended: str | None = None  # why training is over before its last step
@@ -305,7 +308,7 @@ class _Run:
         for key, value in marks.items():
             self.points.add(key, trainer.step, trainer.epoch, value)
         self.metrics |= marks
-        self.judged, self.keeping.asked = judged, True
+        self.judged, self.sums, self.keeping.asked = judged, judged.sums, True
         verdict = judge_progress(
             trainer.progress, trainer.spec.training, marks, trainer.step, planned=planned
         )
@@ -384,6 +387,9 @@ class _Run:
         clocks = {"active_s": meter.active_s, "spent_s": meter.spent_s, "pace_s": meter.pace_s}
         facts = {"metrics": dict(self.metrics), "clocks": clocks, "device": self.device}
         carried = getattr(self.data, "carried", None)  # what it takes to use the model again, such as a scale
+        if carried is not None and isinstance(self.trainer.task, Carrying):
+            learned = self.trainer.task.carried(self.sums)
+            carried = {**(self.before if self.sums is None else {}), **carried, **learned}
         return facts if carried is None else {**facts, "carried": carried}
 
     def _hand(

@@ -114,7 +114,7 @@ def floor_sums(split: Any, data: Any, task: Any) -> dict[str, np.ndarray]:
 
 
 def _point_marks(task: Any, sums: np.ndarray) -> dict[str, float]:
-    return {name: value for name, value in task.marks_of(sums).items() if name != "coverage"}
+    return {name: value for name, value in task.marks_of(sums).items() if "coverage" not in name}
 
 
 # ---------------------------------------------------------------- for people
@@ -156,6 +156,8 @@ def bands(task: Any, scores: Tensor, sums: np.ndarray | None) -> Tensor:
     spread of the errors at each step, as `sums` of a validation tell it; none where there is none."""
     if len(task.quantiles) > 1:
         told = task.predict(scores)
+        if task.widths is None and (widths := task.carried(sums).get("widths")):
+            told = task.stretched(told, np.array(widths))
         return torch.stack([told[:, :, 0], told[:, :, task.middle], told[:, :, -1]], dim=2)
     point = task.point(scores)
     if sums is None:
@@ -167,7 +169,11 @@ def bands(task: Any, scores: Tensor, sums: np.ndarray | None) -> Tensor:
 def band_words(task: Any, sums: np.ndarray | None) -> str:
     """What the band is, for people; empty where there is none."""
     if len(task.quantiles) > 1:
-        return f"quantiles {task.quantiles[0]:g} to {task.quantiles[-1]:g}"
+        named = f"quantiles {task.quantiles[0]:g} to {task.quantiles[-1]:g}"
+        widths = task.carried(sums).get("widths") if task.widths is None else task.widths
+        if widths is None:
+            return named
+        return f"{named}, {np.mean(widths):.2f} times as wide by the validation"
     return "" if sums is None else "80 % by the validation's errors"
 
 

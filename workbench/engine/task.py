@@ -81,6 +81,15 @@ class Parted(Protocol):
 
 
 @runtime_checkable
+class Carrying(Protocol):
+    """A task that learns something from a validation without which the model cannot be used."""
+
+    def carried(self, sums: np.ndarray | None) -> dict[str, list[float]]:
+        """It by name, JSON-ready, from the sums of the validation; kept with each checkpoint."""
+        ...
+
+
+@runtime_checkable
 class Tabled(Protocol):
     """A task that tells a confusion matrix from its sums."""
 

@@ -17,6 +17,7 @@ from workbench.specs import (
     normalisation,
     pooling,
     sequence,
+    series,
 )
 from workbench.specs import layers as spec
 from workbench.specs.base import AnyShape, Columns, Duel, Pair, Picture, Shape, Tokens
@@ -221,6 +222,12 @@ def _group(layer: Layer, shape: Shape) -> list[Line] | None:
         parts = _sequential(layer.layers, shape, is_stack=False)
         parts += [(f"first={layer.first!r},", "")] if layer.first != "input" else []
         return [("Skip(", ""), *_inner(parts), ("),", "")]
+    if isinstance(layer, spec.WindowNorm):
+        parts = _sequential(layer.layers, shape)
+        parts += [(f"how={layer.how!r},", "")] if layer.how != "standardize" else []
+        told = series.told_of(shape)
+        parts += [(f"told={told!r},", "")] if told != (0,) else []
+        return [("WindowNorm(", ""), *_inner(parts), ("),", "")]
     if isinstance(layer, spec.Repeat):
         kind = "Stack(" if is_of_sequences(layer.layers, shape) else "nn.Sequential("
         turns = []

@@ -179,7 +179,7 @@ def _sheet_of(title: str, about: str, inner: Piece) -> Piece:
 
 
 def _piece(block: Block) -> Piece:
-    if block.group == "group":
+    if block.lists or block.group == "group":
         return _folded(block) if block.folded else _frame(block)
     return _sliver(block) if block.group in THIN else _leaf(block)
 
@@ -272,7 +272,9 @@ def _frame(block: Block) -> Piece:
     lists = [(name, in_line([_piece(inner) for inner in blocks])) for name, blocks in block.lists]
     title = block.kind + (f" × {block.times}" if block.times > 1 else "")
     pad, top = 14.0, 26.0
-    side = 26.0 if block.kind != "repeat" else 0.0  # room for the lines that part and meet again
+    side = (
+        26.0 if block.kind not in ("repeat", "window_norm") else 0.0
+    )  # room for the lines that part and meet again
     if block.kind == "residual":
         inner, axis = around(lists, side, "1×1 projection" if block.own else "")
     elif block.kind == "skip":

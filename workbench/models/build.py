@@ -40,7 +40,7 @@ from workbench.models.sequence import (
     SequenceResidual,
     Stack,
 )
-from workbench.models.series import SeriesLinear
+from workbench.models.series import SeriesLinear, WindowNorm
 from workbench.specs import (
     activation,
     attention,
@@ -372,4 +372,7 @@ BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Parallel: _parallel,
     spec.Repeat: _repeat,
     spec.Skip: lambda layer, shape: Skip(_stack(layer.layers, shape), layer.first),
+    spec.WindowNorm: lambda layer, shape: WindowNorm(
+        _stack(layer.layers, shape), layer.how, series.told_of(shape)
+    ),
 }

@@ -54,3 +54,35 @@ class SeriesLinear(nn.Module):
         if len(maps) == 1:
             return maps[0](part)
         return torch.stack([one(part[:, i]) for i, one in enumerate(maps)], dim=1)
+
+
+class WindowNorm(nn.Module):
+    """Each window (B, L, V) on its own scale, and what the layers tell of it back on the series' scale.
+
+    The layers give steps (B, S, V), or one vector (B, S · T) of the T variates at the places `told`, step by
+    step. Kim et al. 2022, https://openreview.net/forum?id=cGDAkQo1C0p, without learned scales.
+    """
+
+    def __init__(
+        self, layers: nn.Module, how: str = "standardize", told: tuple[int, ...] = (0,), eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        self.how = how
+        self.told = list(told)
+        self.eps = eps  # added to the variance: a window that stands still has none
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        level = x[:, -1:] if self.how == "last" else x.mean(dim=1, keepdim=True)  # (B, 1, V)
+        if self.how != "standardize":
+            return self._back(self.layers(x - level), level, None)
+        spread = (x.var(dim=1, keepdim=True, unbiased=False) + self.eps).sqrt()
+        return self._back(self.layers((x - level) / spread), level, spread)
+
+    def _back(self, out: torch.Tensor, level: torch.Tensor, spread: torch.Tensor | None) -> torch.Tensor:
+        if out.ndim == 3:
+            return out + level if spread is None else out * spread + level
+        steps = out.unflatten(1, (-1, len(self.told)))
+        if spread is not None:
+            steps = steps * spread[:, :, self.told]
+        return (steps + level[:, :, self.told]).flatten(1)

@@ -63,11 +63,27 @@ class Columns(tuple[int, ...]):
         return f"Columns(numeric={self.numeric}, categories={self.categories})"
 
 
-class Window(NamedTuple):
-    """The shape of a stretch of a series: a sequence of `length` steps of `variates` numbers each."""
+class Window(tuple[int, ...]):
+    """The shape (L, V) of a stretch of a series: `length` steps of `variates` numbers each. told: places of
+    the variates that are forecast, all of them where nothing else is said."""
 
-    length: int
-    variates: int
+    told: tuple[int, ...]
+
+    def __new__(cls, length: int, variates: int, told: Iterable[int] | None = None) -> Self:
+        made = super().__new__(cls, (length, variates))
+        made.told = tuple(range(variates) if told is None else (int(place) for place in told))
+        return made
+
+    def __getnewargs__(self) -> tuple[int, int, tuple[int, ...]]:  # type: ignore[override]
+        return self.length, self.variates, self.told
+
+    @property
+    def length(self) -> int:
+        return self[0]
+
+    @property
+    def variates(self) -> int:
+        return self[1]
 
 
 class Picture(tuple[int, ...]):

@@ -11,6 +11,7 @@ from workbench.specs.errors import Edit, Fix, Problem
 from workbench.specs.layer import Layer, set_to, show
 from workbench.specs.layers import LAYERS
 from workbench.specs.rows import Row, placed, where
+from workbench.specs.series import WindowNormGroup
 
 Raw = dict[str, Any]
 POOLING = ("recurrent", "attention")  # headings of the layers behind which a sequence is pooled
@@ -24,6 +25,14 @@ def forecast_problem(layers: Sequence[Layer], rows: Sequence[Row], shape: Window
     if out == (n,):
         return None
     last = len(layers) - 1
+    within = layers[last]
+    if isinstance(within, WindowNormGroup) and rows[last].children:  # what tells is in it, on its own scale
+        found = forecast_problem(within.layers, rows[last].children, shape, n)
+        if found is not None and found.fix is not None:
+            place = (last, "layers")
+            return found.model_copy(
+                update={"where": where((last,), within.kind), "fix": placed(found.fix, place)}
+            )
     fix = _repair(layers, rows, out, shape, n)
     return Problem(
         where=where((last,), kind_of(layers[last])),

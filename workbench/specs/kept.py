@@ -267,6 +267,23 @@ def _skip(tape: Tape, layer: Any, x: Value) -> Value:
     return out
 
 
+def _window_norm(tape: Tape, layer: Any, x: Value) -> Value:
+    """The window on its own scale, which nothing learns from, and what its layers give put back from it."""
+    length, width = x.shape
+    scaled = tape.op(
+        [x], (length, width), temp=tape.size(x.shape, x.item) if layer.how == "standardize" else 0
+    )
+    body = walk(tape, layer.layers, scaled)
+    tape.drop(scaled.store)
+    found = body
+    if layer.how == "standardize":
+        found = tape.op([body], body.shape)
+        tape.drop(body.store)
+    out = tape.op([found], found.shape)
+    tape.drop(found.store)
+    return out
+
+
 def _unflatten(tape: Tape, layer: Any, x: Value) -> Value:
     return tape.view(x, layer.out_shape(x.shape))
 
@@ -313,6 +330,7 @@ RULES: dict[str, Callable[[Tape, Any, Value], Value]] = {
     "parallel": _parallel,
     "repeat": _repeat,
     "skip": _skip,
+    "window_norm": _window_norm,
     "unflatten": _unflatten,
     "reparameterize": _reparameterize,
     **SEQUENCES,

@@ -81,7 +81,7 @@ from workbench.specs.pretrained_image import PretrainedImage
 from workbench.specs.recurrent import GRU, LSTM, RNN, LSTMDecoder
 from workbench.specs.rows import Group, Inside, Row, first_problem, trace
 from workbench.specs.sequence import ClassToken, Conv1d, Embedding, ImageRows, Positions, SequencePool
-from workbench.specs.series import SeriesLinear
+from workbench.specs.series import SeriesLinear, WindowNormGroup, flat
 from workbench.specs.skip import SkipGroup, down_and_up
 
 MAX_LAYERS = 256  # written in one list
@@ -305,6 +305,18 @@ class Skip(SkipGroup):
     )  # fmt: skip
 
 
+class WindowNorm(WindowNormGroup):
+    """Brings each window to one level and spread, and what its layers tell of it back (Kim et al. 2022).
+
+    A series whose level drifts looks to its layers as it did before: they learn shapes, not heights.
+    """
+
+    layers: tuple[AnyLayer, ...] = Field(
+        default_factory=flat, description="The layers that see the window on its own scale",
+        max_length=MAX_LAYERS,
+    )  # fmt: skip
+
+
 def _added(one: Row, more: Row) -> Row:
     """Two repetitions of a row as one: sums, and the shape of the later one."""
     return replace(
@@ -357,11 +369,11 @@ AnyLayer = Annotated[
     | PatchEmbedding | MultiheadAttention | TransformerEncoderLayer | TransformerDecoderLayer
     | PretrainedText | PretrainedImage
     | ColumnEmbedding | ColumnTokens
-    | Residual | Parallel | Repeat | Skip,
+    | Residual | Parallel | Repeat | Skip | WindowNorm,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
-for _group in (Residual, Parallel, Repeat, Skip):
+for _group in (Residual, Parallel, Repeat, Skip, WindowNorm):
     _group.model_rebuild()
 
 LAYERS: dict[str, type[Layer]] = {
@@ -372,4 +384,5 @@ GROUPS: dict[str, type[Group]] = {kind: cls for kind, cls in LAYERS.items() if i
 
 __all__ = [
     "GROUPS", "LAYERS", "MAX_LAYERS", "Activation", "AnyLayer", "Parallel", "Repeat", "Residual", "Skip",
+    "WindowNorm",
 ]  # fmt: skip

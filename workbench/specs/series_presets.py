@@ -94,16 +94,20 @@ SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
     (
         "encoder-forecast",
         "An encoder that attends to the past",
-        "A small Transformer that reads the window year by year; its heads show which years they look at.",
+        "A small Transformer that reads the window year by year, on the window's own scale; its heads show "
+        "which years they look at.",
         {
             "data": months(),
             "model": {
                 "family": "encoder",
-                "layers": [
-                    {"kind": "conv1d", "out_channels": 32, "kernel_size": 12, "stride": 12},
-                    {"kind": "positions"}, {"kind": "repeat", "times": 2, "layers": [BLOCK]},
-                    {"kind": "layer_norm"}, FLAT, linear(HORIZON),
-                ],
+                "layers": [{
+                    "kind": "window_norm",
+                    "layers": [
+                        {"kind": "conv1d", "out_channels": 32, "kernel_size": 12, "stride": 12},
+                        {"kind": "positions"}, {"kind": "repeat", "times": 2, "layers": [BLOCK]},
+                        {"kind": "layer_norm"}, FLAT, linear(HORIZON),
+                    ],
+                }],
             },
             "task": TASK,
             "training": training(2e-3, 15),
@@ -117,7 +121,7 @@ SERIES_PRESETS: list[tuple[str, str, str, Raw]] = [
             "data": months(),
             "model": {"family": "mlp", "layers": [straight(3 * HORIZON), FLAT]},
             "task": {**TASK, "loss": "quantile", "quantiles": [0.1, 0.5, 0.9]},
-            "training": training(2e-3, 30),
+            "training": training(1e-2, 30),
         },
     ),
 ]  # fmt: skip

@@ -18,6 +18,11 @@ class TableReading(Spec):
     decimal: Literal["point", "comma"] | None = knob(
         None, "The sign before the decimals of a number; empty guesses, column by column", advanced=True
     )
+    dates: Literal["day", "month"] | None = knob(
+        None,
+        "Which comes first in dates such as 03/04/2024; empty guesses, column by column: a number above 12 "
+        "tells, or moments that are in order, and the day is taken where nothing does",
+    )
     header: bool | None = knob(None, "Whether the first row names the columns; empty guesses")
     encoding: str | None = knob(
         None, "Encoding of the files, such as shift_jis; empty: UTF-8, UTF-16 or cp1252, as found",

@@ -82,6 +82,11 @@ class ForecastingTask(TaskSpec):
         "forecast",
         min_length=1, max_length=19,
     )  # fmt: skip
+    calibrate: bool = knob(
+        True,
+        "Quantile: the band is stretched around its middle until it holds as many values of the validation "
+        "as it is meant to; the factors go with the model",
+    )
     delta: float = knob(
         1.0, "Errors up to this are squared by the huber loss, in standard deviations", gt=0, le=1000,
         advanced=True,

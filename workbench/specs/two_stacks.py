@@ -169,14 +169,17 @@ def tied_problem(model: TwoStacks, shape: AnyShape) -> Problem | None:
     return Problem(where="model.tie_embeddings", rule=rule, fact=fact, repair=repair, fix=off)
 
 
+FIXING = ("flatten", "series_linear", "window_norm")  # they reckon with all steps, padding too
+
+
 def fixes_length(layers: Sequence[Layer], shape: Shape | None) -> bool:
-    """Whether the stack takes texts of one length only: where a flatten lays the steps out as one vector or a
-    series_linear has a weight for each, and where ways that skip steps meet again, since they meet at some
-    lengths only."""
+    """Whether the stack takes texts of one length only: where a flatten lays the steps out as one vector, a
+    series_linear has a weight for each or a window_norm measures them, and where ways that skip steps meet
+    again, since they meet at some lengths only."""
     for layer in layers:
         if shape is None:
             return False
-        if getattr(layer, "kind", "") in ("flatten", "series_linear") and len(shape) == 2:
+        if getattr(layer, "kind", "") in FIXING and len(shape) == 2:
             return True
         if isinstance(layer, Group):
             inner = [lists for _, lists in layer.slots()]

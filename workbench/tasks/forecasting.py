@@ -17,12 +17,17 @@ from torch.nn import functional as F
 from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.quiet import Quiet
 
+# Factors that a band may be stretched by; the one in the middle is 1.
+FACTORS = np.exp2(np.linspace(-4, 4, 257)).astype(np.float32)
+FEWEST = 10  # windows that a band is stretched after
+
 
 class Forecasting(Quiet):
     """What is told are numbers; errors are of the point forecast: the middle quantile where there are some.
 
     std, naive (V,): the scale of each variate in its own units, and the mean error there of telling the value
-    of a season before, which MASE divides by.
+    of a season before, which MASE divides by. widths (V,): what the band of each is stretched by around its
+    middle; None leaves it as the model tells it.
     """
 
     kind = "forecasting"
@@ -36,6 +41,7 @@ class Forecasting(Quiet):
         self.std, self.naive = np.asarray(std, np.float64), np.asarray(naive, np.float64)
         self.quantiles = spec.told
         self.middle = min(range(len(self.quantiles)), key=lambda q: abs(self.quantiles[q] - 0.5))
+        self.widths: np.ndarray | None = None
 
     @property
     def n_classes(self) -> int:
@@ -81,27 +87,76 @@ class Forecasting(Quiet):
     def predict(self, scores: Tensor) -> Tensor:
         """Quantiles (..., H, Q, V) float32, rising: where lines cross they are sorted, which brings none of
         them farther from the truth (Chernozhukov et al. 2010, https://doi.org/10.3982/ECTA7880)."""
+        told = self._raw(scores)
+        return told if self.widths is None else self.stretched(told, self.widths)
+
+    def _raw(self, scores: Tensor) -> Tensor:
         return self.shaped(scores.float()).sort(dim=-2).values
+
+    def stretched(self, told: Tensor, widths: np.ndarray) -> Tensor:
+        """Quantiles (..., Q, V) drawn apart around the middle one, by a factor for each variate (V,)."""
+        middle = told[..., self.middle : self.middle + 1, :]
+        return middle + (told - middle) * torch.as_tensor(widths, dtype=told.dtype, device=told.device)
 
     def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
         """How many windows, and by step and variate the sums of absolute errors, squared errors, and values
-        within the band: (1 + 3 · H · V,)."""
+        within the band: (1 + 3 · H · V,). Of a band also how many values of each variate would lie within it
+        from each of FACTORS on, and beyond all of them: (V · (len(FACTORS) + 1),) more."""
         error = self.point(scores) - y
         told = self.predict(scores)
         within = (y >= told[..., 0, :]) & (y <= told[..., -1, :])
         parts = (error.abs(), error.square(), within.to(error.dtype))
         n = torch.tensor([len(y)], dtype=error.dtype, device=error.device)
-        return torch.cat([n, *(part.sum(dim=0).flatten() for part in parts)])
+        found = [n, *(part.sum(dim=0).flatten() for part in parts)]
+        if len(self.quantiles) > 1:
+            found.append(self._reached(scores, y).to(error.dtype))
+        return torch.cat(found)
+
+    def _reached(self, scores: Tensor, y: Tensor) -> Tensor:
+        """At which of FACTORS the model's own band would reach each value, counted: (V · (F + 1),)."""
+        told = self._raw(scores)
+        off = y - told[..., self.middle, :]  # (B, H, V)
+        half = torch.where(
+            off > 0, told[..., -1, :] - told[..., self.middle, :], told[..., self.middle, :] - told[..., 0, :]
+        )
+        needed = torch.where(off == 0, 0.0, off.abs() / half).contiguous()
+        place = torch.bucketize(needed, torch.from_numpy(FACTORS).to(needed.device))
+        place = place + torch.arange(y.shape[-1], device=place.device) * (len(FACTORS) + 1)
+        counts = torch.zeros(y.shape[-1] * (len(FACTORS) + 1), device=place.device)
+        return counts.index_add_(0, place.flatten(), torch.ones(place.numel(), device=place.device))
+
+    def carried(self, sums: np.ndarray | None) -> dict[str, list[float]]:
+        """What a model needs besides its weights to tell its band: {"widths": (V,)}, the factors that let it
+        hold its share of the values that `sums` were made of; nothing where none was asked for.
+
+        Check: under them, so large a share of those very values lies within the band.
+        Source: Romano, Patterson and Candès 2019, https://arxiv.org/abs/1905.03222, with factors in place of
+        summands, so that a band stays as wide here and as narrow there as the model tells it.
+        """
+        if sums is None or len(self.quantiles) < 2 or not self.spec.calibrate or sums[0] < FEWEST:
+            return {}
+        share = self.quantiles[-1] - self.quantiles[0]
+        within = self._shares(sums)
+        level = min(1.0, share * (1 + 1 / sums[0]))
+        return {"widths": [float(np.interp(level, own[:-1], FACTORS)) for own in within]}
+
+    def _shares(self, sums: np.ndarray) -> np.ndarray:
+        """Values of each variate that the model's own band holds from each factor on, (V, F + 1), 0..1."""
+        counts = sums[-len(self.variates) * (len(FACTORS) + 1) :].reshape(len(self.variates), -1)
+        found: np.ndarray = counts.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
+        return found
 
     def parts(self, sums: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Windows; and means (H, V) of absolute errors, squared errors and values within the band."""
         n = float(sums[0])
-        means = sums[1:].reshape(3, self.horizon, len(self.variates)) / n
+        size = 3 * self.horizon * len(self.variates)
+        means = sums[1 : 1 + size].reshape(3, self.horizon, len(self.variates)) / n
         return n, means[0], means[1], means[2]
 
     def marks_of(self, sums: np.ndarray) -> dict[str, float]:
         """scaled_mse and scaled_mae over all values of the scaled series; rmse and mae in its own units, of
-        several variates their mean; mase; of a band coverage, the share of values within it.
+        several variates their mean; mase; of a band coverage, the share of values within it, and where it was
+        stretched raw_coverage, the share within the band that the model itself tells.
 
         Source: Hyndman and Koehler 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, for MASE.
         """
@@ -114,6 +169,8 @@ class Forecasting(Quiet):
             found["mase"] = (own_mae / self.naive).mean()
         if len(self.quantiles) > 1:
             found["coverage"] = within.mean()
+            if self.widths is not None:
+                found["raw_coverage"] = self._shares(sums)[:, len(FACTORS) // 2].mean()
         return {name: float(value) for name, value in found.items()}
 
     def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ from workbench.specs.base import problems_of
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
 from workbench.ui.errors import problem_boxes
+from workbench.ui.guess_table import DATES, dates_choice
 from workbench.ui.marks import count, plain
 
 SHOWN = 5  # rows
@@ -57,6 +58,7 @@ def asked_of(source: str) -> SeriesImport:
         "timezone": str(state.get(_key(source, "zone")) or "").strip() or None,
         "gaps": state.get(_key(source, "gaps")) or "interpolate",
         "duplicates": state.get(_key(source, "duplicates")) or "mean",
+        "dates": DATES.get(str(state.get(_key(source, "dates")))),
     }
     try:
         return SeriesImport.model_validate(tree)
@@ -81,6 +83,8 @@ def _choices(source: str, found: Mapping[str, Any]) -> None:
             "Variates", names, default=values[:50], key=_key(source, "values"), width=320,
             help="Columns of numbers; none chosen: all that vary",
         )  # fmt: skip
+    if found.get("unsure") or st.session_state.get(_key(source, "dates"), "Guess") != "Guess":
+        dates_choice(_key(source, "dates"), [str(name) for name in found.get("unsure", ())])
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         st.text_input(
             "A step every", key=_key(source, "frequency"), width=150,

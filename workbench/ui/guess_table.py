@@ -19,13 +19,15 @@ TASKS = {
 SHOWN = 5  # rows
 DECIMALS = {"Guess": None, "Point": "point", "Comma": "comma"}
 HEADERS = {"Guess": None, "Yes": True, "No": False}
+DATES = {"Guess": None, "Day first": "day", "Month first": "month"}
 
 
 def asked_of(source: str) -> TableImport:
     """What the widgets of this source say; empty where nothing was changed."""
     state = st.session_state
     told: Mapping[str, Any] = {name: state.get(_key(source, name)) for name in (
-        "target", "task", "ignored", "used", "numeric", "categorical", "missing", "decimal", "header"
+        "target", "task", "ignored", "used", "numeric", "categorical", "missing", "decimal", "header",
+        "dates",
     )}  # fmt: skip
     missing = [part.strip() for part in str(told["missing"] or "").split(",") if part.strip()]
     return TableImport(
@@ -33,6 +35,7 @@ def asked_of(source: str) -> TableImport:
         used=tuple(told["used"] or ()), numeric=tuple(told["numeric"] or ()),
         categorical=tuple(told["categorical"] or ()), missing=tuple(missing),
         decimal=DECIMALS.get(str(told["decimal"])), header=HEADERS.get(str(told["header"])),
+        dates=DATES.get(str(told["dates"])),
     )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -53,8 +56,24 @@ def choices(source: str, found: Mapping[str, Any], asked: TableImport) -> None:
             key=_key(source, "task"), format_func=TASKS.__getitem__, width=250, placeholder="Guess",
             help="Guessed from the target",
         )  # fmt: skip
+    if found.get("unsure") or asked.dates:
+        dates_choice(_key(source, "dates"), [str(name) for name in found.get("unsure", ())])
     with st.expander("Columns and how they are read", icon=":material/view_column:"):
         _more(source, names)
+
+
+def dates_choice(key: str, unsure: Sequence[str]) -> None:
+    """Whether the day or the month comes first, asked where nothing in the table tells it."""
+    names = ", ".join(plain(name, 40) for name in unsure[:4])
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.segmented_control(
+            "Dates such as 03/04/2024", list(DATES), default="Guess", required=True, key=key,
+            help="A number above 12 tells, or the order of the rows. Where nothing does, the day is taken",
+        )  # fmt: skip
+        if names:
+            st.caption(
+                f":material/help: Nothing tells the order of day and month in {names}: the day is taken."
+            )
 
 
 def preview(found: Mapping[str, Any]) -> None:

@@ -117,7 +117,8 @@ def ago(then: float | None, now: float | None = None) -> str:
 
 
 SHARES = (
-    "accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage", "iou", "dice", "explained",
+    "accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage", "raw_coverage", "iou",
+    "dice", "explained",
 )  # fmt: skip
 METRIC_WORDS = {
     "loss": "loss",
@@ -139,6 +140,7 @@ METRIC_WORDS = {
     "scaled_mae": "MAE, scaled",
     "scaled_mse": "MSE, scaled",
     "coverage": "share in the band",
+    "raw_coverage": "share in the band, before stretching",
     "iou": "IoU",
     "dice": "Dice",
     "mse": "squared error",
@@ -166,7 +168,9 @@ METRIC_HELP = {
     "mase": "Mean absolute error over that of telling the value of a season before; below 1 beats that",
     "scaled_mae": "Mean absolute error where every variate has variance 1; lower is better",
     "scaled_mse": "Mean squared error where every variate has variance 1; lower is better",
-    "coverage": "Share of the true values that lie within the band",
+    "coverage": "Share of the true values that lie within the band; while a run trains, within the band that "
+    "the model tells by itself",
+    "raw_coverage": "Share of the true values within the band that the model tells by itself",
     "iou": "Pixels in both masks, of the pixels in either; mean over classes",
     "dice": "Twice the pixels in both masks, of those of each; mean over classes",
     "mse": "Mean squared difference of pixels from 0 to 1; lower is better",

@@ -53,6 +53,7 @@ FOREIGN: dict[Reads, tuple[str, str]] = {  # headings of what needs another kind
 }
 SLOTS: dict[str, tuple[str, ...]] = {
     "residual": ("layers", "shortcut"), "repeat": ("layers",), "parallel": ("branches",), "skip": ("layers",),
+    "window_norm": ("layers",),
 }  # fmt: skip
 # What a new group starts with where sequences come in; images take the spec's own defaults.
 OF_SEQUENCES: dict[str, dict[str, Any]] = {

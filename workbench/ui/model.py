@@ -105,14 +105,20 @@ def windows_choice(now: Draft) -> Draft:
     return refitted(save(now.with_(data=spec.model_copy(update={"series": series}))))
 
 
-def refitted(now: Draft) -> Draft:
-    """The draft with as many outputs as its windows and its task ask for, where that is all that is amiss."""
+def refitted(now: Draft, *, afresh: bool = True) -> Draft:
+    """The draft with as many outputs as its windows and its task ask for, where that is all that is amiss.
+
+    afresh: forms and editor begin anew. Without it they go on: what is typed next would be lost to forms
+    that have just been replaced.
+    """
     try:
         given = fitting.input_of(store(), now.section("data", DataSpec), fitting.task_of(now))
     except WorkbenchError:
         return now
     model = stack.fitted(now.model, *given)
-    return now if model == now.model else overwrite(now, model=model)
+    if model == now.model:
+        return now
+    return overwrite(now, model=model) if afresh else save(now.with_(model=model))
 
 
 def task_choice(now: Draft) -> Draft:

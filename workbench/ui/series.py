@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,6 +17,7 @@ from workbench.figures.theme import PLAIN
 from workbench.jobs import answers
 from workbench.specs.data import DataSpec, SeriesSpec
 from workbench.specs.errors import Problem
+from workbench.specs.tasks import ForecastingTask
 from workbench.store import RunRow
 from workbench.store.datasets import DatasetRow
 from workbench.ui.forms import fill
@@ -26,6 +27,8 @@ from workbench.ui.state import draft, store
 PER_PAGE = 6  # variates
 TYPES = ("csv", "tsv", "txt", "xlsx", "parquet", "json", "jsonl", "gz")
 WAIT_S = 60.0
+COMMON = ("0.01", "0.025", "0.05", "0.1", "0.2", "0.25", "0.5", "0.75", "0.8", "0.9", "0.95", "0.975", "0.99")
+MOST_QUANTILES = 19  # as the spec has it
 MAX_UPLOAD_MB = 50
 
 
@@ -71,6 +74,54 @@ def window_fields(spec: SeriesSpec, names: tuple[str, ...], *, key: str) -> tupl
         help="The model sees all variates; it tells all of them, or one",
     )  # fmt: skip
     return changed.model_copy(update={"target": target}), problems
+
+
+def quantile_field(task: ForecastingTask, *, key: str) -> tuple[ForecastingTask, list[Problem]]:
+    """Which quantiles of every value are told, and what is wrong with them."""
+    now = [f"{q:g}" for q in task.quantiles]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chosen = st.multiselect(
+            "Quantiles", sorted({*COMMON, *now}, key=float), default=now, key=key, width=420,
+            accept_new_options=True, max_selections=MOST_QUANTILES, placeholder="Choose or type",
+            help="0.1 is the value that one in ten falls below. The lowest and the highest are the band, the "
+            "one nearest to 0.5 is the forecast. Above 0 and below 1, at most "
+            f"{MOST_QUANTILES} of them; others can be typed",
+        )  # fmt: skip
+    try:
+        told = quantiles_of(chosen)
+    except ValueError as error:
+        problem = Problem(
+            where="task.quantiles", rule="quantiles lie above 0 and below 1", fact=str(error),
+            repair="Type 0.1 for the value that one in ten falls below.",
+        )  # fmt: skip
+        st.error(f"Quantiles lie above 0 and below 1, but {plain(str(error), 120)}.")
+        return task, [problem]
+    if len(told) > 1:
+        share = told[-1] - told[0]
+        st.caption(
+            f"The band from {told[0]:g} to {told[-1]:g} is meant to hold {100 * share:.4g} % of the values."
+        )
+    else:
+        st.caption("One quantile is a forecast without a band; a second one makes a band.")
+    return task.model_copy(update={"quantiles": told}), []
+
+
+def quantiles_of(chosen: Sequence[str]) -> tuple[float, ...]:
+    """Quantiles as typed, `0.05`, `0,05` or `5 %`, rising and each once. Raises ValueError saying what is
+    wrong."""
+    found = set()
+    for text in chosen:
+        bare = text.strip().replace(",", ".")
+        try:
+            value = float(bare.removesuffix("%")) / (100 if bare.endswith("%") else 1)
+        except ValueError:
+            raise ValueError(f"`{text[:20]}` is no number") from None
+        if not 0 < value < 1:
+            raise ValueError(f"`{text[:20]}` is not")
+        found.add(round(value, 6))
+    if not found:
+        raise ValueError("none is chosen")
+    return tuple(sorted(found))
 
 
 def facts(row: DatasetRow) -> list[tuple[str, str]]:

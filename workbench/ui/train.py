@@ -21,6 +21,7 @@ from workbench.specs.inside import attends
 from workbench.specs.presets import PRESETS
 from workbench.specs.run import RunSpec
 from workbench.specs.task import TaskSpec
+from workbench.specs.tasks import ForecastingTask
 from workbench.specs.training import TrainingSpec, WatchSpec
 from workbench.ui import datasets, fitting, nav, stack
 from workbench.ui.augment import augment_form
@@ -31,7 +32,7 @@ from workbench.ui.marks import message, plain, section
 from workbench.ui.mismatch import known_schema
 from workbench.ui.model import refitted
 from workbench.ui.presets import launch
-from workbench.ui.series import window_fields
+from workbench.ui.series import quantile_field, window_fields
 from workbench.ui.state import Draft, save, store
 from workbench.ui.steer import freeze_choice
 from workbench.ui.teaching import teacher_form
@@ -68,7 +69,7 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
         problems += found
     with st.container(border=True, key="box-task"):
         section("Targets", help=TARGETS[purpose.task])
-        task, found = fill(section_of(now, task_class), key=f"task.{key}.{purpose.task}", where="task")
+        task, found = task_form(section_of(now, task_class), f"task.{key}.{purpose.task}")
         problems += found
     with st.container(border=True, key="box-watch"):
         section("Watching", help="What is looked at inside the model while it learns, and what that may cost")
@@ -83,8 +84,19 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
         if purpose.kind == "series" and (
             told[0] != told[1] or fitting.task_of(changed) != fitting.task_of(now)
         ):
-            changed = refitted(changed)
+            changed = refitted(changed, afresh=False)
     return changed, problems
+
+
+def task_form(task: TaskSpec, key: str) -> tuple[TaskSpec, list[Problem]]:
+    """The settings of the task; of a forecast the quantiles too, where its loss tells some."""
+    loss = getattr(task, "loss", "") if isinstance(task, ForecastingTask) else ""
+    loss = str(st.session_state.get(f"{key}.loss", loss))
+    told, found = fill(task, key=key, where="task", skip={"calibrate"} if loss != "quantile" else set())
+    if not isinstance(told, ForecastingTask) or told.loss != "quantile":
+        return told, found
+    told, more = quantile_field(told, key=f"{key}.quantiles")
+    return told, found + more
 
 
 IMAGES = fitting.Purpose("images", "classification")

@@ -29,6 +29,7 @@ from workbench.engine.series import band_words, bands
 from workbench.specs.base import did_you_mean
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
+from workbench.specs.tables import TableReading
 from workbench.store import Store
 from workbench.tasks.forecasting import Forecasting
 from workbench.worker.trained import Trained
@@ -93,7 +94,8 @@ def read_steps(trained: Trained, path: Path, name: str, report: Report) -> Steps
     """The variates of the model from a table, made even as its own series was. Raises DataError."""
     data = trained.data
     names = list(data.schema.variates)
-    with open_path(path, None, Limits(), report) as table:
+    reading = TableReading.model_validate({"dates": data.schema.columns.get("dates")})
+    with open_path(path, reading, Limits(), report) as table:
         frame = table.frame()
         _places(trained, list(table.names), name)
         time = data.schema.columns.get("time", "").partition(" + ")[0]

@@ -151,10 +151,14 @@ class Shelf:
             model = loaded(model, saved.meta["int8"], saved.tensors)
         else:
             model.load_state_dict(model_tensors(blob))
+        kept = from_bytes(blob).meta.get("carried") or {}
         if data.kind == "series":
-            data = data.scaled_as(from_bytes(blob).meta.get("carried") or data.carried)
+            data = data.scaled_as(kept or data.carried)
         model.eval()
-        return Trained(row, info, model, data, task_of(row.spec, data), least_of(row.spec, data))
+        task = task_of(row.spec, data)
+        if isinstance(task, Forecasting) and "widths" in kept:
+            task.widths = np.array(kept["widths"])
+        return Trained(row, info, model, data, task, least_of(row.spec, data))
 
     def _data_of(self, row: RunRow) -> Any:
         spec = row.spec.data

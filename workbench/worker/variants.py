@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.engine.checkpoint import Checkpoint, to_bytes
+from workbench.engine.checkpoint import Checkpoint, from_bytes, to_bytes
 from workbench.engine.device import place
 from workbench.engine.evaluate import evaluate
 from workbench.engine.feeds import feed_for
@@ -60,6 +60,8 @@ def quantise(store: Store, question: Mapping[str, Any], progress: Progress) -> d
     meta = {
         "step": info.step, "epoch": info.epoch, "metrics": {}, "int8": how, "from": info.name,
     }  # fmt: skip
+    carried = from_bytes(store.checkpoints.read(trained.row.id, info.name)).meta.get("carried")
+    meta |= {} if carried is None else {"carried": carried}
     blob = to_bytes(Checkpoint(tensors, meta))
     progress("Writing it", 0.9)
     name = f"{INT8}{how}"

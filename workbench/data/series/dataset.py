@@ -147,7 +147,8 @@ def load(folder: Path, spec: DataSpec) -> SeriesData:
         Windows(scaled, part, series.look_back, series.horizon, targets) for part in rows
     )
     return SeriesData(
-        name=spec.name, schema=stored.schema, shape=Window(series.look_back, len(stored.schema.variates)),
+        name=spec.name, schema=stored.schema,
+        shape=Window(series.look_back, len(stored.schema.variates), targets),
         train=train, validation=validation, test=test, mean=mean, std=std,
         naive=naive_error(values[: borders[0]], season), season=season, borders=borders,
         moments=np.asarray(stored.moments[:n]), frequency=stored.frequency,
@@ -159,7 +160,8 @@ def shape(folder: Path, spec: DataSpec) -> tuple[Window, int]:
     """What a model sees, and how many numbers it tells of it. Raises DataError."""
     stored = Stored(folder)
     targets = targets_of(stored.schema, spec)
-    return Window(spec.series.look_back, len(stored.schema.variates)), spec.series.horizon * len(targets)
+    names = stored.schema.variates
+    return Window(spec.series.look_back, len(names), targets), spec.series.horizon * len(targets)
 
 
 def rows_of(folder: Path, spec: DataSpec) -> SeriesRows:

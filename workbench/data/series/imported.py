@@ -17,7 +17,7 @@ from workbench.data.series.frequency import guess
 from workbench.data.series.regular import regular
 from workbench.data.series.stored import write
 from workbench.data.sources import Source
-from workbench.data.table.moments import NAMED
+from workbench.data.table.moments import NAMED, leads
 from workbench.data.table.reading import ReadTable, named, open_table
 from workbench.data.text.opened import opened
 from workbench.data.text.sniffed import Sniffed
@@ -80,6 +80,8 @@ def import_series(
     values = frame[list(found.values)].to_numpy(np.float64)
     series = regular(found.moments, values, list(found.values), asked, report)
     columns = {"time": " + ".join(found.time)} if found.time else {}
+    way = next((own.way for own in table.columns if own.name == found.time[0]), "") if found.time else ""
+    columns |= {"dates": leads(way)} if leads(way) else {}  # what goes on from it is read so too
     schema = schema.model_copy(update={"variates": found.values, "columns": columns})
     report.kept("series", f"{len(series.values):,} steps of {len(found.values):,} variates")
     return write(folder, schema, series, report, source.where)
@@ -116,6 +118,7 @@ def guessed_series(
         "frequency": str(frequency or ""), "rows": len(frame), "left": dict(list(found.left.items())[:50]),
         "examples": frame.head(SHOWN).astype(str).to_numpy().tolist(), "files": [f.path for f in table.files],
         "variates": list(found.values),
+        "unsure": [column.name for column in table.columns if column.unsure and column.name in found.time],
     }  # fmt: skip
 
 

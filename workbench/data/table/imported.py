@@ -105,6 +105,7 @@ def guessed(source: Source, files: Sequence[Sniffed], asked: TableImport, limits
             "kinds": {column.name: column.kind for column in table.columns},
             "missing": {column.name: column.missing for column in table.columns},
             "distinct": {column.name: column.distinct for column in table.columns},
+            "unsure": [column.name for column in table.columns if column.unsure],
             "reasons": {table.names[c]: reason for c, reason in found.reasons.items()},
             "files": [file.path for file in table.files], "report": report.rows(),
         }  # fmt: skip

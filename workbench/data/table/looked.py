@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
-from workbench.data.table.moments import NAMED, MomentLook
+from workbench.data.table.moments import NAMED, MomentLook, leads
 from workbench.data.table.names import named, wanted_names
 from workbench.data.table.numbers import MISSING, Grammar, Look
 from workbench.data.table.raw import Raw
@@ -99,20 +99,21 @@ def decide(
         report.repaired("cells", f"blanks around {cells:,} cells of {len(trimmed):,} columns left out")
     for c, own in enumerate(seen):
         name = shown(own.name, 60)
-        way = own.when.way() if c not in numeric and c not in words else None
+        like = known[own.name].way if own.name in known else ""
+        way = own.when.way(asked.dates, like) if c not in numeric and c not in words else None
         grammar = own.look.grammar(fallback, c in numeric) if c not in words else None
         if asked.decimal is not None and grammar is not None:
             grammar = grammar._replace(decimal=fallback)
         native = own.native if not own.look.cells else set()
         if own.name in known:
-            found.append(_as_known(own, known[own.name], fallback, markers))
+            found.append(_as_known(own, known[own.name], way, fallback, markers))
         elif c in words:
             found.append(Decided(own.name, "word", markers, is_code=True))
         elif way is not None or native == {"moment"}:
             found.append(Decided(own.name, "moment", markers, way=way or "%Y-%m-%d %H:%M:%S"))
-            if way is not None and ("%d/%m" in way or "%m/%d" in way or "%d-%m" in way):
-                order = "day" if way.index("%d") < way.index("%m") else "month"
-                report.kept(f"column `{name}`", f"dates are read with the {order} first")
+            if way is not None and leads(way):
+                found[-1].unsure = not own.when.why
+                _tell_order(own, way, name, report)
         elif native == {"number"} or (grammar is not None and (own.look.cells or c in numeric)):
             grammar = grammar or Grammar(fallback)
             found.append(Decided(own.name, "number", markers, grammar))
@@ -124,14 +125,29 @@ def decide(
     return found
 
 
-def _as_known(own: Seen, column: TableColumn, fallback: str, markers: frozenset[str]) -> Decided:
+def _tell_order(own: Seen, way: str, name: str, report: Report) -> None:
+    order, other = ("day", "month") if leads(way) == "day" else ("month", "day")
+    if own.when.why:
+        report.kept(f"column `{name}`", f"dates are read with the {order} first: {own.when.why}")
+        return
+    example = shown(next(iter(own.when.seen)), 40)
+    report.repaired(
+        f"column `{name}`",
+        f"nothing tells whether `{example}` has the day or the month first: the {order} is taken; choose the "
+        f"{other} (dates, --dates {other}) where that is wrong",
+    )
+
+
+def _as_known(
+    own: Seen, column: TableColumn, way: str | None, fallback: str, markers: frozenset[str]
+) -> Decided:
     """A column of a registered table, in the kind that it has there."""
     if column.kind == "number":
         told = own.look.decides() if own.look.cells else None
         grammar = Grammar(told or column.decimal or fallback, column.unit, column.scaled)
         return Decided(own.name, "number", markers, grammar, sentinels=column.sentinels)
     if column.kind == "moment":
-        return Decided(own.name, "moment", markers, way=own.when.way() or column.way)
+        return Decided(own.name, "moment", markers, way=way or column.way)
     return Decided(own.name, "word", markers)
 
 

@@ -1,7 +1,8 @@
 """Cells as dates and times: which way of writing fits a column, and its cells as moments.
 
 Moments are without a zone: where the cells tell one they are turned to UTC. Day and month are told apart by
-the cells that can be read one way only; where there is none, the day comes first.
+what a person says, by the cells that can be read one way only, or by moments that rise, fall or lie evenly in
+one of the two readings; where nothing tells, the day comes first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _DAYS = (
     "%B %d, %Y", "%b %d %Y", "%Y-%b-%d", "%d%b%Y", "%Y%m%d",
 )  # fmt: skip
 _ALONE = ("%Y-%m", "%Y/%m", "%b-%Y", "%b %Y", "%B %Y", "%Y-%b", "%m/%Y", "%Y%m%d%H%M%S")
+_NUMERIC = re.compile(r"%[dm][./-]%[dm][./-]%[Yy]")
+EVEN = 0.8  # of the time that the steps of a series fill; as many may be missing
+LONG_ORDER = 4  # steps in one direction that tell which way of reading is meant
 _TIME = re.compile(r"[ T]%[HI].*$")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])", re.IGNORECASE)
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
@@ -51,6 +55,7 @@ class MomentLook:
     seen: dict[str, int] = field(default_factory=dict)
     never: int = 0
     cells: int = 0
+    why: str = ""  # what told whether the day or the month comes first; empty where nothing did
 
     def add(self, counted: Iterable[tuple[str, int]]) -> None:
         """Distinct cells of a piece and how often each occurs."""
@@ -61,8 +66,44 @@ class MomentLook:
             elif text in self.seen or len(self.seen) < _MOST:
                 self.seen[text] = self.seen.get(text, 0) + n
 
-    def way(self) -> str | None:
-        """The format that fits the column, in `strptime`'s signs; with `%z` where cells tell a zone."""
+    def way(self, first: str | None = None, like: str = "") -> str | None:
+        """The format that fits the column, in `strptime`'s signs; with `%z` where cells tell a zone.
+
+        first: "day" or "month", where a person says which comes first; it counts where cells can be read
+        so. like: the format of a column of the same kind, which counts wherever it fits as well. What told
+        the two apart stands in `why`.
+        """
+        best = self._fitting()
+        self.why = ""
+        if best is None:
+            return None
+        other = swapped(best)
+        if other is None:
+            return best
+        texts = list(self.seen)
+        fits = {way: _share(texts, way) for way in (best, other)}
+        if like in fits and fits[like] >= max(fits.values()) - 1e-9:
+            return like
+        asked = next((way for way in fits if leads(way) == first), None)
+        if asked is not None and fits[asked] >= ENOUGH:
+            self.why = "as asked for"
+            return asked
+        against = f", though the {first} was asked for" if first else ""
+        if fits[best] > fits[other] + 1e-9:
+            only = next(text for text in texts if _share([text], best) > _share([text], other))
+            self.why = f"`{only[:40]}` can be read so only{against}"
+            return best
+        rising = [way for way in fits if _in_order(moments(texts, way))]
+        if len(rising) == 1:
+            self.why = "its rows are in order so"
+            return rising[0]
+        even, uneven = sorted(fits, key=lambda way: -_filled(moments(texts, way)))
+        if _filled(moments(texts, even)) >= EVEN and _filled(moments(texts, uneven)) < 0.5 * EVEN:
+            self.why = "its moments are evenly apart so"
+            return even
+        return best
+
+    def _fitting(self) -> str | None:
         if not self.seen or self.never > (1 - ENOUGH) * self.cells:
             return None
         texts = list(self.seen)
@@ -79,6 +120,30 @@ class MomentLook:
             if most == 1.0:
                 break
         return best if most >= ENOUGH else None
+
+
+def leads(way: str) -> str:
+    """ "day" or "month", as a format of numbers alone begins with; empty for all others."""
+    return {"%d": "day", "%m": "month"}.get(way[:2], "") if _NUMERIC.match(way) else ""
+
+
+def swapped(way: str) -> str | None:
+    """The format with day and month in each other's place; None where only one order is ever written."""
+    return f"{way[3:5]}{way[2]}{way[:2]}{way[5:]}" if leads(way) else None
+
+
+def _in_order(found: np.ndarray) -> bool:
+    """Whether moments (n,) never fall, or never rise: of so many that it is no accident."""
+    steps = np.diff(found[~np.isnat(found)].astype(np.int64))
+    return len(steps) >= LONG_ORDER and bool((steps >= 0).all() or (steps <= 0).all())
+
+
+def _filled(found: np.ndarray) -> float:
+    """Which share of the time from the first to the last of moments (n,) their usual steps fill."""
+    own = np.unique(found[~np.isnat(found)].astype(np.int64))
+    if len(own) <= LONG_ORDER:
+        return 0.0
+    return float(np.median(np.diff(own)) * (len(own) - 1) / (own[-1] - own[0]))
 
 
 def moments(texts: Sequence[str], way: str) -> np.ndarray:

@@ -39,6 +39,7 @@ class ReadColumn:
     is_whole: bool = False
     least: float = float("nan")
     greatest: float = float("nan")
+    unsure: bool = False  # nothing tells whether its dates have the day or the month first
 
 
 class Rows(NamedTuple):
@@ -73,6 +74,7 @@ class Decided:
     reading: int = 0  # the same, as counted while the table is read
     words: set[str] = field(default_factory=set)
     is_whole: bool = True
+    unsure: bool = False
     least: float = float("inf")
     greatest: float = float("-inf")
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -82,7 +84,7 @@ class Decided:
         return ReadColumn(
             self.name, self.kind, self.missing, len(self.words) or len(self.numbers), self.grammar.unit,
             self.way, self.grammar, self.sentinels, self.is_code, self.kind == "number" and self.is_whole,
-            *ends,
+            *ends, self.unsure,
         )  # fmt: skip
 
 

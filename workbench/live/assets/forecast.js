@@ -157,7 +157,7 @@ export class Forecast extends Through {
       return el("tr", { "data-mark": key }, el("th", { scope: "row", title: help }, name),
         ...columns.map(([, marks]) => el("td", { class: real(marks[key]) === least ? "wbl-least" : "" }, cell(marks, key))));
     });
-    if ("coverage" in data.marks) body.push(el("tr", { "data-mark": "coverage" }, el("th", { scope: "row", title: "Share of the true values that lie within the band" }, "Within the band"), el("td", {}, `${(100 * real(data.marks.coverage)).toFixed(1)} %`)));
+    if ("coverage" in data.marks) body.push(el("tr", { "data-mark": "coverage" }, el("th", { scope: "row", title: "Share of the true values within the band that the model tells by itself, before it is stretched" }, "Within its own band"), el("td", {}, `${(100 * real(data.marks.coverage)).toFixed(1)} %`)));
     const parts = [el("table", { class: "wbl-table wbl-floors", "aria-label": "Errors of the model and of the floors" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Error"), ...columns.map(([name]) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...body))];
     if (data.variates.length > 1) parts.push(byVariate(data.variates));
