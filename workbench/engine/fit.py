@@ -14,24 +14,23 @@ from typing import Any
 
 from torch import nn
 
-from workbench.engine import panels
 from workbench.engine.checkpoint import Checkpoint
 from workbench.engine.control import Asked, Control, Free, Orders, orders
 from workbench.engine.device import describe, synchronize
 from workbench.engine.duel import trainer_for
-from workbench.engine.evaluate import Judged, judge
+from workbench.engine.evaluate import judge
 from workbench.engine.flush import Flush, Outcome, Phase, Saved
 from workbench.engine.keeping import Keeping
 from workbench.engine.ledger import Ledger
 from workbench.engine.meter import Meter
-from workbench.engine.progress import judge_progress, reason_to_stop, warning
-from workbench.engine.tally import Points
+from workbench.engine.progress import judge_progress, reason_to_stop
+from workbench.engine.seen import Seen
 from workbench.engine.task import Carrying, Task
 from workbench.engine.team import Team
 from workbench.engine.trainer import Trainer
 from workbench.engine.watch import Watch
-from workbench.engine.writing import Written, write
-from workbench.records import Change, Data, Event, Panel, Record
+from workbench.engine.writing import write
+from workbench.records import Change, Data, Event, Record
 from workbench.specs.errors import SpecError
 from workbench.specs.run import RunSpec
 from workbench.specs.steer import differences, sentence, steered
@@ -89,23 +88,18 @@ class _Run:
         self.trainer, self.data, self.watch, self.control = trainer, data, watch, control
         self.ledger = ledger
         self.resumed = resume is not None
-        self.metrics: dict[str, float] = {}
+        self.seen = Seen(trainer, data)
         self.clocks: dict[str, Any] = {"active_s": 0.0, "spent_s": 0.0, "pace_s": None}
         self.before: Mapping[str, Any] = {}  # what the checkpoint it goes on from carried
         if resume is not None:
             trainer.restore(resume)
-            self.metrics = resume.metrics
+            self.seen.metrics = resume.metrics
             self.before = resume.meta.get("carried") or {}
             self.clocks |= resume.meta.get("clocks", {})
         trainer.share()
         self.meter = Meter(**self.clocks)
         self.device = describe(trainer.device)
-        self.points = Points()  # of validations and of the flush itself
-        self.pending: list[Event] = []
-        self.news: dict[str, Event] = {}  # "validated" and "best": only the newest is told
-        self.judged: Judged | None = None  # the newest validation not yet shown as panels
         self.sums: Any = None  # of the newest validation, where its marks are made of sums
-        self.written: Written | None = None  # at that validation
         self.keeping = Keeping()
         self.ended: str | None = None  # why training is over before its last step
         self.halt: int | None = None  # the step to pause at, while a number of steps is taken
@@ -153,13 +147,13 @@ class _Run:
         if self.resumed:
             text += f" from step {trainer.step:,}"
         facts = {"device": self.device, "weights": sum(s.numel for s in trainer.flat.spans.values())}
-        events = [self._event(kind, text, **facts)]
+        events = [self.seen.event(kind, text, **facts)]
         if trainer.masks is not None and not self.resumed:
             zeros, weights = (
                 trainer.masks.zeros,
                 sum(trainer.flat.spans[n].numel for n in trainer.masks.names),
             )
-            events.append(self._event("pruned", f"{zeros:,} of {weights:,} weights are held at zero"))
+            events.append(self.seen.event("pruned", f"{zeros:,} of {weights:,} weights are held at zero"))
         if not self.resumed and self.ledger.changed:  # a resumed run's history tells of them
             events.append(self._changed(self.ledger.changed))
         return self._hand([*events, *self._look()])
@@ -167,13 +161,13 @@ class _Run:
     def _closing(self) -> Iterator[Flush]:
         trainer = self.trainer
         if self.outcome == "parked":
-            event = self._event("parked", f"Parked at step {trainer.step:,}: its memory is given back")
+            event = self.seen.event("parked", f"Parked at step {trainer.step:,}: its memory is given back")
             checkpoints = self._checkpoints()
             records = [*self._drain(), event]
             yield self._hand(records, phase="paused", checkpoints=checkpoints, outcome="parked")
             return
         if self.outcome == "stopped":
-            event = self._event("stopping", "Stopping: a last validation and checkpoint")
+            event = self.seen.event("stopping", "Stopping: a last validation and checkpoint")
             yield self._hand([event], phase="stopping")
         if trainer.progress.validated_step != trainer.step:
             self._validate(planned=False)
@@ -182,7 +176,7 @@ class _Run:
         if trainer.progress.best is None:  # nothing to choose by; the last one must serve
             self.keeping.best = last
         kind = self.outcome
-        event = self._event(kind, f"{kind.capitalize()} at step {trainer.step:,}" + self._marks())
+        event = self.seen.event(kind, f"{kind.capitalize()} at step {trainer.step:,}" + self.seen.marks())
         checkpoints = self.keeping.handed(last)
         yield self._hand([*records, event], phase="stopping", checkpoints=checkpoints, outcome=self.outcome)
 
@@ -224,7 +218,7 @@ class _Run:
     def _steer(self, wanted: Orders, phase: Phase = "running") -> Iterator[Flush]:
         """What changes, and what makes no sense."""
         for text in wanted.refused:
-            yield self._hand([self._event("warning", text)], phase)
+            yield self._hand([self.seen.event("warning", text)], phase)
         for changes in wanted.changes:
             yield from self._change(changes, phase)
 
@@ -233,7 +227,7 @@ class _Run:
         self.halt = None
         if wanted.verb == "step":
             self.halt = self.trainer.step + wanted.steps
-            yield self._hand([self._event("stepping", f"Taking {_steps(wanted.steps)}")])
+            yield self._hand([self.seen.event("stepping", f"Taking {_steps(wanted.steps)}")])
         elif wanted.verb == "stop":
             self.ended, self.outcome = "stopped by request", "stopped"
         elif wanted.verb == "park" and not self._over():
@@ -243,7 +237,7 @@ class _Run:
     def _pause(self, text: str) -> Iterator[Flush]:
         self.halt = None
         checkpoints = self._checkpoints()
-        yield self._hand([self._event("paused", text)], phase="paused", checkpoints=checkpoints)
+        yield self._hand([self.seen.event("paused", text)], phase="paused", checkpoints=checkpoints)
         wanted = orders(())
         with self.meter.idle():
             while wanted.verb in (None, "pause"):
@@ -251,7 +245,7 @@ class _Run:
                 wanted = orders(self.control.take())
                 yield from self._steer(wanted, phase="paused")
         if wanted.verb == "resume":
-            yield self._hand([self._event("resumed", "Going on after a pause")])
+            yield self._hand([self.seen.event("resumed", "Going on after a pause")])
         yield from self._go_on(wanted)
 
     def _arrive(self) -> Iterator[Flush]:
@@ -281,7 +275,7 @@ class _Run:
             changed = differences(trainer.spec, spec)
             trainer.steer(spec)
         except SpecError as error:
-            yield self._hand([self._event("warning", f"Nothing was changed: {error}")], phase)
+            yield self._hand([self.seen.event("warning", f"Nothing was changed: {error}")], phase)
             return
         if changed:
             event = self._changed(changed)
@@ -290,78 +284,43 @@ class _Run:
 
     def _changed(self, changed: Mapping[str, tuple[Any, Any]]) -> Event:
         pairs = {path: list(pair) for path, pair in changed.items()}
-        return self._event("changed", sentence(changed), changes=pairs)
+        return self.seen.event("changed", sentence(changed), changes=pairs)
 
     # ------------------------------------------------------------ validation
 
     def _validate(self, planned: bool = True) -> None:
-        trainer = self.trainer
+        trainer, seen = self.trainer, self.seen
         if trainer.validation.n == 0:
             trainer.progress.validated_step = trainer.step
             return
         began = perf_counter()
         with trainer.judged_model():
             judged = judge(trainer.model, trainer.validation, trainer.task, trainer.precision.autocast)
-            self.written = write(trainer.model, self.data, trainer.task, trainer.spec, judged.sums)
-        found = {**judged.marks, **(self.written.marks if self.written else {})}
+            seen.written = write(trainer.model, self.data, trainer.task, trainer.spec, judged.sums)
+        found = {**judged.marks, **(seen.written.marks if seen.written else {})}
         marks = {"val/loss": judged.loss, **{f"val/{name}": value for name, value in found.items()}}
         for key, value in marks.items():
-            self.points.add(key, trainer.step, trainer.epoch, value)
-        self.metrics |= marks
-        self.judged, self.sums, self.keeping.asked = judged, judged.sums, True
+            seen.points.add(key, trainer.step, trainer.epoch, value)
+        seen.metrics |= marks
+        seen.judged, self.sums, self.keeping.asked = judged, judged.sums, True
         verdict = judge_progress(
             trainer.progress, trainer.spec.training, marks, trainer.step, planned=planned
         )
-        self.news["validated"] = self._event("validated", f"Validated{self._marks()}", **marks)
+        seen.news["validated"] = seen.event("validated", f"Validated{seen.marks()}", **marks)
         if verdict.is_best:
             self.keeping.best = trainer.capture(**self._facts())
-            self.news["best"] = self._event("best", f"Best so far{self._marks()}", **marks)
+            seen.news["best"] = seen.event("best", f"Best so far{seen.marks()}", **marks)
         if verdict.dropped:
-            self.pending.append(self._event("lr_drop", f"Plateau: learning rate falls to {trainer.rate:.3g}"))
+            seen.pending.append(seen.event("lr_drop", f"Plateau: learning rate falls to {trainer.rate:.3g}"))
         if verdict.stop and self.ended is None and trainer.step < trainer.total_steps:
             self.ended = verdict.stop
-            self.pending.append(self._event("early_stop", verdict.stop))
+            seen.pending.append(seen.event("early_stop", verdict.stop))
         self.aside_s += perf_counter() - began
-
-    def _marks(self) -> str:
-        task = self.trainer.task
-        loss, counted = self.metrics.get("val/loss"), self.metrics.get(f"val/{task.counted}")
-        if loss is None or counted is None:
-            return ""
-        if task.counted != "accuracy":
-            return f": loss {loss:.4f}, {task.counted.replace('_', ' ')} {counted:.4f}"
-        return f": loss {loss:.4f}, {'tokens right' if task.per_token else 'accuracy'} {counted:.2%}"
 
     # ------------------------------------------------------------ records
 
     def _drain(self) -> list[Record]:
-        """Everything seen since the last flush, fetched from the device."""
-        trainer, tally = self.trainer, self.trainer.tally
-        self.meter.spent_s += len(tally) * trainer.telemetry_s
-        samples, stepping_s = tally.samples, perf_counter() - self.flushed - self.aside_s
-        records: list[Record] = []
-        series = tally.drain(trainer.step)
-        if series:
-            self.metrics["train/loss"] = float(series[0].values[-1])
-            records += [*series, *warning(trainer.progress, series[0])]
-            self.points.add("telemetry/share", trainer.step, trainer.epoch, self.meter.share)
-            if stepping_s > 0:
-                self.points.add("throughput/samples_per_s", trainer.step, trainer.epoch, samples / stepping_s)
-        records += [*self.points.drain(), *self.pending, *self.news.values(), *self._panels()]
-        self.pending, self.news = [], {}
-        return records
-
-    def _panels(self) -> Sequence[Record]:
-        judged, self.judged = self.judged, None
-        if judged is None:
-            return []
-        trainer = self.trainer
-        step = trainer.progress.validated_step
-        at = (step, step / trainer.steps_per_epoch, time.time())
-        found = panels.of(judged, self.data, trainer.task, trainer.spec.watch.samples, *at)
-        if self.written is not None:
-            found.append(Panel(self.written.topic, *at, self.written.data, self.written.arrays))
-        return found
+        return self.seen.drain(self.meter, perf_counter() - self.flushed - self.aside_s)
 
     def _look(self) -> list[Record]:
         if self.watch is None:
@@ -371,10 +330,7 @@ class _Run:
             return list(self.watch.look(trainer.model, trainer.step, trainer.epoch, time.time()))
         except Exception as error:  # a picture is not worth a run: training goes on unwatched
             self.watch = None
-            return [self._event("warning", f"Looking inside failed and is turned off: {error}")]
-
-    def _event(self, kind: str, text: str, **data: object) -> Event:
-        return Event(kind, text, self.trainer.step, self.trainer.epoch, time.time(), data)
+            return [self.seen.event("warning", f"Looking inside failed and is turned off: {error}")]
 
     # ------------------------------------------------------------ handing over
 
@@ -385,7 +341,7 @@ class _Run:
     def _facts(self) -> dict[str, object]:
         meter = self.meter
         clocks = {"active_s": meter.active_s, "spent_s": meter.spent_s, "pace_s": meter.pace_s}
-        facts = {"metrics": dict(self.metrics), "clocks": clocks, "device": self.device}
+        facts = {"metrics": dict(self.seen.metrics), "clocks": clocks, "device": self.device}
         carried = getattr(self.data, "carried", None)  # what it takes to use the model again, such as a scale
         if carried is not None and isinstance(self.trainer.task, Carrying):
             learned = self.trainer.task.carried(self.sums)
