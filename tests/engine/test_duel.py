@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from workbench.engine.fit import fit
 from workbench.models.build import build
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.generation import Generation
+from workbench.tasks.reconstruction import Reconstruction
 
 SHAPE = (1, 8, 8)
 
@@ -130,3 +133,97 @@ def test_a_validation_tells_both_losses_and_the_distance_of_what_is_made(data):
         assert len(found) == 3
         assert np.isfinite(list(found.values())).all()
     assert values(flushes, "val/loss") == values(flushes, "val/distance")
+
+
+class Still(Generation):
+    """Draws the same noise wherever it is asked, so that parts of a batch can be compared with the whole."""
+
+    def noise(self, n):
+        return torch.linspace(-1, 1, self.latent).expand(n, self.latent).clone()
+
+
+class Beside:
+    """A team of threads in one process, which sum as processes do."""
+
+    leads, size = False, 2
+
+    def __init__(self, rank: int, place: threading.Barrier, slots: list[Any]) -> None:
+        self.rank, self._place, self._slots = rank, place, slots
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        self._slots[self.rank] = tensor.clone()
+        self._place.wait()
+        tensor.copy_(self._slots[0] + self._slots[1])
+        self._place.wait()
+
+
+def shared_by_two(made: Any, n: int) -> list[Any]:
+    """Two trainers side by side after n steps. made(team) gives one."""
+    place, slots = threading.Barrier(2, timeout=30), [None, None]
+    trainers = [made(Beside(rank, place, slots)) for rank in (0, 1)]
+
+    def work(trainer: Any) -> None:
+        for rows, size in list(trainer.rest_of_epoch())[:n]:
+            trainer.advance(rows, size)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, trainers))
+    return trainers
+
+
+def plain_spec(**training: Any) -> RunSpec:
+    """Without norms and dropout, which see a part of the batch or draw by chance."""
+    tree = spec_of(**training).model_dump()
+    for stack in ("layers", "decoder"):
+        tree["model"][stack] = [
+            layer for layer in tree["model"][stack] if layer["kind"] not in ("batch_norm", "dropout")
+        ]
+    return from_dict(tree)
+
+
+def test_two_processes_that_share_each_batch_make_the_updates_of_one(data):
+    spec = plain_spec(steps=5, epochs=None, clip_norm=1.0, l1=1e-5)
+    task = Still(spec.task.latent, spec.task.real_label)
+    one = trainer_for(built(spec), data, task, spec)
+    for rows, size in list(one.rest_of_epoch())[:5]:
+        one.advance(rows, size)
+    two = shared_by_two(lambda team: trainer_for(built(spec), data, task, spec, team=team), 5)
+    assert torch.equal(two[0].flat.weights, two[1].flat.weights)
+    torch.testing.assert_close(two[0].flat.weights, one.flat.weights, rtol=1e-4, atol=1e-5)
+    drained = [{part.key: part.values for part in trainer.tally.drain(5)} for trainer in (one, two[0])]
+    assert drained[0].keys() == drained[1].keys()
+    for key, values_of_one in drained[0].items():
+        np.testing.assert_allclose(drained[1][key], values_of_one, rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+def test_parts_of_a_reconstructions_loss_are_summed_over_the_processes(data, monkeypatch):
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # codes are the means
+    layers = [
+        {"kind": "flatten"}, {"kind": "linear", "out_features": 8}, {"kind": "reparameterize"},
+        {"kind": "linear", "out_features": 64}, {"kind": "unflatten", "height": 8, "width": 8},
+        {"kind": "sigmoid"},
+    ]  # fmt: skip
+    spec = spec_of(steps=4, epochs=None)
+    tree = {**spec.model_dump(), "task": {"kind": "reconstruction"}, "data": {"normalize": "unit"}}
+    spec = from_dict({**tree, "model": {"layers": layers}})
+    task = Reconstruction("mse", 1.0, draws=True)
+    one = trainer_for(built(spec), data, task, spec)
+    for rows, size in list(one.rest_of_epoch())[:4]:
+        one.advance(rows, size)
+    two = shared_by_two(lambda team: trainer_for(built(spec), data, task, spec, team=team), 4)
+    drained = [{part.key: part.values for part in trainer.tally.drain(4)} for trainer in (one, two[0])]
+    assert {"train/reconstruction", "train/kl"} <= drained[0].keys() == drained[1].keys()
+    for key, values_of_one in drained[0].items():
+        np.testing.assert_allclose(drained[1][key], values_of_one, rtol=1e-3, atol=1e-6, err_msg=key)
+
+
+def test_a_pruned_generator_keeps_its_zeros_and_the_discriminator_is_left_whole(data):
+    spec = spec_of(epochs=2, prune={"amount": 0.5}, ema=0.9)
+    model, _ = run(data, spec)
+    whole = built(spec)
+    weights = {n: p for n, p in model.named_parameters() if n.startswith("generator.") and p.ndim > 1}
+    zeros = sum(int((p == 0).sum()) for p in weights.values())
+    assert zeros == round(0.5 * sum(p.numel() for p in weights.values()))
+    for name, value in model.discriminator.named_parameters():
+        assert (value != 0).all(), name
+        assert not torch.equal(value, whole.discriminator.get_parameter(name)), name

@@ -70,6 +70,24 @@ def test_the_8_bit_model_says_nearly_the_same(name: str, kind):
 
 
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_of_two_networks_the_one_that_makes_pictures_gets_8_bits(kind):
+    spec = PRESETS["dcgan"].spec
+    shape = spec.task.input(SHAPE, 0)
+    model = build(spec.model, shape, seed=0)
+    noise = torch.randn(64, spec.task.latent, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.train().generator(noise)
+    tensors = quantised(model.eval(), kind, [noise])
+    small = loaded(build(spec.model, shape, seed=5), kind, tensors)
+    x = torch.randn(4, *SHAPE)
+    with torch.inference_mode():
+        assert (small.generator(noise) - model.generator(noise)).abs().max() < 0.1  # of -1 to 1
+        assert torch.equal(small(x), model(x))
+    kinds = [type(m) for m in small.modules() if isinstance(m, Stretch | DynamicLinear)]
+    assert len(kinds) == 1  # of the generator; transposed convolutions stay float
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_a_saved_variant_gives_the_same_bits_elsewhere(kind):
     spec, model, x = settled("cnn-fashion")
     tensors = quantised(model, kind, [x])

@@ -8,7 +8,7 @@ from torch import nn
 
 from workbench.models.build import build
 from workbench.models.slim import slimmed
-from workbench.specs.base import Tokens
+from workbench.specs.base import Duel, Tokens
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS
@@ -112,6 +112,36 @@ def _zero_what_goes(wide: nn.Module, model: ModelSpec, slim: ModelSpec) -> None:
     walk(wide, model.layers, slim.layers)
 
 
+def test_a_generator_loses_channels_and_what_it_is_judged_by_stays():
+    """The truth is the wide generator with its weakest channels at zero: of a linear layer those of the image
+    that its numbers become, of a transposed convolution those along its second axis."""
+    doubled = {"kind": "conv_transpose2d", "kernel_size": 4, "stride": 2, "padding": 1}
+    made = [
+        linear(24), {"kind": "unflatten", "height": 2, "width": 2}, NORM, RELU,
+        {**doubled, "out_channels": 4, "bias": False}, NORM, RELU, {**doubled, "out_channels": 1},
+        {"kind": "tanh"},
+    ]  # fmt: skip
+    judged = [CONV, RELU, {"kind": "flatten"}, linear(1)]
+    model = ModelSpec.model_validate({"family": "gan", "layers": made, "decoder": judged})
+    shape = Duel((1, 8, 8), (5,))
+    slim = slimmer(model, shape, 0.5)
+    assert (slim.layers[0].out_features, slim.layers[4].out_channels) == (12, 2)
+    assert slim.decoder == model.decoder
+    wide, narrow = build(model, shape, seed=0), build(slim, shape, seed=1)
+    noise = torch.randn(9, 5)
+    wide.train().generator(noise)  # the norms see something
+    first, second = wide.generator[0], wide.generator[4]
+    own = first.weight.detach().abs().view(6, -1).sum(1).argsort(descending=True, stable=True)
+    sizes = second.weight.detach()[own[:3]].abs().sum((0, 2, 3))  # of what the first ones leave
+    for norm, weak in ((2, own[3:]), (5, sizes.argsort(descending=True, stable=True)[2:])):
+        wide.generator[norm].weight.data[weak] = wide.generator[norm].bias.data[weak] = 0.0
+    narrow.load_state_dict(slimmed(wide.state_dict(), slim, shape, narrow.state_dict()))
+    with torch.no_grad():
+        assert torch.allclose(wide.eval().generator(noise), narrow.eval().generator(noise), atol=1e-5)
+    judging = (wide.discriminator.state_dict(), narrow.discriminator.state_dict())
+    assert all(torch.equal(judging[0][name], judging[1][name]) for name in judging[0])
+
+
 def test_the_feed_forward_part_of_a_transformer_gets_narrower():
     model = ModelSpec.model_validate({
         "family": "encoder",
@@ -135,11 +165,15 @@ def test_the_feed_forward_part_of_a_transformer_gets_narrower():
 
 
 @pytest.mark.parametrize(
-    "name", ["cnn-mnist", "cnn-fashion", "cnn-rgb", "resnet-20", "mlp-image", "convnext-mini"]
-)
+    "name",
+    [
+        "cnn-mnist", "cnn-fashion", "cnn-rgb", "resnet-20", "mlp-image", "convnext-mini", "autoencoder",
+        "vae", "dcgan",
+    ],
+)  # fmt: skip
 def test_presets_lose_half_of_what_may_go(name: str):
     spec = PRESETS[name].spec
-    shape = (3, 24, 24) if name == "cnn-rgb" else (1, 28, 28)
+    shape = spec.task.input((3, 24, 24) if name == "cnn-rgb" else (1, 28, 28), 10)
     slim = slimmer(spec.model, shape, 0.5)
     assert slim.n_params(shape) < 0.7 * spec.model.n_params(shape)
     wide, narrow = build(spec.model, shape, seed=0), build(slim, shape, seed=0)

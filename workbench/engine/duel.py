@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.engine.feeds import Rows
+from workbench.engine.tally import Counted
 from workbench.engine.task import Task
 from workbench.engine.team import Team
 from workbench.engine.trainer import SAMPLED, Trainer
@@ -41,6 +42,8 @@ class DuelTrainer(Trainer):
 
     def advance(self, rows: Rows, size: int) -> None:
         """One update of each network from the B true images of `rows`. Never waits for the device."""
+        if self.team is not None:
+            self._begin_together(self.team)
         if self._augment is None:
             x, _ = self.train.batch(rows)
         else:
@@ -48,36 +51,62 @@ class DuelTrainer(Trainer):
         task: Any = self.task
         model: Any = self.model
         self._group["lr"] = rate = self.rate
-        noise = task.noise(len(x)).to(self.device)
-        with self.precision.autocast():
-            made = model.generator(noise)
-            true_scores = model.discriminator(x)
-            made_scores = model.discriminator(made.detach())
-        true_scores, made_scores = true_scores.float().flatten(), made_scores.float().flatten()
-        against = task.discriminator_loss(true_scores, made_scores)
+        share: float | None = None
+        if self.team is not None:
+            x, share = self._own(self.team, x)
+        nothing = torch.zeros((), device=self.device)
+        made = true_scores = made_scores = torch.zeros(0, device=self.device)
+        against = loss = nothing
+        if len(x):
+            noise = task.noise(len(x)).to(self.device)
+            with self.precision.autocast():
+                made = model.generator(noise)
+                true_scores = model.discriminator(x)
+                made_scores = model.discriminator(made.detach())
+            true_scores, made_scores = true_scores.float().flatten(), made_scores.float().flatten()
+            against = _shared(task.discriminator_loss(true_scores, made_scores), share)
         self._turn(against, DISCRIMINATOR)
-        with self.precision.autocast():
-            scores = model.discriminator(made)
-        loss = task.generator_loss(scores.float().flatten())
+        if len(x):
+            with self.precision.autocast():
+                scores = model.discriminator(made)
+            loss = _shared(task.generator_loss(scores.float().flatten()), share)
         norm, noted = self._turn(loss, GENERATOR)
         self.step += 1
+        if self.masks is not None:
+            self.masks.hold()
         if self.average is not None:
             self.average.follow(self.step)
         began = perf_counter()
         told = torch.cat([true_scores, made_scores])
         y = torch.cat([torch.ones_like(true_scores), torch.zeros_like(made_scores)])
-        self.tally.add(loss, norm, told, y, size, rate, against.detach().unsqueeze(0))
+        if self.team is None:
+            self.tally.add(loss, norm, told, y, size, rate, against.detach().unsqueeze(0))
+        else:
+            sums = torch.stack([loss.detach(), against.detach(), task.hits(told, y), nothing + len(y)])
+            self.team.sum(sums)
+            self.tally.add_counted(sums[0], norm, Counted(sums[2], sums[3]), size, rate, sums[1:2])
         if self.step % SAMPLED == 0:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
 
+    def _own(self, team: Team, x: Tensor) -> tuple[Tensor, float]:
+        """This process's part of the B true images, none for one too many, and its share of the batch."""
+        shares = self._shares(team, len(x))
+        own = x.tensor_split(shares)[team.rank] if team.rank < shares else x[:0]
+        return own, len(own) / len(x)
+
     def _turn(self, loss: Tensor, turn: int) -> tuple[Tensor, float]:
         """One network's update: the norm of its gradient, and the seconds that took."""
         self.flat.grad.zero_()  # the other network's too: its part of the last gradient is nobody's
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
+        if self.team is not None:
+            self.team.sum(self.flat.grad)
         with self.updates.only(turn) as grads:
             if self.spec.training.l1:
                 self.updates.shrink(self.spec.training.l1)
+            if self.masks is not None:
+                self.flat.grad.mul_(self.masks.kept)
             began = perf_counter()
             norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
             noted = perf_counter() - began
@@ -87,3 +116,8 @@ class DuelTrainer(Trainer):
                     grad.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
             self.updates.torch.step()
         return norm, noted
+
+
+def _shared(loss: Tensor, share: float | None) -> Tensor:
+    """A mean over a part of the batch as its part of the whole batch's mean."""
+    return loss if share is None else loss * share

@@ -83,13 +83,18 @@ class Masks:
 
 def prunable(model: nn.Module, flat: Flat) -> tuple[str, ...]:
     """Names of the trainable weights of linear, convolutional and recurrent layers, in the vector's order;
-    those shared with an embedding are left out."""
+    those shared with an embedding are left out. Of two networks, those of the one that is used later."""
+    head = f"{model.product}." if getattr(model, "product", "") else ""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     wanted = set()
     for module in model.modules():
         if isinstance(module, nn.Linear | _ConvNd | nn.RNNBase | nn.RNNCellBase):
             wanted |= {id(p) for p in module.parameters(recurse=False) if p.ndim >= 2 and id(p) not in tables}
-    return tuple(name for name, p in model.named_parameters() if id(p) in wanted and name in flat.spans)
+    return tuple(
+        name
+        for name, p in model.named_parameters()
+        if id(p) in wanted and name in flat.spans and name.startswith(head)
+    )
 
 
 def _largest(sizes: Tensor, amount: float) -> Tensor:

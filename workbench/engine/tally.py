@@ -71,9 +71,12 @@ class Tally:
         if len(self._scores) >= self._room:
             self._fold()
 
-    def add_counted(self, loss: Tensor, norm: Tensor, counted: Counted, size: int, rate: float) -> None:
+    def add_counted(
+        self, loss: Tensor, norm: Tensor, counted: Counted, size: int, rate: float,
+        parts: Tensor | None = None,
+    ) -> None:  # fmt: skip
         """The same of a step whose scores lie in several processes."""
-        columns = (loss.detach(), counted.hits, norm, counted.count)
+        columns = (loss.detach(), counted.hits, norm, *(() if parts is None else parts), counted.count)
         self._folded.append(torch.stack([c.to(torch.float32) for c in columns]).unsqueeze(1))
         self._sizes.append(size)
         self._rates.append(rate)

@@ -161,7 +161,7 @@ class Trainer:
         counted: Counted | None = None
         parts: Tensor | None = None
         if self.team is not None:
-            loss, scores, counted = self._share_of(self.team, x, target, y)
+            loss, scores, counted, parts = self._share_of(self.team, x, target, y)
         elif self._parts == 1:
             loss, scores, parts = self._backward(x, target, None, None)
         else:
@@ -193,7 +193,7 @@ class Trainer:
         if counted is None:
             self.tally.add(loss, norm, scores, y, size, rate, parts)
         else:
-            self.tally.add_counted(loss, norm, counted, size, rate)
+            self.tally.add_counted(loss, norm, counted, size, rate, parts)
         if self.step % SAMPLED == 0:
             took = noted + perf_counter() - began
             self.telemetry_s += (took - self.telemetry_s) * (0.1 if self.telemetry_s else 1.0)
@@ -234,22 +234,32 @@ class Trainer:
         mixed = np.random.SeedSequence([self.spec.seed, self.step, team.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(mixed[0]) >> 1)
 
-    def _share_of(self, team: Team, x: Tensor, target: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Counted]:
-        """This process's part of the batch; gradient, loss () and counts are the whole batch's. Batch norm
-        sees the part, of two samples at least."""
-        shares = max(1, min(team.size, len(y) // 2 if self._has_batch_norm else len(y)))
+    def _shares(self, team: Team, n: int) -> int:
+        """How many processes take a part of a batch of n. Batch norm sees the part, of two samples at
+        least."""
+        return max(1, min(team.size, n // 2 if self._has_batch_norm else n))
+
+    def _share_of(
+        self, team: Team, x: Tensor, target: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Counted, Tensor | None]:
+        """This process's part of the batch; gradient, loss () and its parts, and counts are the whole
+        batch's."""
+        shares = self._shares(team, len(y))
         loss = scores = torch.zeros((), device=self.device)
-        sums = torch.zeros(3, device=self.device)
+        n_parts = 0 if self._parted is None else len(self._parted.parts)
+        sums = torch.zeros(3 + n_parts, device=self.device)
         if team.rank < shares:
             own, meant, told = (part.tensor_split(shares)[team.rank] for part in (x, target, y))
-            loss, scores, _ = self._in_parts(own, meant, target)
+            loss, scores, parts = self._in_parts(own, meant, target)
             count = self.task.count(told)
             sums[1] = self.task.hits(scores, told)
             sums[2] = len(told) if count is None else count
+            if parts is not None:
+                sums[3:] = parts
         sums[0] = loss
         team.sum(self.flat.grad)
         team.sum(sums)
-        return sums[0], scores, Counted(sums[1], sums[2])
+        return sums[0], scores, Counted(sums[1], sums[2]), sums[3:] if n_parts else None
 
     def _in_parts(self, x: Tensor, y: Tensor, everything: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The same, the batch in parts that differ by one image at most: their losses, each weighted by

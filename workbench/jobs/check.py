@@ -233,16 +233,15 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
 
 
 def _smaller_problems(spec: RunSpec) -> list[Problem]:
-    """Two networks that learn against each other are neither pruned nor taught."""
-    if spec.task.kind != "generation":
+    """A teacher tells what it would answer; two networks that learn against each other are asked nothing."""
+    if spec.task.kind != "generation" or spec.training.distill is None:
         return []
-    names = [name for name in ("prune", "distill") if getattr(spec.training, name) is not None]
     return [
         _problem(
-            f"training.{name}", "it is for a network that answers", "this one learns against another",
-            f"Leave training.{name} empty.",
+            "training.distill", "a teacher's answers are compared with the student's, image by image",
+            "a generator answers noise, and any good picture will do",
+            "Leave training.distill empty, or prune a trained run instead.",
         )
-        for name in names
     ]  # fmt: skip
 
 
@@ -251,9 +250,6 @@ def _process_problems(spec: RunSpec) -> list[Problem]:
     n, where = spec.training.processes, "training.processes"
     if n == 1:
         return []
-    if spec.task.kind in ("generation", "reconstruction"):
-        fact = f"that of {spec.task.kind} has parts"
-        return [_problem(where, "processes share a loss that is one number", fact, "Set processes to 1.")]
     kind = _kind(spec)
     if kind == "mps":
         return [_problem(where, "an Apple GPU has one process", f"{n} are asked for", "Set processes to 1.")]

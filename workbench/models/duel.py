@@ -9,6 +9,12 @@ import torch
 from torch import nn
 
 
+def product_of(model: nn.Module) -> nn.Module:
+    """What is used of a trained model: of two networks the generator, else all of it."""
+    name = getattr(model, "product", "")
+    return model.get_submodule(name) if name else model
+
+
 class Adversaries(nn.Module):
     """generator: noise (B, D) -> images (B, C, H, W); discriminator: images -> scores (B, 1), high for true.
 
@@ -17,6 +23,7 @@ class Adversaries(nn.Module):
     """
 
     turns = ("generator", "discriminator")
+    product = "generator"  # what is used, pruned and quantised once they have learned
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
         super().__init__()

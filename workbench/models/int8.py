@@ -148,8 +148,18 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
     """The tensors of `model`'s 8-bit variant; the model, in eval mode on the CPU, is left as it was.
 
     batches: inputs (B, ...) of training samples, from which static learns the ranges.
+    Of two networks the one that is used, which `batches` are for; the other one's tensors stay as they are.
     Raises: RunError where the model has nothing to quantise, or no batch was given to static.
     """
+    head = getattr(model, "product", "")
+    if head:
+        own = quantised(model.get_submodule(head), kind, batches)
+        others = {
+            n: t.detach().clone() for n, t in model.state_dict().items() if not n.startswith(f"{head}.")
+        }
+        return {_below(head, name): t for name, t in own.items()} | {
+            f"model/{name}": t.contiguous() for name, t in others.items()
+        }
     found: dict[str, Tensor] = {}
     done: list[str] = []
     if kind == "static":
@@ -186,6 +196,12 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
     heads = tuple(f"{path}." for path in done)
     rest = {name: t for name, t in model.state_dict().items() if not name.startswith(heads)}
     return found | {f"model/{name}": tensor.detach().clone().contiguous() for name, tensor in rest.items()}
+
+
+def _below(head: str, name: str) -> str:
+    """The name of a tensor of a part, among those of the whole."""
+    mark, _, path = name.partition("/")
+    return f"{mark}/{head}.{path}"
 
 
 def loaded(model: nn.Module, kind: Kind, tensors: Mapping[str, Tensor]) -> nn.Module:

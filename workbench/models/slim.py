@@ -48,16 +48,28 @@ def _row(cut: dict[str, Tensor], prefix: str, layers: Sequence[Any]) -> None:
             _feed_forward(cut, f"{prefix}{place}.", getattr(layer, INNER[layer.kind]))
     for chain in chains(layers):
         maker, name = layers[chain.maker], f"{prefix}{chain.maker}."
-        weight = cut.get(f"{name}weight")
-        n = getattr(maker, COUNTS[maker.kind])
-        if weight is None or weight.shape[0] <= n:
+        weight, axis, block = cut.get(f"{name}weight"), _outputs(maker), chain.block
+        n = getattr(maker, COUNTS[maker.kind]) // block
+        if weight is None or weight.shape[axis] // block <= n:
             continue
-        whole = weight.shape[0]
-        kept = _strongest(weight, n)
-        _take(cut, name, kept)
+        whole = weight.shape[axis] // block
+        kept = _strongest(weight.transpose(0, axis).reshape(whole, -1), n)
+        rows = _spread(kept, block)
+        cut[f"{name}weight"] = weight.index_select(axis, rows)
+        if f"{name}bias" in cut:
+            cut[f"{name}bias"] = cut[f"{name}bias"][rows]
+        own, count = rows, whole * block  # of a vector that is no image yet, every number is a channel
         for place in chain.between:
-            _take(cut, f"{prefix}{place}.", kept, whole)
-        _read(cut, f"{prefix}{chain.reader}.weight", kept, whole)
+            if layers[place].kind == "unflatten":
+                own, count = kept, whole
+            _take(cut, f"{prefix}{place}.", own, count)
+        reader = layers[chain.reader]
+        _read(cut, f"{prefix}{chain.reader}.weight", kept, whole, 1 - _outputs(reader))
+
+
+def _outputs(layer: Any) -> int:
+    """The axis of a weight along which its outputs lie; its inputs lie along the other of the first two."""
+    return 1 if layer.kind == "conv_transpose2d" else 0
 
 
 def _feed_forward(cut: dict[str, Tensor], prefix: str, n: int) -> None:
@@ -83,11 +95,15 @@ def _take(cut: dict[str, Tensor], prefix: str, kept: Tensor, whole: int | None =
             cut[prefix + part] = tensor[kept]
 
 
-def _read(cut: dict[str, Tensor], name: str, kept: Tensor, whole: int) -> None:
-    """Of a reader's weight (out, in, ...) the inputs `kept`; behind a flatten each stands for a block."""
+def _read(cut: dict[str, Tensor], name: str, kept: Tensor, whole: int, axis: int = 1) -> None:
+    """Of a reader's weight, its inputs along `axis`, the inputs `kept`; behind a flatten each stands for a
+    block."""
     weight = cut.get(name)
-    if weight is None or weight.ndim < 2 or weight.shape[1] % whole:
+    if weight is None or weight.ndim < 2 or weight.shape[axis] % whole:
         return  # another model's: `slimmed` says so
-    block = weight.shape[1] // whole
-    places = (kept.unsqueeze(1) * block + torch.arange(block)).reshape(-1)
-    cut[name] = weight[:, places]
+    cut[name] = weight.index_select(axis, _spread(kept, weight.shape[axis] // whole))
+
+
+def _spread(kept: Tensor, block: int) -> Tensor:
+    """The places of all numbers of the channels `kept`, `block` of each."""
+    return (kept.unsqueeze(1) * block + torch.arange(block)).reshape(-1)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from workbench.specs.base import AnyShape, Pair
+from workbench.specs.base import AnyShape, Duel, Pair
 from workbench.specs.errors import Problem, SpecError
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 
-COUNTS = {"conv2d": "out_channels", "conv1d": "out_channels", "linear": "out_features"}
+COUNTS = {
+    "conv2d": "out_channels", "conv1d": "out_channels", "conv_transpose2d": "out_channels",
+    "linear": "out_features",
+}  # fmt: skip
 INNER = {  # layers that hold a chain within themselves: the field of its width
     "transformer_encoder_layer": "dim_feedforward", "transformer_decoder_layer": "dim_feedforward",
 }  # fmt: skip
@@ -30,11 +33,13 @@ ALONE = frozenset({
 
 
 class Chain(NamedTuple):
-    """Places within one row of layers."""
+    """Places within one row of layers. block: numbers of one channel among the maker's outputs: those of a
+    linear layer whose vector becomes an image (unflatten) lie channel by channel; else 1."""
 
     maker: int
     between: tuple[int, ...]
     reader: int
+    block: int = 1
 
 
 def chains(layers: Sequence[Layer]) -> list[Chain]:
@@ -47,13 +52,17 @@ def chains(layers: Sequence[Layer]) -> list[Chain]:
         if not _makes(layer):
             continue
         between: list[int] = []
+        block = 1
         for place in range(maker + 1, len(layers)):
-            kind = layers[place].kind  # type: ignore[attr-defined]
-            if _makes(layers[place]):
-                found.append(Chain(maker, tuple(between), place))
+            later: Any = layers[place]
+            if _makes(later):
+                found.append(Chain(maker, tuple(between), place, block))
                 break
-            if kind not in ALONE:
+            is_image = later.kind == "unflatten" and layer.kind == "linear" and block == 1  # type: ignore[attr-defined]
+            if later.kind not in ALONE and not is_image:
                 break
+            if is_image:
+                block = later.height * later.width
             between.append(place)
     return found
 
@@ -66,7 +75,10 @@ def slimmer(model: ModelSpec, shape: AnyShape, amount: float) -> ModelSpec:
     """
     before = model.n_params(shape)
     slim = model.model_copy(
-        update={"layers": _row(model.layers, amount), "decoder": _row(model.decoder, amount)}
+        update={
+            "layers": _row(model.layers, amount),
+            "decoder": _row(model.decoder, amount) if isinstance(shape, Pair) else model.decoder,
+        }
     )
     if slim == model:
         raise SpecError(_nothing(model))
@@ -93,6 +105,8 @@ def stacks(model: ModelSpec, shape: AnyShape) -> list[tuple[str, Sequence[Layer]
     """(what their weights' names begin with, the layers) of the model's one stack or two."""
     if isinstance(shape, Pair):
         return [("encoder.", model.layers), ("decoder.", model.decoder)]
+    if isinstance(shape, Duel):  # the discriminator is needed to learn alone, and stays
+        return [("generator.", model.layers)]
     return [("", model.layers)]
 
 
@@ -105,7 +119,8 @@ def _row(layers: Sequence[Any], amount: float) -> tuple[Any, ...]:
     for chain in chains(layers):
         layer = out[chain.maker]
         name = COUNTS[layer.kind]
-        out[chain.maker] = layer.model_copy(update={name: _fewer(getattr(layer, name), amount)})
+        fewer = chain.block * _fewer(getattr(layer, name) // chain.block, amount)
+        out[chain.maker] = layer.model_copy(update={name: fewer})
     return tuple(out)
 
 

@@ -287,6 +287,12 @@ def _student(row: RunRow) -> None:
     section(
         "Student", help="A smaller model learns from the labels and from this run's scores (distillation)"
     )
+    if row.spec.task.kind == "generation":
+        st.caption(
+            "Not for a generator: a teacher's answers are compared with the student's, and of noise any good "
+            "picture is right. Prune its channels instead."
+        )
+        return
     amount = st.slider(
         "Narrower by", 0.1, 0.9, 0.5, 0.05, key=f"student.amount.{row.id}",
         help="Share of the channels that the student has less, where they can go",

@@ -20,6 +20,7 @@ from typing import Any
 from workbench import catalog
 from workbench.engine.checkpoint import from_bytes
 from workbench.engine.device import pick
+from workbench.engine.duel import trainer_for
 from workbench.engine.team import CHANGE, END, STEP, Order, Team, join
 from workbench.engine.trainer import Trainer
 from workbench.models.build import build
@@ -119,10 +120,9 @@ def follow(run_id: str, spec: RunSpec, rank: int, place: Path) -> Trainer:
     store = open_store()
     row = store.runs.get(run_id)
     data = catalog.load(store, own.data, row.data_version)
-    trainer = Trainer(
-        build(own.model, data.shape, seed=own.seed), data, task_of(own, data, data.train.y), own,
-        teacher_for(store, row, data.shape), team,
-    )  # fmt: skip
+    model = build(own.model, own.task.input(data.shape, 0), seed=own.seed)
+    task = task_of(own, data, data.train.y)
+    trainer = trainer_for(model, data, task, own, teacher_for(store, row, data.shape), team)
     store.close()
     return followed(trainer, team)
 

@@ -191,7 +191,8 @@ class Session:
         parent, name = str(self.row.parent), str(self.row.parent_checkpoint)
         own = [info for info in self.store.checkpoints.list(self.row.id) if info.name == START]
         whose, kept = (self.row.id, START) if own else (parent, name)
-        taken = starting(model, self.row.spec, shape, model_tensors(self.store.checkpoints.read(whose, kept)))
+        saved = model_tensors(self.store.checkpoints.read(whose, kept))
+        taken = starting(model, self.row.spec, self.row.spec.task.input(shape, 0), saved)
         model.load_state_dict(taken.tensors)
         at = f" (step {own[0].step:,})" if own else ""
         self._event("started", f"{taken.words} taken from checkpoint {name}{at} of run {parent}.")

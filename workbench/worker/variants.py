@@ -24,10 +24,12 @@ from workbench.engine.evaluate import evaluate
 from workbench.engine.feeds import feed_for
 from workbench.jobs.smaller import SHEET, variants
 from workbench.models.build import build
+from workbench.models.duel import product_of
 from workbench.models.int8 import KINDS, loaded, quantised
 from workbench.specs.errors import RunError, WorkbenchError
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8
+from workbench.tasks.generation import Generation
 from workbench.worker.trained import Shelf, Trained
 
 Progress = Callable[[str, float], None]
@@ -71,12 +73,13 @@ def quantise(store: Store, question: Mapping[str, Any], progress: Progress) -> d
 
 def _try(trained: Trained, how: str, tensors: Mapping[str, Tensor]) -> None:
     """One batch through the new variant: nothing is kept that cannot answer. Raises RunError."""
-    model = build(trained.row.spec.model, trained.data.shape, seed=trained.row.spec.seed)
+    spec = trained.row.spec
+    model = build(spec.model, spec.task.input(trained.data.shape, 0), seed=spec.seed)
     x = next(_calibration(trained), None)
     try:
         small = loaded(model, how, tensors)  # type: ignore[arg-type]
         with torch.inference_mode():
-            is_sound = x is None or bool(torch.isfinite(small(x)).all())
+            is_sound = x is None or bool(torch.isfinite(product_of(small)(x)).all())
     except RuntimeError as error:
         raise _cannot(trained, (str(error).splitlines() or [""])[0][:200]) from error
     if not is_sound:
@@ -90,6 +93,9 @@ def _cannot(trained: Trained, fact: str) -> RunError:
 
 
 def _calibration(trained: Trained) -> Iterator[Tensor]:
+    if isinstance(trained.task, Generation):
+        yield from _noise(trained.task, CALIBRATED_ON).split(BATCH)
+        return
     feed = feed_for(trained.data.train, trained.data, trained.task, torch.device("cpu"), least=trained.least)
     n = min(feed.n, CALIBRATED_ON)
     sizes = [BATCH] * (feed.n // BATCH) + ([feed.n % BATCH] if feed.n % BATCH else [])
@@ -140,11 +146,12 @@ def _measured(store: Store, original: Trained, trained: Trained, split: str) -> 
     """All figures of one model. It is judged on the original's samples: those of the same split."""
     data, task = original.data, original.task
     found = evaluate(trained.model, getattr(data, split), data, task, device="cpu", least=original.least)
-    weights = weights_of(trained.model)
+    used = product_of(trained.model)
+    weights = weights_of(used)
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        one, many = latencies(trained.model, _sample(original, split))
+        one, many = latencies(used, _sample(original, split))
     finally:
         torch.set_num_threads(threads)
     return {
@@ -183,13 +190,20 @@ def _zipped(weights: list[Tensor]) -> int | None:
 
 
 def _sample(trained: Trained, split: str) -> Tensor:
-    """A batch of 32 of the split, drawn by a fixed seed; fewer samples are repeated."""
+    """A batch of 32 of the split, drawn by a fixed seed; fewer samples are repeated. Of a generator noise."""
+    if isinstance(trained.task, Generation):
+        return _noise(trained.task, BATCH)
     feed = feed_for(
         getattr(trained.data, split), trained.data, trained.task, torch.device("cpu"), least=trained.least
     )
     n = min(feed.n, BATCH)
     x = feed.batch(feed.shuffled(0, 0, [n, *([feed.n - n] if feed.n > n else [])])[0])[0]
     return x if len(x) == BATCH else x.repeat(-(-BATCH // len(x)), *[1] * (x.ndim - 1))[:BATCH]
+
+
+def _noise(task: Generation, n: int) -> Tensor:
+    """(n, latent), the same each time."""
+    return torch.randn(n, task.latent, generator=torch.Generator().manual_seed(0))
 
 
 def machine() -> str:
