@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.eyes import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -20,16 +20,6 @@ INK = """(canvas) => {
     for (let i = 0; i < px.length; i += 1) { if (px[i] !== px[0]) ink += 1; hash = (hash * 31 + px[i]) | 0; }
     return { ink: ink / px.length, hash };
 }"""
-
-
-def until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look again and again until it holds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return
-        time.sleep(0.1)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 
 def strip(page: Page) -> Locator:
@@ -60,10 +50,10 @@ def painted(page: Page) -> dict[str, float]:
 
 def expect_change(page: Page, what: str, seconds: float = 30) -> None:
     """The largest picture has ink, and it becomes another."""
-    until(lambda: page.locator(".wbl canvas:visible").count() > 0, 20, f"{what}: a canvas")
-    until(lambda: painted(page)["ink"] > 0.002, 20, f"{what}: ink")
+    until(lambda: page.locator(".wbl canvas:visible").count() > 0, f"{what}: a canvas", 20)
+    until(lambda: painted(page)["ink"] > 0.002, f"{what}: ink", 20)
     before = painted(page)["hash"]
-    until(lambda: painted(page)["hash"] != before, seconds, f"{what} changes")
+    until(lambda: painted(page)["hash"] != before, f"{what} changes", seconds)
 
 
 def live_tab(page: Page, name: str) -> None:
@@ -76,7 +66,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     page.get_by_role("button", name="Train a CNN on Fashion-MNIST").click()
     page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
-    until(lambda: step(page) > 3, 30, "the first steps")
+    until(lambda: step(page) > 3, "the first steps", 30)
     live_tab(page, "Curves")
     expect_change(page, "the loss curve")
     live_tab(page, "Filters")
@@ -93,7 +83,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     before = int(editor.get_attribute("data-parameters") or 0)
     kernels = editor.locator("input[data-name=out_channels]").first
     kernels.fill("8")
-    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, 10, "fewer parameters")
+    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 10)
     last = editor.locator("input[data-name=out_features]").last
     last.fill("7")
     expect(editor).to_have_attribute("data-ok", "false", timeout=60_000)
@@ -116,7 +106,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
-    until(lambda: step(page) > 3, 30, "steps of the second run")
+    until(lambda: step(page) > 3, "steps of the second run", 30)
     strip(page).get_by_role("button", name="Pause").click()
     expect_state(page, "paused")
     held = step(page)
@@ -126,7 +116,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     assert step(page) == held, "a paused run does not step"
     strip(page).get_by_role("button", name="Resume").click()
     expect_state(page, "running")
-    until(lambda: step(page) > held, 20, "it goes on")
+    until(lambda: step(page) > held, "it goes on", 20)
     stop(page)
     expect_state(page, "stopped", 40)
     run = re.search(r"run=([\w-]+)", page.url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +11,14 @@ from streamlit.testing.v1 import AppTest
 
 from tests.jobs.sets import WORDS, spec_of
 from tests.pages.conftest import Opener
+from tests.pages.hard import answered_here, boxes
 from tests.worker.taught import taught
 from workbench import catalog
 from workbench.data.prepared import read_labels
 from workbench.data.text.stored import Stored
-from workbench.jobs.hardest import KINDS, hardest
+from workbench.jobs.hardest import KINDS
 from workbench.store import Store, open_store
 from workbench.ui.hardest import VIEW
-from workbench.worker.answering import Answers
 
 BAD = "![y](http://evil/z.png) <b>x</b>"
 WRONG = (3, 40, 77, 104, 151)  # of them the label is the other one
@@ -43,17 +42,8 @@ def moods(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         "data.text.length=32",
     )
     taught(store, spec_of(store, "notes", *changes))
-    answers = Answers(store)
-
-    def asked(*arguments: Any, **more: Any) -> dict[str, Any]:
-        return hardest(*arguments, **more, asker=lambda s, v, p, t: answers.answer(v, p))
-
-    monkeypatch.setattr("workbench.ui.hardest.hardest", asked)
+    answered_here(store, monkeypatch)
     return store
-
-
-def boxes(app: AppTest) -> list[Any]:
-    return [box for box in app.checkbox if (box.key or "").startswith("hard.")]
 
 
 def shown(app: AppTest, kind: str = "hardest") -> AppTest:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import Opener
+from tests.pages.hard import answered_here, boxes
 from tests.worker.taught import taught
 from workbench import catalog
 from workbench.cli.main import run as workbench
@@ -115,17 +115,8 @@ def mine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = open_store()
     catalog.copy(store, "digits", "mine")
     taught(store, SPEC.with_changes("data.name=mine"))
-    answers = Answers(store)
-
-    def asked(*arguments: Any, **more: Any) -> dict[str, Any]:
-        return hardest(*arguments, **more, asker=lambda s, v, p, t: answers.answer(v, p))
-
-    monkeypatch.setattr("workbench.ui.hardest.hardest", asked)
+    answered_here(store, monkeypatch)
     return store
-
-
-def boxes(app: AppTest) -> list[Any]:
-    return [box for box in app.checkbox if (box.key or "").startswith("hard.")]
 
 
 def test_without_a_run_the_page_says_what_to_do(visit: Opener, home: Path) -> None:
