@@ -245,20 +245,15 @@ def as_built(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     weights by the same names, and a fork may free what was frozen. LoRA decides what there is: it stays."""
     usual = {"lr_decay": 1.0, "classifier_dropout": None, "head": "new", "scratch": False}
     freed = {"freeze_embeddings": False, "freeze_layers": 0}
-    return tuple(
-        layer.model_copy(update=usual if layer.lora_rank is not None else usual | freed)
-        if isinstance(layer, PretrainedText)
-        else layer.model_copy(
-            update={
-                name: value
-                for name, value in (usual if layer.lora_rank is not None else usual | freed).items()
-                if name != "classifier_dropout"
-            }
-        )
-        if isinstance(layer, PretrainedImage)
-        else layer
-        for layer in layers
-    )
+
+    def changed(layer: Layer) -> Layer:
+        if not isinstance(layer, PretrainedText | PretrainedImage):
+            return layer
+        update = usual if layer.lora_rank is not None else usual | freed
+        known = type(layer).model_fields  # of images the classifier has no dropout
+        return layer.model_copy(update={name: value for name, value in update.items() if name in known})
+
+    return tuple(changed(layer) for layer in layers)
 
 
 def tokenizer_problems(layers: Sequence[Layer], text: TextSpec) -> list[Problem]:
