@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from workbench import data
+from workbench.data.prepared import Prepared
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", REPO.parent / "shared" / "data"))
@@ -31,6 +35,24 @@ def own_main() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_main() -> Iterator[None]:
     with own_main():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shipped_sets_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A fresh home takes two seconds of work for the sets that come with the program; later ones take copies."""
+    make, made = data.prepare_shipped, dict[str, tuple[Path, Prepared]]()
+
+    def copied(name: str, out: Path) -> Prepared:
+        if name not in made:
+            folder = tmp_path_factory.mktemp("shipped") / name
+            made[name] = folder, make(name, folder)
+        folder, prepared = made[name]
+        shutil.copytree(folder, out, dirs_exist_ok=True)
+        return prepared
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "prepare_shipped", copied)
         yield
 
 

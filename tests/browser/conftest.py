@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.live import trainer
+from workbench import catalog
 from workbench.store import Store, open_store
 
 REPO = Path(__file__).resolve().parents[2]
@@ -48,6 +49,8 @@ def environment(home: Path) -> dict[str, str]:
 def app() -> Iterator[App]:
     """One server a module; everything it started is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="workbench-test-"))
+    with contextlib.closing(open_store(home)) as opened:
+        catalog.prepare_all(opened)
     server = subprocess.Popen(
         [sys.executable, "-m", "workbench.live.serve", "0"],
         cwd=REPO,

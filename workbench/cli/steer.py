@@ -214,9 +214,9 @@ def _until(store: Store, row: RunRow, wanted: RunState) -> RunRow:
 
 
 def _seen(
-    store: Store, row: RunRow, fact: Callable[[RunRow], bool], patience_s: float = PATIENCE_S
+    store: Store, row: RunRow, fact: Callable[[RunRow], bool], patience_s: float | None = None
 ) -> RunRow:
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     while True:
         row = store.runs.get(row.id)
         if fact(row) or time.monotonic() > deadline:
