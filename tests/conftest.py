@@ -40,7 +40,7 @@ def _own_main() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _shipped_sets_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A fresh home takes two seconds of work for the sets that come with the program; later ones take copies."""
+    """Writing the sets that come with the program takes two seconds a home; later homes get copies."""
     make, made = data.prepare_shipped, dict[str, tuple[Path, Prepared]]()
 
     def copied(name: str, out: Path) -> Prepared:

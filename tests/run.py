@@ -1,7 +1,7 @@
 """`make test`: static checks, then the whole suite; exits with the first failure's code.
 
-The fast tests share the cores, and so do the slow ones that start no process; those that start real
-processes or a browser measure seconds, or the memory of a process, and so run one after another.
+Two tests run at a time, slow ones file by file, for the tests of a file share a server or a trained run. What
+measures seconds in the browser runs alone at the end.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-CROWDED = [
-    "tests/engine/test_preflight.py", "tests/engine/test_preflight_texts.py", "tests/export", "tests/models",
-]  # fmt: skip
 BIN = Path(sys.executable).parent
 STAGES = [
     ["ruff", "format", "--check", "."],
@@ -22,8 +19,8 @@ STAGES = [
     ["mypy"],
     ["lint-imports"],
     ["pytest", "-q", "-n", "2", "-m", "not slow and not browser"],
-    ["pytest", "-q", "-n", "2", "-m", "slow", *CROWDED],
-    ["pytest", "-q", "-m", "slow or browser", *[f"--ignore={room}" for room in CROWDED]],
+    ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "(slow or browser) and not alone"],
+    ["pytest", "-q", "-m", "alone"],
 ]
 
 
