@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
-from workbench.data import load, prepare
+from workbench.data import kept, load, prepare
 from workbench.data.report import Report
 from workbench.data.table.asked import from_file, from_rows
 from workbench.data.table.dataset import TableData
@@ -164,3 +166,26 @@ def test_an_encoder_is_kept_as_plain_numbers(tmp_path: Path) -> None:
     assert again == data.encoder
     assert type(again).from_json(again.to_json()) == again
     assert not list((tmp_path / "set").rglob("*.pkl"))
+
+
+def test_two_threads_that_make_the_same_folder_get_a_whole_one(tmp_path: Path) -> None:
+    """As two tabs of the browser do: the second begins in the middle of the first."""
+    place, begun, over = tmp_path / "encoded-x", Event(), Event()
+
+    def second(draft: Path) -> None:
+        begun.set()
+        assert over.wait(30)
+        (draft / "train.npy").write_text("train")
+        (draft / "test.npy").write_text("test")
+
+    def first(draft: Path) -> None:
+        (draft / "train.npy").write_text("train")
+        others.submit(kept.made, place, "set", "numbers", second)
+        assert begun.wait(30)
+        (draft / "test.npy").write_text("test")
+
+    with ThreadPoolExecutor(1) as others:
+        assert kept.made(place, "set", "numbers", first) == place
+        over.set()
+    assert sorted(path.name for path in place.iterdir()) == ["test.npy", "train.npy"]
+    assert list(tmp_path.iterdir()) == [place], "no draft is left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,16 @@ from tests.engine.tiny import CNN, MLP, Script, change, images, run, spec_of
 from workbench.engine.batches import normalised, order
 from workbench.engine.checkpoint import equal
 from workbench.engine.control import Request, orders
+from workbench.engine.fit import fit
+from workbench.engine.ledger import Ledger
+from workbench.engine.team import END, Order, Team
+from workbench.engine.trainer import Trainer
 from workbench.models.build import build
 from workbench.records import Change
 from workbench.specs.errors import SpecError
 from workbench.specs.steer import STEERABLE, steered
+from workbench.tasks.choose import task_for
+from workbench.worker.crew import followed
 
 FLIP, BLEND = {"kind": "flip", "p": 0.5}, {"kind": "mixup", "p": 1.0, "strength": 0.4}
 DEEP = [
@@ -84,6 +91,45 @@ def test_a_killed_run_goes_on_with_its_ledger_as_if_nothing_had_happened(killed:
     assert equal(seen.checkpoint(), rest.checkpoint())
     later = [(e.step, e.text) for e in seen.events("changed") if e.step > killed]
     assert [(e.step, e.text) for e in rest.events("changed")] == later
+
+
+class Wire(Team):
+    """What rank 0 says and hands, kept for the other one to read afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__(rank=0, size=2)
+        self.sent: list[Any] = []
+
+    def say(self, order: Order) -> None:
+        self.sent.append(order)
+
+    def listen(self) -> Order:
+        return self.sent.pop(0)
+
+    def hand(self, blob: bytes = b"") -> bytes:
+        if not self.leads:
+            return self.sent.pop(0)
+        self.sent.append(blob)
+        return blob
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_other_processes_of_a_run_begin_with_its_ledger_in_force(resumed: bool, every_step):
+    spec, seen = steered_run()
+    lines = [Change(0, {"training.optimizer.lr": 0.001, "training.freeze": [0]}, 0.0), *seen.ledger]
+    resume = (
+        run(spec, control=Script({22: [Request("stop")]}), ledger=lines).checkpoint() if resumed else None
+    )
+    team, data = Wire(), images()
+    parts = (data, task_for(spec.task, len(data.classes), data.train.y))
+    next(fit(build(spec.model, data.shape, seed=0), *parts, spec, ledger=lines, resume=resume, team=team))
+    team.say(Order(END))
+    team.rank = 1
+    other = followed(Trainer(build(spec.model, data.shape, seed=0), *parts, spec, None, team), team)
+    assert other.spec == Ledger(spec, lines, other.step).spec != spec
+    assert other.step == (22 if resumed else 0)
+    resting = {name for name, value in other.model.named_parameters() if not value.requires_grad}
+    assert resting == ({"1.weight", "1.bias", "3.weight", "3.bias"} if resumed else {"0.weight", "0.bias"})
 
 
 def test_the_ledger_may_go_through_json(every_step):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from workbench.records import RunState
 from workbench.specs.errors import RunError
 from workbench.specs.presets import preset
-from workbench.store import open_store
+from workbench.store import checkpoints, open_store
 from workbench.store.states import HOST, process_exists, started_at
 from workbench.store.store import Store
 
@@ -61,15 +63,42 @@ def test_a_run_that_starts_while_it_is_being_deleted_stays(
     assert store.runs.get(waiting.id).pid == os.getpid()
 
 
-def test_what_a_killed_process_left_half_written_goes_with_the_next_checkpoint(store: Store) -> None:
+def test_what_a_killed_process_left_half_written_goes_with_its_next_checkpoint(store: Store) -> None:
     run = store.runs.create(SPEC).id
     store.checkpoints.write(run, "best", b"best", step=1, epoch=0.0, metrics={})
     folder = store.run_folder(run) / "checkpoints"
     (folder / ".last-0000000002-1.safetensors.abc").write_bytes(b"half")
     (folder / "last-0000000002-1.safetensors").write_bytes(b"whole, but its row was never written")
+    forgotten = folder / ".int8-static-0000000002-1.safetensors.abc"
+    forgotten.write_bytes(b"half, of yesterday")
+    os.utime(forgotten, (time.time() - 86400, time.time() - 86400))
     store.checkpoints.write(run, "last", b"last", step=2, epoch=0.0, metrics={})
     assert len(list(folder.iterdir())) == 2
     assert (store.checkpoints.read(run, "best"), store.checkpoints.read(run, "last")) == (b"best", b"last")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("last", "int8-static"), ("int8-static", "last")])
+@pytest.mark.parametrize("moment", ["half written", "whole, before its row"])
+def test_a_checkpoint_that_another_process_writes_meanwhile_is_left_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ours: str, theirs: str, moment: str
+) -> None:
+    """A run that trains saves itself, while the process that answers makes its int8 variant."""
+    run = store.runs.create(SPEC).id
+    where, real = (os, os.replace) if moment == "half written" else (checkpoints, checkpoints.write_whole)
+    asked: list[str] = []
+
+    def between(*args: Any) -> None:
+        if moment != "half written":
+            real(*args)
+        if not asked:
+            asked.append("theirs")
+            store.checkpoints.write(run, theirs, b"theirs", step=1, epoch=0.0, metrics={})
+        if moment == "half written":
+            real(*args)
+
+    monkeypatch.setattr(where, real.__name__, between)
+    store.checkpoints.write(run, ours, b"ours", step=1, epoch=0.0, metrics={})
+    assert (store.checkpoints.read(run, ours), store.checkpoints.read(run, theirs)) == (b"ours", b"theirs")
 
 
 def test_a_checkpoint_replaced_while_it_is_read_is_read_again(

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from workbench.specs.errors import DataError
 
@@ -16,10 +17,9 @@ KEPT = 12  # folders of one kind beside one set
 
 
 def made(place: Path, name: str, what: str, make: Callable[[Path], None]) -> Path:
-    """Make a folder beside `place` that becomes it; another process may be quicker. name: of the data set;
-    what: `the tokens of a set`, for people. Raises DataError."""
-    draft = place.with_name(f"{place.name}.part-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
+    """Make a folder beside `place` that becomes it; another process or thread may be quicker. name: of the
+    data set; what: `the tokens of a set`, for people. Raises DataError."""
+    draft = place.with_name(f"{place.name}.part-{uuid4().hex}")
     try:
         draft.mkdir()
         make(draft)

@@ -119,13 +119,18 @@ class Trainer:
         """
         self._take_up(spec)
         if self.team is not None and self.team.leads:
-            self.team.say(Order(CHANGE))
-            self.team.hand(spec.to_json().encode())
+            self._tell(self.team)
 
     def share(self) -> None:
-        """Rank 0's state becomes everybody's. Before the first step; without a team nothing happens."""
+        """Rank 0's state and spec become everybody's: the others have read the spec without what was changed
+        while the run was at work. Before the first step; without a team nothing happens."""
         if self.team is not None:
             self.team.hand(to_bytes(self.capture()))
+            self._tell(self.team)
+
+    def _tell(self, team: Team) -> None:
+        team.say(Order(CHANGE))
+        team.hand(self.spec.to_json().encode())
 
     def judged_model(self) -> AbstractContextManager[None]:
         """Inside, the model is the one that is validated and kept: averaged where that is asked for."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from workbench.store.files import write_whole
 from workbench.store.schema import checkpoints
 
 INT8 = "int8-"  # int8-dynamic, int8-static: variants of a state of the run
+FILE = re.compile(r"\.?(.+)-\d{10,}-[0-9a-f]+\.safetensors")  # and what a temporary file's name adds
+ABANDONED_S = 3600.0  # a file without a row may be another process's that is being written: for so long
 
 
 def is_own(name: str) -> bool:
@@ -69,14 +73,31 @@ class Checkpoints:
         }  # fmt: skip
         this = (checkpoints.c.run_id == run_id) & (checkpoints.c.name == name)
         with self._engine.begin() as connection:
+            old = connection.execute(select(checkpoints.c.file).where(this)).scalars().all()
             connection.execute(delete(checkpoints).where(this))
             connection.execute(checkpoints.insert().values(run_id=run_id, name=name, **values))
             named = select(checkpoints.c.file).where(checkpoints.c.run_id == run_id)
             kept = set(connection.execute(named).scalars())
-        folder = self._folder_of(run_id)
-        for path in (folder / "checkpoints").iterdir():  # what a killed process left half written, too
-            if f"checkpoints/{path.name}" not in kept:
-                path.unlink(missing_ok=True)
+        for replaced in old:
+            (self._folder_of(run_id) / replaced).unlink(missing_ok=True)
+        self._tidy(self._folder_of(run_id), name, kept)
+
+    def _tidy(self, folder: Path, name: str, kept: set[str]) -> None:
+        """Remove what killed processes left half written or without its row.
+
+        Another process may be writing to the same run, an int8 variant say. The run's own states have one
+        writer, which is here now, so that a file of such a name without a row is nobody's; other files are
+        when they are old.
+        """
+        now = (folder / "checkpoints").stat().st_mtime  # by the clock of the disk: something was just written
+        for path in (folder / "checkpoints").iterdir():
+            if f"checkpoints/{path.name}" in kept:
+                continue
+            found = FILE.match(path.name)
+            with contextlib.suppress(FileNotFoundError):  # its writer has just moved it into its place
+                mine = is_own(name) and found is not None and found[1] == name
+                if mine or now - path.stat().st_mtime > ABANDONED_S:
+                    path.unlink()
 
     def read(self, run_id: str, name: str = "best") -> bytes:
         """The bytes of a checkpoint, verified. Raises RunError (no such one) or StoreError (damaged)."""
