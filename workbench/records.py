@@ -15,6 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+# How the names of metrics end of which the smallest value is the best.
+LOWER_IS_BETTER = (
+    "loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece", "distance",
+    "/reconstruction",
+)  # fmt: skip
+
 
 class RunState(StrEnum):
     """The states a run is shown in. Derived from facts (`store.states`), never stored as such."""

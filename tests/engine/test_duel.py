@@ -19,6 +19,7 @@ from workbench.models.build import build
 from workbench.specs.run import RunSpec, from_dict
 from workbench.tasks.generation import Generation
 from workbench.tasks.reconstruction import Reconstruction
+from workbench.worker.start import starting
 
 SHAPE = (1, 8, 8)
 
@@ -71,7 +72,7 @@ def test_two_hundred_steps_are_a_hundred_a_checkpoint_and_a_hundred(data, more):
     _, first = run(data, spec_of(steps=100, epochs=None, **more))
     last = [saved for flush in first for saved in flush.checkpoints if saved.name == "last"][-1]
     rest_model, rest = run(data, spec_of(steps=200, epochs=None, **more), resume=from_bytes(last.blob))
-    for key in ("train/loss", "train/discriminator_loss", "train/accuracy", "grad_norm"):
+    for key in ("train/loss", "train/discriminator_loss", "train/told_apart", "grad_norm"):
         assert {**values(first, key), **values(rest, key)} == values(whole, key), key
         assert len(values(whole, key)) == 200
     for a, b in zip(whole_model.state_dict().values(), rest_model.state_dict().values(), strict=True):
@@ -128,7 +129,7 @@ def test_a_turn_leaves_the_other_network_as_it_is(data):
 
 def test_a_validation_tells_both_losses_and_the_distance_of_what_is_made(data):
     _, flushes = run(data, spec_of(epochs=3))
-    for name in ("loss", "distance", "accuracy", "discriminator_loss", "generator_loss"):
+    for name in ("loss", "distance", "told_apart", "discriminator_loss", "generator_loss"):
         found = values(flushes, f"val/{name}")
         assert len(found) == 3
         assert np.isfinite(list(found.values())).all()
@@ -227,3 +228,16 @@ def test_a_pruned_generator_keeps_its_zeros_and_the_discriminator_is_left_whole(
     for name, value in model.discriminator.named_parameters():
         assert (value != 0).all(), name
         assert not torch.equal(value, whole.discriminator.get_parameter(name)), name
+
+
+def test_a_pruned_generator_meets_a_fresh_discriminator():
+    """One that has learned would tell all that a cut generator makes."""
+    spec = spec_of(prune={"amount": 0.5})
+    saved = {name: value + 1 for name, value in built(spec).state_dict().items()}
+    fresh = built(spec.with_changes("seed=9"))
+    own = {name: value.clone() for name, value in fresh.state_dict().items()}
+    taken = starting(fresh, spec, spec.task.input(SHAPE, 0), saved)
+    assert taken.words == "Weights of the generator"
+    for name, value in taken.tensors.items():
+        source = saved if name.startswith("generator.") else own
+        assert torch.equal(value, source[name]), name

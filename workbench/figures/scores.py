@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from workbench.records import LOWER_IS_BETTER
+
 FIRST = (
     "val/accuracy", "val/iou", "val/dice", "val/explained", "val/distance", "val/bleu", "val/exact_match",
     "val/f1", "val/perplexity", "val/rmse", "val/mase", "val/loss", "train/accuracy", "train/loss",
 )  # fmt: skip
-LOWER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece", "distance")
 HIGHER = (
     "accuracy", "top5", "precision", "recall", "f1", "auroc", "pr_auc", "bleu", "chrf", "exact_match", "iou",
     "dice", "psnr", "explained",
@@ -41,7 +42,7 @@ def scores_info(metrics: Sequence[Metrics], extra: str = "") -> list[Column]:
 def winners(key: str, values: Sequence[float | None]) -> frozenset[int]:
     """Smallest of losses, largest of accuracies; of other keys none is better. One alone wins nothing."""
     known = {i: v for i, v in enumerate(values) if v is not None and v == v}
-    if len(known) < 2 or not key.endswith((*LOWER, *HIGHER)):
+    if len(known) < 2 or not key.endswith((*LOWER_IS_BETTER, *HIGHER)):
         return frozenset()
-    best = min(known.values()) if key.endswith(LOWER) else max(known.values())
+    best = min(known.values()) if key.endswith(LOWER_IS_BETTER) else max(known.values())
     return frozenset(i for i, value in known.items() if value == best)

@@ -32,9 +32,10 @@ def pruned(store: Store, parent: RunRow, prune: Prune, epochs: float = 1.0) -> R
     fewer channels where those are left out. Raises SpecError where none can be."""
     spec = parent.spec
     optimizer = spec.training.optimizer
+    rate = 1.0 if spec.task.kind == "generation" else RATE[prune.what]  # its discriminator begins anew
     training = spec.training.model_copy(
         update={
-            "optimizer": optimizer.model_copy(update={"lr": RATE[prune.what] * optimizer.lr}),
+            "optimizer": optimizer.model_copy(update={"lr": rate * optimizer.lr}),
             "schedule": Cosine(), "epochs": epochs, "steps": None, "early_stopping": None,
             "stop_at_loss": None, "distill": None, "prune": prune,
         }

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, delete
 
+from workbench.records import LOWER_IS_BETTER
 from workbench.store.schema import run_metrics
-
-LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece")
 
 
 def merge_metrics(

@@ -27,7 +27,7 @@ class Generation(Quiet):
 
     kind = "generation"
     per_token = False
-    counted = "accuracy"  # of the discriminator: 0.5 where it cannot tell
+    counted = "told_apart"  # by the discriminator: 0.5 where it cannot tell
     n_classes = 1
     parts = ("discriminator_loss",)
 
@@ -86,7 +86,7 @@ class Generation(Quiet):
             true.append(_small(x))
             n += len(x)
         if not n:
-            return float("nan"), {"accuracy": float("nan")}
+            return float("nan"), {"told_apart": float("nan")}
         generator = torch.Generator().manual_seed(SEED)
         noise = torch.randn(min(n, MOST), self.latent, generator=generator).to(device)
         made, answered = [], []
@@ -99,7 +99,7 @@ class Generation(Quiet):
         distance = frechet(torch.cat(true)[:MOST], torch.cat(made))
         right = float((scores > 0).float().mean() + (against < 0).float().mean()) / 2
         marks = {
-            "accuracy": right,
+            "told_apart": right,
             "discriminator_loss": float(self.discriminator_loss(scores, against)),
             "generator_loss": float(self.generator_loss(against)),
             "distance": distance,

@@ -17,9 +17,9 @@ import numpy as np
 import streamlit as st
 
 from workbench.figures.compare import Axis, Source, Style, compare_figure, compare_info, styles
-from workbench.figures.scores import LOWER, Column, scores_info
+from workbench.figures.scores import Column, scores_info
 from workbench.live.routes import VERSION
-from workbench.records import Scalars
+from workbench.records import LOWER_IS_BETTER, Scalars
 from workbench.specs.diff import differences, same_but_seed
 from workbench.store import Query, RunRow
 from workbench.ui import nav
@@ -243,7 +243,7 @@ def _base() -> str:
 
 def scores(runs: Sequence[RunRow], metric: str) -> None:
     """Final and best values, the run with the best of the chosen metric first."""
-    sign = 1 if metric.endswith(LOWER) else -1
+    sign = 1 if metric.endswith(LOWER_IS_BETTER) else -1
     place = {run.id: run.metrics.get(metric, {}).get("best") for run in runs}
     runs = sorted(runs, key=lambda run: (place[run.id] is None, sign * (place[run.id] or 0.0)))
     columns = scores_info([run.metrics for run in runs], metric)

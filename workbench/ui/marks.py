@@ -118,7 +118,7 @@ def ago(then: float | None, now: float | None = None) -> str:
 
 SHARES = (
     "accuracy", "top5", "precision", "recall", "f1", "exact_match", "coverage", "raw_coverage", "iou",
-    "dice", "explained",
+    "dice", "explained", "told_apart",
 )  # fmt: skip
 METRIC_WORDS = {
     "loss": "loss",
@@ -148,6 +148,7 @@ METRIC_WORDS = {
     "explained": "explained variance",
     "distance": "distance to true pictures",
     "discriminator_loss": "discriminator's loss",
+    "told_apart": "told apart",
 }
 METRIC_HELP = {
     "loss": "How wrong the answers are, in nats; lower is better",
@@ -177,6 +178,7 @@ METRIC_HELP = {
     "psnr": "Peak signal to noise ratio of reconstructions, in decibels",
     "explained": "Share of the variance about the mean picture that reconstructions keep",
     "distance": "How far made pictures are from true ones in mean and spread; 0: alike, 1: as their mean",
+    "told_apart": "Share of true and made pictures that the discriminator tells right; 50 %: it cannot",
     "discriminator_loss": "Cross-entropy of true and made pictures, in nats; 0.69: it cannot tell them apart",
 }
 

@@ -27,13 +27,21 @@ def starting(model: nn.Module, spec: RunSpec, shape: AnyShape, saved: Mapping[st
     """
     wanted = model.state_dict()
     prune = spec.training.prune
+    head = getattr(model, "product", "") if prune is not None else ""
+    if head:
+        # A discriminator that has learned tells all that a cut generator makes, which then learns nothing.
+        others = {name: t for name, t in wanted.items() if not name.startswith(f"{head}.")}
+        saved = {**saved, **others}
     if prune is not None and prune.what == "channels":
         cut = slimmed(saved, spec.model, shape, wanted)
-        before, after = (sum(t.numel() for t in part.values()) for part in (saved, cut))
-        return Start(cut, f"The strongest channels ({after:,} of {before:,} numbers)")
+        before, after = (
+            sum(t.numel() for name, t in part.items() if name.startswith(head)) for part in (saved, cut)
+        )
+        of = f" of the {head}" if head else ""
+        return Start(cut, f"The strongest channels{of} ({after:,} of {before:,} numbers)")
     fits = {name: t for name, t in saved.items() if name in wanted and wanted[name].shape == t.shape}
     if len(fits) == len(wanted):
-        return Start(fits, "Weights")
+        return Start(fits, f"Weights of the {head}" if head else "Weights")
     if not any(t.ndim for t in fits.values()):
         raise RunError.of(
             "the starting weights", "some must fit the model, by name and shape", "none does",

@@ -47,8 +47,8 @@ const PANELS = [
     lines: [{ key: "val/iou", label: "IoU", colour: validation }, { key: "val/dice", label: "Dice", colour: extra(1) }],
   },
   { id: "discriminator", title: "Discriminator's loss", unit: "0.69: it cannot tell", lines: pair("discriminator_loss") },
-  { id: "generator", title: "Generator's loss", unit: "on held-out noise", lines: lone("generator_loss", validation) },
-  { id: "distance", title: "Distance to true pictures", unit: "0: alike, 1: as far as their mean", lines: lone("distance", validation), log: true },
+  { id: "told_apart", title: "Told apart", unit: "50 %: it cannot", lines: pair("told_apart"), format: share, tick: percentTick },
+  { id: "distance", title: "Distance to true pictures", unit: "1: as their mean", lines: lone("distance", validation), log: true },
   { id: "reconstruction", title: "Reconstruction", unit: "a part of the loss", lines: pair("reconstruction"), log: true },
   { id: "kl", title: "Distance of codes", unit: "nats per pixel, a part of the loss", lines: pair("kl") },
   { id: "explained", title: "Explained", unit: "of the variance about the mean picture", lines: lone("explained", validation), format: share, tick: percentTick },
@@ -67,7 +67,12 @@ const PANELS = [
   },
   { id: "telemetry", title: "Looking inside", unit: "of the time", lines: [{ key: "telemetry/share", label: "", colour: extra(0) }], format: (y) => percent(y), tick: percentTick, floor: 0 },
 ];
-const KNOWN = new Set(PANELS.flatMap((panel) => panel.lines.map((line) => line.key)));
+const GENERATOR = [{ key: "train/loss", label: "train", colour: train }, { key: "val/generator_loss", label: "validation", colour: validation }];
+const OF_TASK = { // what a task's numbers are where others' have another sense; its val/loss is drawn under its own name
+  generation: { loss: { title: "Generator's loss", lines: GENERATOR }, discriminator: { big: true }, accuracy: { title: "Told apart" } },
+  reconstruction: { mae: { unit: "of pixels" } },
+};
+const KNOWN = new Set([...PANELS.flatMap((panel) => panel.lines.map((line) => line.key)), "val/generator_loss"]);
 const TOKENS = new Set(["language_model", "translation"]); // every token is judged
 const AXIS_WORDS = { step: "steps", epoch: "epochs", time: "time" };
 
@@ -219,7 +224,8 @@ export class Curves extends View {
   panels() {
     const own = [...this.feed.series.keys()].filter((key) => !KNOWN.has(key)).sort();
     const more = own.map((key) => ({ id: key, title: key, lines: [{ key, label: "", colour: extra(0) }] }));
-    return [...PANELS, ...more].filter((panel) => panel.lines.some(({ key }) => this.feed.series.get(key)?.n));
+    const mine = OF_TASK[this.data.task] ?? {};
+    return [...PANELS.map((panel) => ({ ...panel, ...mine[panel.id] })), ...more].filter((panel) => panel.lines.some(({ key }) => this.feed.series.get(key)?.n));
   }
 
   render() {

@@ -80,7 +80,7 @@ export class Report extends Through {
     const [order, many, what] = pixels ? ["iou", "pixels", "Pixels"] : ["f1", "support", "Samples"];
     say(this.of, pixels ? "of the validation pixels" : "of the validation samples");
     if (this.order === "worst") rows.sort((a, b) => (a[order] ?? 2) - (b[order] ?? 2));
-    const bar = (value) => el("td", {}, el("div", { class: "wbl-score" }, el("i", {}, el("b", { style: `width:${100 * Math.max(0, Math.min(1, value))}%` })), el("em", {}, percent(value))));
+    const bar = (value) => el("td", {}, el("div", { class: "wbl-score" }, el("i", {}, el("b", { style: `width:${100 * Math.max(0, Math.min(1, value || 0))}%` })), el("em", {}, percent(value))));
     this.table.replaceChildren(el("table", { class: "wbl-table", "aria-label": "Precision, recall and F1 by class" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Class"), ...scores.map(([, name, help]) => el("th", { scope: "col", title: help }, name)), el("th", { scope: "col", title: `Validation ${what.toLowerCase()} of the class` }, what))),
       el("tbody", {}, ...rows.map((row) => el("tr", { "data-class": row.class }, el("th", { scope: "row", title: String(row.class) }, String(row.class)), ...scores.map(([key]) => bar(row[key] ?? NaN)), el("td", {}, group(row[many])))))));

@@ -30,7 +30,7 @@ const OF_TASK = {
   language_model: [["val/loss", "Validation loss", short], ["val/perplexity", "Perplexity", short], METRICS[0], METRICS[3]],
   segmentation: [["val/iou", "Validation IoU", percent], ["val/dice", "Dice", percent], ["val/accuracy", "Pixels right", percent], ["val/loss", "Validation loss", short]],
   reconstruction: [["val/loss", "Validation loss", short], ["val/explained", "Explained", percent], ["val/psnr", "PSNR, dB", (value) => short(value, 3)], METRICS[3]],
-  generation: [["train/loss", "Generator's loss", short], ["train/discriminator_loss", "Discriminator's loss", short], ["val/distance", "Distance", short], ["train/accuracy", "Told apart", percent]],
+  generation: [["train/loss", "Generator's loss", short], ["train/discriminator_loss", "Discriminator's loss", short], ["val/distance", "Distance", short], ["train/told_apart", "Told apart", percent]],
   translation: [["val/loss", "Validation loss", short], ["val/bleu", "BLEU", (value) => short(value, 3)], ["val/exact_match", "Exact match", percent], METRICS[3]],
   regression: [["val/mae", "Mean error", short], ["val/rmse", "RMSE", short], ["val/r2", "R²", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
   multi_label: [["val/f1", "F1", percent], ["val/auroc", "AUROC", (value) => short(value, 3)], ["val/loss", "Validation loss", short], METRICS[3]],
