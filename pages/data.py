@@ -64,6 +64,7 @@ with guard():
     is_text, masked = row.schema.kind == "text", row.schema.task == "segmentation"
     is_images, is_table = row.schema.kind == "images", row.schema.kind == "table"
     has_classes = bool(row.schema.classes) and not masked and row.schema.task != "multi_label"
+    is_told = row.schema.task in ("regression", "forecasting")  # numbers, and no class
     pictures = masks.samples if masked else datasets.samples if is_images else None
     views = {
         "Curves": series.curves if row.schema.kind == "series" else None,
@@ -75,7 +76,7 @@ with guard():
         "Tokens": tokens.tokens if is_text else None,
         "Statistics": quality.statistics if is_images else None,
         "Copies": texts.copies if is_text else quality.copies if is_images else None,
-        hardest.VIEW: hardest.hard_and_odd if has_classes and not is_table else None,
+        hardest.VIEW: hardest.hard_and_odd if has_classes or is_told else None,
         "Split": split,
         "Augmentation": preview.augmentation if is_images else None,
         "Import report": datasets.report_table,

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from workbench.jobs import runs as control
-from workbench.live.views import is_series, is_table, is_text
+from workbench.live.views import is_text
 from workbench.store import RunRow
 from workbench.ui import hardest, live, nav, steer, tryout
 from workbench.ui.errors import guard
@@ -93,8 +93,7 @@ with guard():
         lineage(run, recent)
         if is_text(run.spec):
             tryout.box(run)
-        if not (is_series(run.spec) or is_table(run.spec)):
-            hardest.link(run)
+        hardest.link(run)
         if panel == "steer":
             steer.panel(run.id)
         elif panel == "fork":

@@ -210,6 +210,40 @@ def test_any_network_has_features(name: str, home: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("name", ["resmlp-table", "quantile-forecast"])
+def test_of_numbers_the_farthest_off_come_first(name: str, home: Path) -> None:
+    """Rows of a regression and windows of a series, against scores worked out here by torch alone."""
+    store = open_store()
+    run_id = taught(store, preset(name).spec.with_changes("training.steps=8"))
+    answers = Answers(store)
+    found = hardest(
+        store, run_id, "test", asker=lambda s, v, p, t: json.loads(json.dumps(answers.answer(v, p)))
+    )
+    trained = answers.shelf.get(run_id)
+    split, std = trained.data.test, getattr(trained.data, "std", np.ones(1))
+    with torch.inference_mode():
+        if name == "quantile-forecast":
+            seen, true = (np.stack([f(i) for i in range(len(split))]) for f in (split.seen, split.told))
+            told = trained.model(torch.from_numpy(seen)).numpy().reshape(len(split), 12, 3)[:, :, 1:2]
+        else:
+            told, true = trained.model(torch.from_numpy(np.array(split.x))).numpy(), split.y.reshape(-1, 1)
+            std = np.array([trained.data.encoder.target_scale])
+    off = np.abs(told - true).reshape(len(split), -1).mean(axis=1)
+    off = off if name == "quantile-forecast" else off * std
+    assert [line["loss"] for line in found["hardest"]] == pytest.approx(np.sort(off)[::-1][:120], rel=1e-4)
+    line = found["hardest"][0]
+    place = int(off.argmax())
+    assert line["row"] == split.index[place]
+    if name == "quantile-forecast":
+        own = split.told(place)[:, 0] * std[0] + trained.data.mean[0]
+        assert line["truth"] == pytest.approx(own, rel=1e-5)
+    else:
+        assert abs(line["label"] - line["prediction"]) == pytest.approx(line["loss"], rel=1e-4)
+        assert "residual sugar" in line["text"]
+    assert found["mislabelled"] == []
+    store.close()
+
+
 # ---------------------------------------------------------------- the two scores by themselves
 
 

@@ -195,9 +195,12 @@ def hardest(
         return
     where = f"{found['data']} version {found['version']}, {split}"
     drawn = "" if found["judged"] == found["of"] else f" of {found['of']:,}"
-    is_text = found["kind"] in ("text", "table")
-    what = {"text": "texts", "table": "rows"}.get(found["kind"], "images")
+    is_text = found["kind"] in ("text", "table", "series")
+    what = {"text": "texts", "table": "rows", "series": "windows"}.get(found["kind"], "images")
     print(f"{found['judged']:,}{drawn} {what} of {where} (checkpoint {found['checkpoint']})")
+    if found["task"] != "classification":
+        _off(found, what)
+        return
     for kind in KINDS:
         more = ["text"] if is_text else []
         rows = table(f"{what[:-1]}>", "label", "model says", "sure>", "loss>", "oddness>", *more)
@@ -209,6 +212,21 @@ def hardest(
         print(f"\n{kind}:" if found[kind] else f"\n{kind}: none")
         if found[kind]:
             console().print(rows)
+
+
+def _off(found: Mapping[str, Any], what: str) -> None:
+    """Rows of a regression or windows of a series: the farthest off, and the oddest."""
+    is_row = found["task"] == "regression"
+    unit = f" ({found['unit']})" if found["unit"] else ""
+    head = [f"true{unit}>", "model says>", "off>"] if is_row else ["mean error (sd)>"]
+    for kind in ("hardest", "oddest"):
+        rows = table(f"{what[:-1]}>", *head, "oddness>", "text")
+        for line in found[kind]:
+            told = [f"{line['label']:.6g}", f"{line['prediction']:.6g}"] if is_row else []
+            figures = (*told, f"{line['loss']:.4g}", f"{line['oddness']:.3f}")
+            rows.add_row(f"{line['row']:,}", *figures, " ".join(line["text"].split())[:60])
+        print(f"\n{kind}:")
+        console().print(rows)
 
 
 def _asker(store: Store) -> Asker:

@@ -27,7 +27,10 @@ def hardest(
     """`{"run", "checkpoint", "step", "data", "version", "split", "of", "judged", "doubted", "kind",
     "classes", "hardest", "mislabelled", "oddest"}`; the last three are lists, the worst first, of `{"row",
     "label", "prediction", "confidence", "label_share", "loss", "oddness"}` and of texts `text`. row counts in
-    that version of the set; label and prediction are class numbers; loss is in nats; kind: images or text.
+    that version of the set; label and prediction are class numbers; loss is in nats; kind: images, text,
+    table or series. Of a regression label and prediction are numbers in `unit` and loss is how far they are
+    apart; of a series lines have `truth` and `told` instead, and loss is the mean error in its spread. `task`
+    says which.
 
     Raises RunError, also for language models and translators, whose samples have no classes; DataError or
     StoreError as the answering side does.

@@ -16,7 +16,10 @@ import streamlit as st
 from workbench import catalog
 from workbench.data import SHIPPED
 from workbench.data.prepared import open_arrays, read_labels
+from workbench.data.report import shown
+from workbench.data.table.stored import StoredTable
 from workbench.jobs.hardest import SPLITS, hardest
+from workbench.specs.tables import INPUTS
 from workbench.store import Query, RunRow
 from workbench.store.datasets import DatasetRow
 from workbench.ui import classes, nav
@@ -24,6 +27,7 @@ from workbench.ui.marks import count, plain, share
 from workbench.ui.state import store
 from workbench.ui.tiles import TILE_PX, enlarged
 
+Line = Mapping[str, Any]
 VIEW = "Hard and odd"  # the tab's name, and what the URL says
 MOST_RUNS = 200  # offered
 PAGE = 36  # samples
@@ -40,6 +44,13 @@ KINDS = {
         "features. Deep nearest neighbours, Sun et al. 2022.",
     ),
 }
+OF_NUMBERS = {  # where numbers are told, and no class
+    "hardest": ("Farthest off", "What the model tells lies farthest from what is true."),
+    "oddest": KINDS["oddest"],
+}
+TASKS = ("classification", "regression", "forecasting")
+WHAT = {"text": "texts", "table": "rows", "series": "windows"}
+MOST_COLUMNS = 40  # of a table beside each row
 SPLIT_WORDS = {"validation": "Validation", "test": "Test", "train": "Training"}
 
 
@@ -58,23 +69,91 @@ def hard_and_odd(row: DatasetRow) -> None:
             help="Validation and test samples were not learned from, so their losses are the honest ones. "
             "Training samples show wrong labels as long as the model has not learned them by heart.",
         )  # fmt: skip
+        kinds = KINDS if run.spec.task.kind == "classification" else OF_NUMBERS
         kind = st.segmented_control(
-            "Show", list(KINDS), default="hardest", required=True, key=f"hard.kind.{row.name}",
-            format_func=lambda name: KINDS[name][0],
+            "Show", list(kinds), default="hardest", required=True, key=f"hard.kind.{row.name}.{len(kinds)}",
+            format_func=lambda name: kinds[name][0],
         )  # fmt: skip
     answer = _ask(run, str(split))
     lines = answer[str(kind)]
-    st.caption(KINDS[str(kind)][1])
+    st.caption(kinds[str(kind)][1])
     _facts(answer, str(kind))
     if not lines:
         st.success("No label is in doubt here.", icon=":material/check_circle:")
         return
-    _grid(row, answer, lines, str(kind))
+    if answer["kind"] == "series":
+        _windows(answer, lines)
+    elif answer["kind"] == "table":
+        _rows(row, answer, lines)
+    else:
+        _grid(row, answer, lines, str(kind))
+
+
+def _rows(row: DatasetRow, answer: Line, lines: Sequence[Line]) -> None:
+    """Rows of a table: what is true and what is told, then the cells as they were read."""
+    stored = StoredTable(store().datasets.get(row.name, int(answer["version"])).path)
+    cells = stored.rows(np.array([int(line["row"]) for line in lines]))
+    inputs = [own.name for own in row.schema.fields if own.role in INPUTS][:MOST_COLUMNS]
+    found: dict[str, list[Any]] = {"Row": [int(line["row"]) for line in lines]}
+    if answer["task"] == "regression":
+        unit = f" ({shown(answer['unit'], 12)})" if answer["unit"] else ""
+        found[f"True{unit}"] = [line["label"] for line in lines]
+        found["Told"] = [line["prediction"] for line in lines]
+        found["Off"] = [line["loss"] for line in lines]
+    else:
+        for head, name in (("True", "label"), ("Told", "prediction")):
+            found[head] = [shown(str(answer["classes"][line[name]]), 40) for line in lines]
+        found["Sure"] = [line["confidence"] for line in lines]
+        found["Loss"] = [line["loss"] for line in lines]
+    found["Odd"] = [line["oddness"] for line in lines]
+    for name in inputs:
+        found[f"· {shown(name, 60)}"] = [_cell(one.get(name)) for one in cells]
+    config = {
+        "Row": st.column_config.NumberColumn(format="localized", pinned=True),
+        "Sure": st.column_config.NumberColumn(format="percent", help="How sure the model is of it"),
+        "Loss": st.column_config.NumberColumn(format="%.3f", help="In nats; 0 is certain"),
+        "Off": st.column_config.NumberColumn(format="%.5g", help="How far what is told is from what is true"),
+        "Odd": st.column_config.NumberColumn(
+            format="%.2f", help="0 to 2: how far from its tenth nearest neighbour"
+        ),
+    }  # fmt: skip
+    st.dataframe(
+        found, hide_index=True, column_config=config, key=f"hard.rows.{answer['run']}.{answer['split']}"
+    )
+
+
+def _windows(answer: Line, lines: Sequence[Line]) -> None:
+    """Windows of a series: when they are, how far off they are, and the course of both."""
+    found = {
+        "What is told of": [line["text"] for line in lines],
+        "Mean error": [line["loss"] for line in lines],
+        "Odd": [line["oddness"] for line in lines],
+        "True": [line["truth"] for line in lines],
+        "Told": [line["told"] for line in lines],
+    }
+    ends = [v for line in lines for v in (*line["truth"], *line["told"])]
+    scale = {"y_min": min(ends), "y_max": max(ends)}
+    config = {
+        "What is told of": st.column_config.TextColumn(width="medium", pinned=True),
+        "Mean error": st.column_config.NumberColumn(
+            format="%.3f", help="Mean absolute error over the steps ahead, where every variate has variance 1"
+        ),
+        "Odd": st.column_config.NumberColumn(format="%.2f", help="How unlike the windows of the training"),
+        "True": st.column_config.LineChartColumn(help="What came, on one scale for all rows", **scale),
+        "Told": st.column_config.LineChartColumn(help="What the model told, on the same scale", **scale),
+    }
+    st.dataframe(
+        found, hide_index=True, column_config=config, key=f"hard.windows.{answer['run']}.{answer['split']}"
+    )
+
+
+def _cell(value: Any) -> Any:
+    return shown(value, 200) if isinstance(value, str) else value
 
 
 def link(run: RunRow) -> None:
     """From a run to its samples, once it has been validated."""
-    if run.metrics.get("val/loss") and run.spec.task.kind == "classification":
+    if run.metrics.get("val/loss") and run.spec.task.kind in TASKS:
         nav.link(
             "data", "Its hardest and oddest samples", icon=":material/troubleshoot:",
             set=run.spec.data.name, view=VIEW, run=run.id,
@@ -122,7 +201,7 @@ def _ask(run: RunRow, split: str) -> dict[str, Any]:
 
 def _facts(answer: Mapping[str, Any], kind: str) -> None:
     judged, whole = int(answer["judged"]), int(answer["of"])
-    what = "texts" if answer["kind"] == "text" else "images"
+    what = WHAT.get(str(answer["kind"]), "images")
     words = (
         f"{count(judged)} {what} judged by checkpoint {answer['checkpoint']}, step {count(answer['step'])}"
     )
@@ -150,9 +229,6 @@ def _grid(row: DatasetRow, answer: Mapping[str, Any], lines: Sequence[Mapping[st
         return
     said = {str(answer["classes"][line["prediction"]]) for line, _ in chosen}
     classes.act_on(row, [place for _, place in chosen], key, said.pop() if len(said) == 1 else None)
-
-
-Line = Mapping[str, Any]
 
 
 def _images(

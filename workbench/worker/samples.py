@@ -1,8 +1,9 @@
-"""The samples a trained model finds hardest, those whose labels it doubts, and the oddest ones.
+"""The samples a trained model finds hardest, those whose labels it doubts, and the oddest ones. Of numbers
+(rows of a regression, windows of a series) the hardest are those that it is farthest off.
 
 Done in slices, so that other questions are answered in between: each look works for a moment and says how
-far it is; what is done is kept. Samples are images or texts of a class. Notation: N samples judged, M of the
-training split that stand for what is usual, K classes, D features.
+far it is; what is done is kept. Samples are images, texts, rows or windows. Notation: N samples judged, M of
+the training split that stand for what is usual, K classes, D features.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ KEPT = 16  # answers that are remembered
 BEGUN = 2  # looks under way at a time; an older one starts afresh
 WRITERS = {"language_model": "a language model", "translation": "a translator"}
 SPLITS = ("validation", "test", "train")
+TASKS = ("classification", "regression", "forecasting")
+WHAT = {"images": "images", "table": "rows", "series": "windows", "text": "texts"}
 
 
 class Samples:
@@ -83,32 +86,36 @@ class _Look:
 
     def __init__(self, trained: Trained, split: str, version: int) -> None:
         name, task = f"run `{trained.row.name}`", trained.row.spec.task.kind
-        if task != "classification":
+        if task not in TASKS:
             told = (
                 f"it is {WRITERS[task]}, which tells tokens" if task in TOKEN_TASKS else f"its task is {task}"
             )
             raise RunError.of(
-                name, "hard and odd samples are looked for where each sample has a class",
+                name, "hard and odd samples are looked for where each sample has a class or numbers to tell",
                 told, "Look at what it tells at its validations.",
             )  # fmt: skip
         whole = getattr(trained.data, split)
         if not len(whole):
-            what = {"images": "images", "table": "rows"}.get(trained.data.kind, "texts")
+            what = WHAT[trained.data.kind]
             raise RunError.of(
                 name, f"its {split} split must have {what}", "it has none", "Choose another split."
             )
+        self._trained, self._task = trained, task
         self._facts = {
             "run": trained.row.id, "checkpoint": trained.checkpoint.name, "step": trained.checkpoint.step,
             "data": trained.data.name, "version": version, "split": split, "of": len(whole),
-            "kind": trained.data.kind, "classes": list(trained.data.classes),
+            "kind": trained.data.kind, "classes": list(trained.data.classes), "task": task,
+            "unit": getattr(trained.data, "unit", ""),
         }  # fmt: skip
         self._whole = whole
         self._part, self._bank = _drawn(whole, MOST), _drawn(trained.data.train, BANK)
         n = len(self._part)
-        self._y = np.asarray(whole.y, np.int64)[self._part]
+        has_classes = task == "classification"
+        self._y = np.asarray(whole.y, np.int64)[self._part] if has_classes else np.zeros(0, np.int64)
+        self._off = np.zeros(n)  # of numbers: how far the model is off
         self._rows = np.asarray(whole.index, np.int64)[self._part]
         self._odd = np.empty(n, np.float32)
-        self._scores = np.empty((n, len(trained.data.classes)), np.float32)
+        self._scores = np.empty((n, len(trained.data.classes) if has_classes else 0), np.float32)
         self._done, self._all = 0, n + len(self._bank)
         self._steps = self._walk(trained)
 
@@ -130,11 +137,13 @@ class _Look:
         version of the set.
         """
         y = self._y
-        if not np.isfinite(self._scores).all():
+        if not (np.isfinite(self._scores).all() and np.isfinite(self._off).all()):
             raise RunError.of(
                 f"run `{self._facts['run']}`", "its model must answer with numbers", "some answers are NaN",
                 "Its training went out of bounds: train again with a smaller learning rate.",
             )  # fmt: skip
+        if self._task != "classification":
+            return self._of_numbers()
         log_p = F.log_softmax(torch.from_numpy(self._scores).double(), dim=1).numpy()
         shares = np.exp(log_p)
         loss = -log_p[np.arange(len(y)), y]
@@ -159,6 +168,54 @@ class _Look:
         counted = {"judged": len(y), "doubted": len(order["mislabelled"])}
         return self._facts | counted | lists
 
+    def _of_numbers(self) -> dict[str, Any]:
+        """`found` where numbers are told: lines are `{"row", "loss", "oddness"}` and of rows `label`,
+        `prediction` and `text`, of windows `text` (from when to when), `truth` and `told` of the first
+        variate. loss: the absolute error in the target's unit, of windows its mean in the series' spread."""
+        order = {
+            "hardest": np.argsort(-self._off, kind="stable"), "mislabelled": np.zeros(0, np.int64),
+            "oddest": np.argsort(-self._odd, kind="stable"),
+        }  # fmt: skip
+        lists = {kind: [self._line(int(i)) for i in rows[:SHOWN]] for kind, rows in order.items()}
+        return self._facts | {"judged": len(self._off), "doubted": 0} | lists
+
+    def _line(self, i: int) -> dict[str, Any]:
+        trained, place = self._trained, int(self._part[i])
+        line = {
+            "row": int(self._rows[i]), "loss": float(self._off[i]), "oddness": float(self._odd[i]),
+        }  # fmt: skip
+        with torch.inference_mode():
+            scores = trained.model(_inputs(trained, self._whole, self._part[i : i + 1])).float()
+            told = trained.task.predict(scores)[0]
+        if self._task == "regression":
+            mean, scale = trained.data.encoder.target_mean, trained.data.encoder.target_scale
+            true = float(np.ravel(self._whole.y[place])[0]) * scale + mean
+            return line | {
+                "label": true, "prediction": float(told[0]), "text": self._whole.text(place)[:LONGEST]
+            }  # fmt: skip
+        data, at = trained.data, int(self._whole.index[place])
+        variate = int(self._whole.targets[0])
+        mean, std = float(data.mean[variate]), float(data.std[variate])
+        middle = trained.task.point(scores)[0, :, 0].numpy()
+        return line | {
+            "text": f"{data.label(at)} to {data.label(at + self._whole.horizon - 1)}",
+            "truth": (self._whole.told(place)[:, 0] * std + mean).tolist()[:LONGEST],
+            "told": (middle * std + mean).tolist()[:LONGEST],
+        }  # fmt: skip
+
+    def _judge(self, trained: Trained, here: np.ndarray, scores: Tensor) -> None:
+        """Scores of some samples, kept; of numbers how far they are off."""
+        if self._task == "classification":
+            self._scores[here] = scores.numpy()
+            return
+        places = self._part[here]
+        if self._task == "regression":
+            y = torch.from_numpy(np.asarray(self._whole.y)[places]).reshape(len(places), -1)
+            self._off[here] = (scores - y).abs().mean(dim=1).numpy() * trained.data.encoder.target_scale
+            return
+        y = torch.from_numpy(np.stack([self._whole.told(int(i)) for i in places]))
+        self._off[here] = (trained.task.point(scores) - y).abs().mean(dim=(1, 2)).numpy()
+
     def _walk(self, trained: Trained) -> Iterator[int]:
         """First the features of what is usual, then scores and features of each batch; samples per step."""
         train, usual, order = trained.data.train, [], _by_length(trained.data.train, self._bank)
@@ -172,7 +229,7 @@ class _Look:
         for at in range(0, len(order), BATCH):
             here = order[at : at + BATCH]
             scores, features = _asked(trained, self._whole, self._part[here])
-            self._scores[here] = scores.numpy()
+            self._judge(trained, here, scores)
             same = self._rows[here][:, None] == bank_rows[None, :]
             if self._facts["split"] != "train":
                 same[:] = False  # splits share no row
@@ -230,11 +287,13 @@ def _asked(trained: Trained, split: Any, rows: np.ndarray) -> tuple[Tensor, Tens
 
 
 def _inputs(trained: Trained, split: Any, rows: np.ndarray) -> Tensor:
-    """Normalised images (B, C, H, W), ids (B, L) padded with 0, or rows (B, F)."""
+    """Normalised images (B, C, H, W), ids (B, L) padded with 0, rows (B, F), or windows (B, L, V)."""
     if trained.data.kind == "images":
         return normalised(split.x[rows], trained.data.mean, trained.data.std)
     if trained.data.kind == "table":
         return torch.from_numpy(np.array(split.x[rows]))
+    if trained.data.kind == "series":
+        return torch.from_numpy(np.stack([split.seen(int(i)) for i in rows]))
     texts = [split.ids.values[split.ids.offsets[row] : split.ids.offsets[row + 1]] for row in rows]
     ids = np.zeros((len(rows), max(trained.least, 1, *(len(text) for text in texts))), np.int64)
     for i, text in enumerate(texts):
