@@ -316,9 +316,12 @@ def test_names_of_strangers_stay_names(tmp_path: Path):
     assert "\u202e" not in stored.schema.variates[2]
 
 
-def test_infinite_and_huge_numbers_are_missing_or_kept(tmp_path: Path):
+def test_infinite_and_huge_numbers_are_missing_and_told(tmp_path: Path):
+    """One of 1e300 makes the spread infinite: every scaled value would be 0, or none."""
     cells = wave()
-    cells[3], cells[9] = "inf", "1e300"
-    stored, _ = read(tmp_path, lines(hours(), cells, head="time,v"))
+    cells[3], cells[9], cells[20] = "inf", "1e300", "1e29"
+    stored, report = read(tmp_path, lines(hours(), cells, head="time,v"))
     assert np.isfinite(stored.values).all()
-    assert stored.values[9, 0] == 1e300
+    assert stored.values[9, 0] < 100
+    assert stored.values[20, 0] == 1e29
+    assert "2 numbers that are infinite or beyond 1e+30 are missing" in report

@@ -185,6 +185,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a label of three values": (table(PLAIN), {"target": ("y", "colour")}, "takes 3 values"),
     "a target that is ignored": (table(PLAIN), {"target": ("y",), "ignored": ("y",)}, "is also ignored"),
     "nothing to tell it from": (table({"id": lambda i: i + 1, "y": yes}), {}, "none of its columns"),
+    "a column called target that never changes": (
+        table({"a": number, "b": number, "target": lambda i: 1}), {}, "it is called so, and all its cells are alike",
+    ),
     "a target without a value": (table({"a": number, "y": lambda i: ""}), {"target": ("y",)}, "it is empty"),
 }  # fmt: skip
 
@@ -258,6 +261,7 @@ def test_rows_are_read_back_as_they_were(tmp_path: Path) -> None:
         ("".join(f"{i % 7}.5,{i % 3},{'ab'[i % 2]}\n" for i in range(40)), "table"),
         ("review,stars\n" + "".join(f"I liked it {i} times and will come again,{i % 5}\n" for i in range(40)), "text"),
         ("a;b;c\n" + "".join(f"{i};{i % 3};{i % 2}\n" for i in range(40)), "table"),
+        (",".join(f"c{i}" for i in range(4000)) + "\n" + "".join(",".join(f"{i}.{i * k % 97:03d}45" for k in range(4000)) + "\n" for i in range(12)), "table"),
         ("To be or not to be.\nThat is the question.\n" * 40, "text"),
     ],
 )  # fmt: skip

@@ -265,3 +265,28 @@ def test_what_a_registered_table_reads_month_first_is_read_so_again(tmp_path: Pa
     files = [sniff(member, head) for member, head in source.scan(Report())]
     with open_table(source, files, TableReading(), Limits(), Report(), known=known) as table:
         assert str(table.frame()["when"][1].date()) == "2024-05-04"
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "first", "told"),
+    [
+        (["2021-03-{:02d}", "{:02d}.04.2021"], "moment", "2021-03-01", "written in two ways: %Y-%m-%d and"),
+        (["2024-01-{:02d}T05:00:00+01:00", "2024-02-{:02d}T05:00:00"], "word", None, "zone and others none"),
+        (["{} kg", "{}000 g"], "word", None, "different units (`kg`, `g`), so they stay words"),
+        (["2020-W{:02d}", "2021-W{:02d}"], "moment", "2019-12-30", ""),
+        (["1e300", "{}"], "number", None, "10 numbers that are infinite or beyond 1e+30 are missing"),
+        (["inf", "{}"], "number", None, "10 numbers that are infinite or beyond 1e+30 are missing"),
+        (["1{:030d}", "{}"], "number", None, "are rounded to 16 digits"),
+    ],
+)  # fmt: skip
+def test_what_a_column_would_have_been_is_told(
+    tmp_path: Path, cells: list[str], kind: str, first: str | None, told: str
+) -> None:
+    text = "c,v\n" + "".join(f"{cell.format(i)},{i}.5\n" for i in range(1, 11) for cell in cells)
+    frame, columns, report = read(tmp_path, text)
+    assert columns["c"].kind == kind
+    assert told in report
+    assert "cells that are no" not in report
+    if first is not None:
+        assert str(frame["c"].min().date()) == first
+        assert columns["c"].missing == 0

@@ -49,6 +49,8 @@ class Folder:
 
     def __init__(self, root: Path, limits: Limits, only: Sequence[str] | None = None) -> None:
         self.root, self.limits, self.where = root, limits, root.name or str(root)
+        if only is not None and len(only) == 1:  # what a person named is the file
+            self.where = shown(only[0])
         self._only = only
 
     def scan(self, report: Report) -> Iterator[tuple[Member, bytes]]:

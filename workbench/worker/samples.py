@@ -100,7 +100,8 @@ class _Look:
             raise RunError.of(
                 name, f"its {split} split must have {what}", "it has none", "Choose another split."
             )
-        self._trained, self._task = trained, task
+        self._trained: Any = trained  # its data and task are of the kind that the task's name says
+        self._task = task
         self._facts = {
             "run": trained.row.id, "checkpoint": trained.checkpoint.name, "step": trained.checkpoint.step,
             "data": trained.data.name, "version": version, "split": split, "of": len(whole),
@@ -203,7 +204,7 @@ class _Look:
             "told": (middle * std + mean).tolist()[:LONGEST],
         }  # fmt: skip
 
-    def _judge(self, trained: Trained, here: np.ndarray, scores: Tensor) -> None:
+    def _judge(self, trained: Any, here: np.ndarray, scores: Tensor) -> None:
         """Scores of some samples, kept; of numbers how far they are off."""
         if self._task == "classification":
             self._scores[here] = scores.numpy()

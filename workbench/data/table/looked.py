@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
-from workbench.data.table.moments import NAMED, MomentLook, leads
+from workbench.data.table.moments import NAMED, OR, MomentLook, leads
 from workbench.data.table.names import named, wanted_names
 from workbench.data.table.numbers import MISSING, Grammar, Look
 from workbench.data.table.raw import Raw
@@ -111,7 +111,10 @@ def decide(
             found.append(Decided(own.name, "word", markers, is_code=True))
         elif way is not None or native == {"moment"}:
             found.append(Decided(own.name, "moment", markers, way=way or "%Y-%m-%d %H:%M:%S"))
-            if way is not None and leads(way):
+            if way is not None and OR in way:
+                one, _, other = way.partition(OR)
+                report.repaired(f"column `{name}`", f"dates are written in two ways: {one} and {other}")
+            elif way is not None and leads(way):
                 found[-1].unsure = not own.when.why
                 _tell_order(own, way, name, report)
         elif native == {"number"} or (grammar is not None and (own.look.cells or c in numeric)):
@@ -120,9 +123,22 @@ def decide(
             _tell_grammar(own, grammar, name, report)
         else:
             found.append(Decided(own.name, "word", markers, is_code=own.look.is_code()))
+            if c not in words:
+                _tell_why_words(own, name, report)
             if own.look.is_code() and own.look.point == own.look.cells:
                 report.kept(f"column `{name}`", "numbers that begin with 0 are taken for codes")
     return found
+
+
+def _tell_why_words(own: Seen, name: str, report: Report) -> None:
+    """What a column of words would have been but for one thing."""
+    if own.when.mixes_zones():
+        fact = "some of its moments tell a zone and others none"
+        report.refused(f"column `{name}`", f"{fact}, so they stay words: write all of them alike")
+    elif units := own.look.mixed_units():
+        told = ", ".join(f"`{shown(unit, 20)}`" for unit in units[:4])
+        fact = f"its numbers have different units ({told})"
+        report.refused(f"column `{name}`", f"{fact}, so they stay words: bring them to one")
 
 
 def _tell_order(own: Seen, way: str, name: str, report: Report) -> None:

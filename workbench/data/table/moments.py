@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,12 @@ _DAYS = (
 )  # fmt: skip
 _ALONE = ("%Y-%m", "%Y/%m", "%b-%Y", "%b %Y", "%B %Y", "%Y-%b", "%m/%Y", "%Y%m%d%H%M%S")
 _NUMERIC = re.compile(r"%[dm][./-]%[dm][./-]%[Yy]")
+LEAST_PART = 0.05  # of the cells of a column that a second way of writing must fit
 EVEN = 0.8  # of the time that the steps of a series fill; as many may be missing
 LONG_ORDER = 4  # steps in one direction that tell which way of reading is meant
 _TIME = re.compile(r"[ T]%[HI].*$")
+OR = " | "  # between two ways of writing in one column
+_WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?", re.IGNORECASE)
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])", re.IGNORECASE)
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 _MAY_BE = re.compile(r"(?=.{6,40}$)(?=(?:.*\d){3})[\w.,:/+ \-]+")
@@ -43,7 +47,13 @@ def formats() -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """A cell without its zone and with quarters as months; see `moments`."""
+    """A cell with quarters as months and weeks of ISO 8601 as the day they begin with; see `moments`."""
+    week = _WEEK.fullmatch(text)
+    if week is not None:
+        try:
+            return date.fromisocalendar(int(week[1]), int(week[2]), int(week[3] or 1)).isoformat()
+        except ValueError:
+            return text
     quarter = _QUARTER.fullmatch(text)
     return f"{quarter[1]}-{3 * int(quarter[2]) - 2:02d}" if quarter else text
 
@@ -76,7 +86,7 @@ class MomentLook:
         best = self._fitting()
         self.why = ""
         if best is None:
-            return None
+            return self._two(first)
         other = swapped(best)
         if other is None:
             return best
@@ -102,6 +112,34 @@ class MomentLook:
             self.why = "its moments are evenly apart so"
             return even
         return best
+
+    def _two(self, first: str | None) -> str | None:
+        """Two ways of writing that fit the column together. Not such as differ in the order of day and month
+        or in having a zone: then a cell could mean either."""
+        if not self.seen or self.never > (1 - ENOUGH) * self.cells:
+            return None
+        texts = list(self.seen)
+        shares = {way: share for way in formats() if (share := _share(texts, way)) >= LEAST_PART}
+        pairs = [
+            (one, other) for one in shares for other in shares
+            if one != other and swapped(one) != other and leads(one) != first != leads(other)
+            and shares[one] >= shares[other] and shares[one] + shares[other] >= ENOUGH
+        ]  # fmt: skip
+        # Of day and month the day comes first where the other order fits as well.
+        for one, other in sorted(pairs, key=lambda pair: -shares[pair[0]] - shares[pair[1]]):
+            if _share(texts, one + OR + other) >= ENOUGH:
+                self.why = "two ways"
+                return one + OR + other
+        return None
+
+    def mixes_zones(self) -> bool:
+        """Whether some cells tell a zone and others none, and are moments otherwise."""
+        zoned = [text for text in self.seen if _ZONE.search(text) and ":" in text]
+        rest = [text for text in self.seen if text not in set(zoned)]
+        bare = [_ZONE.sub("", text) for text in zoned]
+        return bool(zoned and rest) and any(
+            _share(bare, way) >= ENOUGH and _share(rest, way) >= ENOUGH for way in formats() if "%H" in way
+        )
 
     def _fitting(self) -> str | None:
         if not self.seen or self.never > (1 - ENOUGH) * self.cells:
@@ -150,6 +188,10 @@ def moments(texts: Sequence[str], way: str) -> np.ndarray:
     """Cells (n,) as datetime64[us], NaT where they are none. In UTC where `way` has a zone."""
     if not len(texts):
         return np.zeros(0, "datetime64[us]")
+    if OR in way:
+        first, _, second = way.partition(OR)
+        one, other = moments(texts, first), moments(texts, second)
+        return np.where(np.isnat(one), other, one)
     cells = pd.Series([plain(text) for text in texts], dtype=object)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

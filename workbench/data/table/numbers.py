@@ -199,6 +199,13 @@ class Look:
             return None
         return Grammar(decimal, "" if scaled else max(units, key=lambda u: self.units[u], default=""), scaled)
 
+    def mixed_units(self) -> list[str]:
+        """The units of a column that would be numbers if it had but one, the commonest first."""
+        units = [unit for unit, _ in self.units.most_common() if unit]
+        if len(units) < 2 or all(unit in SCALES for unit in units):
+            return []
+        return units if max(self.point, self.comma) >= ENOUGH * self.cells else []
+
     def _strange(self, text: str, n: int) -> None:
         if text in self.odd or len(self.odd) < _MOST_ODD:
             self.odd[text] += n

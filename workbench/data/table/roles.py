@@ -139,6 +139,15 @@ def _target(table: ReadTable, ignored: set[int], where: str) -> int:
         if len(lacking) == 1:
             return lacking[0]
     words = [_word(name) for name in table.names]
+    alike = [
+        c for c, column in enumerate(table.columns)
+        if c not in ignored and column.distinct == 1 and re.fullmatch(TARGETS[0], words[c])
+    ]  # fmt: skip
+    if alike and not any(re.fullmatch(TARGETS[0], words[c]) for c in free):
+        raise DataError.of(
+            f"column `{shown(table.names[alike[0]], 60)}`", "a target takes different values",
+            "it is called so, and all its cells are alike", "Choose another target (target, --target).",
+        )  # fmt: skip
     for pattern in TARGETS:
         found = [c for c in free if re.fullmatch(pattern, words[c])]
         if found:

@@ -21,6 +21,8 @@ from workbench.specs.errors import WorkbenchError
 from workbench.specs.tables import TableReading
 
 HEAD = 1 << 17  # bytes that are looked at
+WIDEST = 1 << 23  # where lines are long
+FEW_LINES = 4
 ROWS = 300
 LONG = 12  # words of a cell from which a column is one of texts, whatever is beside it
 SOME = 2.5
@@ -89,9 +91,12 @@ def _rows(source: Source, file: Sniffed, limits: Limits) -> list[list[str]]:
         return [[""] * len(columns), *([*row] for row in zip(*columns, strict=True))]
     head = b""
     for _, stream in source.read([file.member]):
-        head = opened(stream, file.head, limits).read(HEAD)
+        whole = opened(stream, file.head, limits)
+        head = whole.read(HEAD)
+        while head.count(b"\n") < FEW_LINES and len(head) < WIDEST and (more := whole.read(HEAD)):
+            head += more  # thousands of columns
     found = survey(cast(BinaryIO, io.BytesIO(head)))
-    lines = list(lines_of(cast(BinaryIO, io.BytesIO(head)), found, HEAD))
+    lines = list(lines_of(cast(BinaryIO, io.BytesIO(head)), found, len(head)))
     lines = lines[:-1] if len(head) >= HEAD else lines
     if file.kind == "jsonl":
         trees = [tree for _, tree in json_lines(lines[:ROWS], lambda line, why: None)]

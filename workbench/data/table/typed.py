@@ -17,6 +17,8 @@ from workbench.data.table.numbers import PLAIN, Extremes, Grammar, as_numbers
 from workbench.specs.tables import TableReading
 
 Kind = Literal["number", "moment", "word"]
+LARGEST = 1e30  # of a number that a model sees: float32 holds no more than 1e38
+EXACT = 2**53  # up to which every whole number is held as it is
 DISTINCT = 100_000  # distinct values of a column that are counted; more are not told apart from many
 
 
@@ -71,6 +73,7 @@ class Decided:
     sentinels: tuple[float, ...] = ()
     missing: int = 0
     odd: int = 0  # cells that hold something that is none of its kind
+    beyond: int = 0  # numbers that are too large to be reckoned with
     reading: int = 0  # the same, as counted while the table is read
     words: set[str] = field(default_factory=set)
     is_whole: bool = True
@@ -128,10 +131,20 @@ def measured(
                     f"{told} lies far from all others and is taken for missing in {n:,} cells",
                 )
     for own in decided:
-        own.reading = 0
+        own.reading = own.beyond = 0
     _count(table, decided)
     for own in decided:
         own.odd = own.reading
+        where = f"column `{shown(own.name, 60)}`"
+        if own.beyond:
+            report.repaired(
+                where, f"{own.beyond:,} numbers that are infinite or beyond {LARGEST:g} are missing"
+            )
+        if own.kind == "number" and own.is_whole and max(own.greatest, -own.least) > EXACT:
+            report.repaired(
+                where, "whole numbers beyond 9,007,199,254,740,992 are rounded to 16 digits: name it as a "
+                "column of categories (categorical, --categorical) to keep them",
+            )  # fmt: skip
         if own.odd:
             kind = "number" if own.kind == "number" else "date"
             report.repaired(
@@ -167,7 +180,9 @@ def _values(column: pa.Array, own: Decided) -> tuple[np.ndarray, int]:
 
 
 def _without(values: np.ndarray, own: Decided) -> np.ndarray:
-    values = np.where(np.isfinite(values), values, np.nan)
+    beyond = ~np.isnan(values) & ~(np.abs(values) <= LARGEST)  # infinite ones too
+    own.beyond += int(beyond.sum())
+    values = np.where(beyond, np.nan, values)
     return np.where(np.isin(values, own.sentinels), np.nan, values) if own.sentinels else values
 
 

@@ -53,7 +53,10 @@ class Survey(NamedTuple):
         """What reading it had to mend, or ""."""
         told = []
         if self.encoding not in ("utf-8", "utf-8-sig"):
-            told.append(f"read as {self.encoding}, for it is no UTF-8")
+            told.append(
+                f"read as {self.encoding}, for it is no UTF-8; name another (encoding, --encoding) where "
+                "letters look wrong"
+            )
         if self.bad:
             told.append(f"{self.bad:,} bytes that are no {self.encoding} became �")
         if self.nuls:
