@@ -83,7 +83,9 @@ def test_what_was_measured_is_shown_and_can_be_taken_away(store: Store, visit: O
 
 def test_changes_are_told_in_points_or_in_the_unit_of_the_mark() -> None:
     assert change_text("accuracy", -0.0123) == "-1.2 points"
-    assert change_text("mae", 0.01234) == "+0.01234"
+    assert change_text("mae", 0.01234) == "+0.0123"
+    assert change_text("mae", -1234.5) == "-1234"
+    assert change_text("distance", -0.00001) == "-0.0000"
 
 
 def test_a_fault_of_the_answering_side_is_told_on_the_page(

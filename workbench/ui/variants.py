@@ -168,7 +168,9 @@ def _shown(one: Mapping[str, Any], mark: str, run: RunRow | None) -> dict[str, A
 
 def change_text(mark: str, change: float) -> str:
     """How much a mark has changed: shares in points of a hundred, others in their own unit."""
-    return f"{100 * change:+.1f} points" if mark in SHARES else f"{change:+.4g}"
+    if mark in SHARES:
+        return f"{100 * change:+.1f} points"
+    return f"{change:+.4g}" if abs(change) >= 1 else f"{change:+.4f}"
 
 
 def _times(ratio: float | None) -> str:
@@ -275,7 +277,7 @@ def _quantise(row: RunRow) -> None:
         "Dynamic: linear layers alone, each row's range as it comes. Both: recurrent layers and embeddings.",
     )  # fmt: skip
     st.caption(
-        "About a quarter of the size. Wide models gain speed too, small ones mostly in batches: measure it."
+        "A quarter of the size at best. Wide models gain speed too, small ones mostly in batches: measure it."
     )
     _asked(
         f"int8.{row.id}.{how}", "Make it", ":material/compress:", smaller.quantise_question(row.id, str(how)),
