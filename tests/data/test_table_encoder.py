@@ -189,3 +189,34 @@ def test_two_threads_that_make_the_same_folder_get_a_whole_one(tmp_path: Path) -
         over.set()
     assert sorted(path.name for path in place.iterdir()) == ["test.npy", "train.npy"]
     assert list(tmp_path.iterdir()) == [place], "no draft is left"
+
+
+@pytest.mark.parametrize("categories", ["embed", "one_hot"])
+def test_rare_words_share_codes_by_their_hash_and_unseen_ones_too(tmp_path: Path, categories: str) -> None:
+    frame = made()
+    draw = np.random.default_rng(1)
+    frame["town"] = [f"town {k}" if k < 150 else "big" for k in draw.integers(0, 200, N)]
+    asked = {"categories": categories, "rare": 10}
+    plain = loaded(tmp_path, frame, "plain", **asked)
+    data = loaded(tmp_path, frame, "hashed", buckets=16, **asked)
+    one, own = (next(w for w in d.encoder.words if w.column == "town") for d in (plain, data))
+    kind = next(w for w in data.encoder.words if w.column == "kind")
+    assert (one.words, own.words) == (("big",), ("big",))
+    assert (one.codes, own.codes) == (2, 18)
+    assert kind.buckets == 0  # it has no four rare words
+    assert data.encoder == type(data.encoder).from_json(data.encoder.to_json())
+    assert len(data.encoder.features) == len(data.encoder.sources) == data.shape[0]
+    cells = np.array(["big", "town 1", "never seen", None], object)
+    place = {"big": 1}
+    codes = [own.code("\0" if cell is None else cell, place) for cell in cells]
+    assert codes[0] == 1
+    assert all(2 <= code < 18 for code in codes[1:3])
+    assert codes[3] == 0
+    x = np.asarray(data.train.x)
+    at = data.encoder.sources.index("town")
+    seen = x[:, at] if categories == "embed" else x[:, at : at + 17] @ np.arange(1, 18)
+    assert len(np.unique(seen)) >= 15  # the buckets are used evenly
+    row = from_rows([{"town": "never seen"}], data.schema.fields, data.encoder.columns)
+    told = data.encoder.encode(row)[0]
+    code = told[at] if categories == "embed" else told[at : at + 17] @ np.arange(1, 18)
+    assert code == codes[2]

@@ -72,6 +72,12 @@ class TableSpec(Spec):
         5, "Words of a column seen less often in the training split count as one and the same", unit="times",
         ge=1, le=100_000,
     )  # fmt: skip
+    buckets: int = knob(
+        0,
+        "Codes that a column's words without a code of their own share, by a hash of each word: for columns "
+        "of very many words. At most one for four such words; 0: they all count as one and the same",
+        unit="codes", ge=0, le=10_000,
+    )  # fmt: skip
     most: int = knob(
         200, "Different words of a column at most, the most frequent", unit="words", ge=1, le=10_000,
         advanced=True,

@@ -64,6 +64,7 @@ LABELS = {
     "what": "What is left out",
     "amount": "Share left out",
     "scope": "Compared over",
+    "buckets": "Rare words share",
     "prune": "Prune the starting weights",
 }
 # The same for a field that means something else in some specs: by the class that has it first.

@@ -8,6 +8,7 @@ of one-hot categories N and as many as there are words.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from workbench.specs.tables import INPUTS, TableColumn, TableSpec
 
 UNKNOWN = 0  # code of a word that was not seen, or too seldom
 ABSENT = "\0"  # stands for a missing word
+WORDS_A_BUCKET = 4  # of the training rows at least: next to no bucket is then one that nothing was learned of
 QUANTILES = 1_000
 DAY_US = 86_400_000_000
 PARTS = ("days", "month", "weekday", "hour")  # of a moment
@@ -44,14 +46,28 @@ class Number:
 
 @dataclass(frozen=True)
 class Words:
-    """A column of categories: word k has code k + 1, all others UNKNOWN."""
+    """A column of categories: word k has code k + 1; all others UNKNOWN, or one of `buckets` further codes by
+    their hash."""
 
     column: str
     words: tuple[str, ...]
+    buckets: int = 0
 
     @property
     def codes(self) -> int:
-        return len(self.words) + 1
+        return len(self.words) + 1 + self.buckets
+
+    def code(self, word: str, place: Mapping[str, int]) -> int:
+        """place: the codes of its own words."""
+        if word in place or not self.buckets or word == ABSENT:
+            return place.get(word, UNKNOWN)
+        return len(self.words) + 1 + zlib.crc32(word.encode("utf-8", "surrogatepass")) % self.buckets
+
+    @property
+    def names(self) -> list[str]:
+        """Of the codes but UNKNOWN, in order."""
+        own = ["missing" if word == ABSENT else word for word in self.words]
+        return own + [f"other words {k + 1}" for k in range(self.buckets)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class Encoder:
         """What a model sees of a row."""
         if self.spec.categories == "embed" and self.words:
             return Columns(len(self.numbers), (own.codes for own in self.words))
-        return (len(self.numbers) + sum(len(own.words) for own in self.words),)
+        return (len(self.numbers) + sum(own.codes - 1 for own in self.words),)
 
     @property
     def features(self) -> list[str]:
@@ -77,16 +93,14 @@ class Encoder:
         found = [number.name for number in self.numbers]
         if self.spec.categories == "embed":
             return found + [own.column for own in self.words]
-        return found + [
-            f"{own.column}: {'missing' if w == ABSENT else w}" for own in self.words for w in own.words
-        ]
+        return found + [f"{own.column}: {name}" for own in self.words for name in own.names]
 
     @property
     def sources(self) -> list[str]:
         """The column that each feature comes from."""
         found = [number.column for number in self.numbers]
         for own in self.words:
-            found += [own.column] * (1 if self.spec.categories == "embed" else len(own.words))
+            found += [own.column] * (1 if self.spec.categories == "embed" else own.codes - 1)
         return found
 
     @property
@@ -110,8 +124,8 @@ class Encoder:
                 x[:, at] = codes
                 at += 1
             else:
-                x[:, at : at + len(own.words)] = codes[:, None] == np.arange(1, own.codes)
-                at += len(own.words)
+                x[:, at : at + own.codes - 1] = codes[:, None] == np.arange(1, own.codes)
+                at += own.codes - 1
         return x
 
     def to_json(self) -> str:
@@ -127,7 +141,7 @@ class Encoder:
     def from_json(cls, text: str) -> Encoder:
         tree = json.loads(text)
         numbers = tuple(Number(**{**n, "quantiles": tuple(n["quantiles"])}) for n in tree["numbers"])
-        words = tuple(Words(w["column"], tuple(w["words"])) for w in tree["words"])
+        words = tuple(Words(w["column"], tuple(w["words"]), w.get("buckets", 0)) for w in tree["words"])
         return cls(TableSpec.model_validate(tree["spec"]), numbers, words, *tree["target"])
 
     def _scaled(self, number: Number, values: np.ndarray) -> np.ndarray:
@@ -240,12 +254,13 @@ def _words(own: TableColumn, spec: TableSpec, cells: np.ndarray) -> Words:
     ).fit(cells[:, None])  # fmt: skip
     rare = known.infrequent_categories_[0]
     dropped = set() if rare is None else set(rare.tolist())
-    return Words(own.name, tuple(w for w in known.categories_[0].tolist() if w not in dropped))
+    buckets = min(spec.buckets, len(dropped - {ABSENT}) // WORDS_A_BUCKET)
+    return Words(own.name, tuple(w for w in known.categories_[0].tolist() if w not in dropped), buckets)
 
 
 def _codes(cells: np.ndarray, own: Words) -> np.ndarray:
     place = {word: k for k, word in enumerate(own.words, 1)}
-    return np.array([place.get(word, UNKNOWN) for word in as_words(cells)], np.float32)
+    return np.array([own.code(word, place) for word in as_words(cells)], np.float32)
 
 
 def _quantile_transformer(n: int) -> Any:

@@ -124,7 +124,8 @@ def _role(column: ReadColumn, n: int, is_used: bool) -> tuple[Role, str]:
     if column.kind == "word" and filled >= 20 and column.distinct > MOST_WORDS * filled:
         return (
             "ignored",
-            f"its {column.distinct:,} different words are too many to learn from {filled:,} rows",
+            f"its {column.distinct:,} different words are too many to learn from {filled:,} rows; use it "
+            "all the same (used, --use) with data.table.buckets, where its words share codes",
         )
     return kind, ""
 
