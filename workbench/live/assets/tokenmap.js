@@ -92,7 +92,7 @@ export class TokenMap {
     const side = (labels) => Math.ceil(widest(this.paper.ctx, labels, GUTTER * ratio) / ratio) + 10;
     const square = !picture.signed;
     const left = side(rows.labels);
-    let cw = Math.min(square ? LARGEST : WIDEST, (width - left) / columns.n);
+    let cw = Math.min(square ? LARGEST : WIDEST, (width - left - 2) / columns.n);
     this.font(cw);
     const longest = widest(this.paper.ctx, columns.labels, GUTTER * ratio) / ratio;
     const flat = cw >= longest + (longest < 14 ? 0 : 8); // the labels fit as they are
