@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from workbench.probes.attention import attention_of
 from workbench.probes.patches import is_of_patches
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import LayerError, RunError, SpecError
-from workbench.specs.image_folder import FAMILIES, TRANSFORMERS
+from workbench.specs.image_families import FAMILIES, REFUSED, TAUGHT
+from workbench.specs.image_names import today
 from workbench.specs.inside import attends, patch_grid
 from workbench.specs.model import ModelSpec
 from workbench.specs.pretrained_image import PretrainedImage, picture_problems
@@ -25,10 +25,21 @@ from workbench.specs.pretrained_image import PretrainedImage, picture_problems
 SHAPE = (3, 32, 32)
 
 
+class Folders(dict[str, Path]):
+    """Folders by kind, each saved when it is asked for."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__()
+        self.place = place
+
+    def __missing__(self, kind: str) -> Path:
+        self[kind] = classifiers.saved(kind, self.place / kind)
+        return self[kind]
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    place = tmp_path_factory.mktemp("classifiers")
-    return {kind: classifiers.saved(kind, place / kind) for kind in FAMILIES}
+    return Folders(tmp_path_factory.mktemp("classifiers"))
 
 
 def layer_of(folder: Path, **fields: Any) -> PretrainedImage:
@@ -37,6 +48,26 @@ def layer_of(folder: Path, **fields: Any) -> PretrainedImage:
 
 def model_of(folder: Path, **fields: Any) -> ModelSpec:
     return ModelSpec(family="pretrained", layers=(layer_of(folder, **fields),))
+
+
+def pixels(x: torch.Tensor, kind: str) -> dict[str, torch.Tensor]:
+    """What the library is given of images on the 0..1 scale."""
+    scaled = (x - torch.tensor(classifiers.MEAN).view(3, 1, 1)) / torch.tensor(classifiers.STD).view(3, 1, 1)
+    if kind != "siglip2":
+        return {"pixel_values": scaled}
+    from transformers.models.siglip2.image_processing_pil_siglip2 import convert_image_to_patches
+
+    patches = [torch.as_tensor(convert_image_to_patches(image.numpy(), 8)) for image in scaled]
+    side = x.shape[2] // 8
+    return {
+        "pixel_values": torch.stack(patches),
+        "pixel_attention_mask": torch.ones(len(x), side * side, dtype=torch.long),
+        "spatial_shapes": torch.tensor([[side, side]] * len(x)),
+    }
+
+
+def scores(output: Any) -> torch.Tensor:
+    return output.logits if "logits" in output else output.last_hidden_state
 
 
 def images(n: int = 2, seed: int = 0, side: int = 32) -> torch.Tensor:
@@ -53,53 +84,105 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def test_every_family_of_the_library_is_known() -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+
+    assert set(FAMILIES) | set(REFUSED) == set(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
+    assert set(FAMILIES) == set(classifiers.SIZES)
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_scores_and_parameters_are_the_librarys_own(kind: str, folders: dict[str, Path]) -> None:
     theirs = of_the_library(folders[kind])
-    ours = build(model_of(folders[kind], head="kept"), SHAPE, seed=0).eval()
-    x = images()
-    scaled = (x - torch.tensor(classifiers.MEAN).view(3, 1, 1)) / torch.tensor(classifiers.STD).view(3, 1, 1)
+    shape = classifiers.shape_of(kind)
+    spec = model_of(folders[kind], head="kept")
+    ours = build(spec, shape, seed=0).eval()
+    x = images(side=shape[1])
     with torch.no_grad():
-        assert torch.allclose(ours(x), theirs(pixel_values=scaled).logits, atol=1e-5)
-    assert model_of(folders[kind]).n_params(SHAPE) == parameters(theirs)
+        assert torch.allclose(ours(x), scores(theirs(**pixels(x, kind))), atol=1e-5)
+    assert spec.n_params(shape) == parameters(theirs)
     assert {n.removeprefix("0.network.") for n in ours.state_dict()} == set(theirs.state_dict())
+    found = spec.layers[0].checkpoint()
+    named = {today(name, kind): size for name, size in found.weights(3).items()}
+    assert named == {name: tuple(p.shape) for name, p in theirs.named_parameters()}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize("labels", [None, 7])
+def test_a_layer_is_used_after_those_below_it(kind: str, folders: dict[str, Path]) -> None:
+    layer, used = layer_of(folders[kind]), list[int]()
+    shape, found = classifiers.shape_of(kind), layer.checkpoint()
+    depths = {today(name, kind): found.depth(name) for name in found.weights(3)}
+    model = build(ModelSpec(layers=(layer,)), shape).eval()
+    for name, module in model[0].network.named_modules():
+        own = {depths[f"{name}.{part}"] for part, _ in module.named_parameters(recurse=False)}
+        if own and not list(module.children()):
+            module.register_forward_pre_hook(lambda *_, own=own: used.extend(own))
+    with torch.no_grad():
+        model(images(side=shape[1]))
+    once = [depth for depth, next_one in zip(used, [*used[1:], -1], strict=True) if depth != next_one]
+    loops = 8 if kind == "perceiver" else 1  # it goes through its layers several times
+    assert once == sorted(set(once) - ({1, 2} if loops > 1 else set())) or loops > 1
+    assert set(once) == set(range(found.layers + 2)) or kind == "ijepa"
+
+
+@pytest.mark.parametrize("kind", sorted(set(FAMILIES) - {"pp_lcnet", "perceiver"}))
 def test_a_fresh_classifier_stands_on_the_checkpoints_base(
-    kind: str, labels: int | None, tmp_path: Path
+    kind: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    folder = classifiers.saved(kind, tmp_path, labels=labels)
-    spec = model_of(folder, num_labels=5)
-    one, other = build(spec, SHAPE, seed=0), build(spec, SHAPE, seed=0)
-    assert parameters(one) == spec.n_params(SHAPE)
-    state = one.state_dict()
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in state.items())
-    again = build(spec, SHAPE, seed=1).state_dict()
-    changed = {name for name in state if not torch.equal(state[name], again[name])}
-    assert changed == {f"0.network.{FAMILIES[kind].head}.weight"}, "the head follows the run's seed, alone"
-    assert one.eval()(images()).shape == (2, 5)
+    shape = classifiers.shape_of(kind)
+    x = images(side=shape[1])
+    for folder in (folders[kind], classifiers.saved(kind, tmp_path, labels=None)):
+        spec = model_of(folder, num_labels=5)
+        one, other = build(spec, shape, seed=0), build(spec, shape, seed=0)
+        assert parameters(one) == spec.n_params(shape)
+        state = one.state_dict()
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in state.items())
+        again = build(spec, shape, seed=1).state_dict()
+        changed = {name for name in state if not torch.equal(state[name], again[name])}
+        heads = {f"0.network.{head}.weight" for head in FAMILIES[kind].heads}
+        assert changed == heads, "the head follows the run's seed, alone"
+        assert one.eval()(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize("kind", ["deit", "levit"])
+def test_of_two_classifiers_the_mean_counts(kind: str, tmp_path: Path) -> None:
+    name = next(name for name in TAUGHT if name.lower().startswith(kind))
+    folder = classifiers.saved(kind, tmp_path, architecture=name)
+    shape, theirs = classifiers.shape_of(kind), of_the_library(folder)
+    assert type(theirs).__name__ == name
+    spec = model_of(folder, head="kept")
+    ours, x = build(spec, shape).eval(), images(side=shape[1])
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(**pixels(x, kind)).logits, atol=1e-5)
+    assert spec.n_params(shape) == parameters(theirs)
+    assert parameters(build(model_of(folder, num_labels=7), shape)) == model_of(
+        folder, num_labels=7
+    ).n_params(shape)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_layers_are_frozen_from_the_input_on(kind: str, folders: dict[str, Path]) -> None:
     layer = layer_of(folders[kind], freeze_embeddings=True, freeze_layers=2)
-    model = build(ModelSpec(layers=(layer,)), SHAPE, seed=0)
+    shape = classifiers.shape_of(kind)
+    model = build(ModelSpec(layers=(layer,)), shape, seed=0)
     found = layer.checkpoint()
+    depths = {today(name, kind): found.depth(name) for name in found.weights(3)}
     learning = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert parameters(model) - sum(model.get_parameter(n).numel() for n in learning) == layer.n_frozen(SHAPE)
-    depths = {found.depth(n.removeprefix("0.network.")) for n in learning}
-    assert depths == set(range(3, found.layers + 2))
+    frozen = parameters(model) - sum(model.get_parameter(n).numel() for n in learning)
+    assert frozen == layer.n_frozen(shape)
+    top = {depths[n.removeprefix("0.network.")] for n in learning}
+    assert top == set(range(3, found.layers + 2))
     before = {n: v.clone() for n, v in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    nn.functional.cross_entropy(model.train()(images(4)), torch.tensor([0, 1, 2, 0])).backward()
+    x = images(4, side=shape[1])
+    nn.functional.cross_entropy(model.train()(x), torch.tensor([0, 1, 2, 0])).backward()
     optimizer.step()
     moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
-    rests = {n for n in before if found.depth(re.sub(r"^0\.network\.", "", n)) in (0, 1, 2)}
-    assert not moved & rests, "batch norms of frozen layers keep their statistics too"
+    plain = (n.removeprefix("0.network.") for n in moved)
+    rests = {n for n in plain if depths.get(f"{n.rpartition('.')[0]}.weight", 9999) <= 2}
+    assert not rests, "batch norms of frozen layers keep their statistics too"
     assert moved
-    assert layer.rate(f"{FAMILIES[kind].head}.weight", found) == 1.0
+    assert {layer.rate(depth, found) for depth in depths.values()} == {1.0}
 
 
 def test_every_layer_may_learn_at_its_own_rate(folders: dict[str, Path]) -> None:
@@ -111,43 +194,53 @@ def test_every_layer_may_learn_at_its_own_rate(folders: dict[str, Path]) -> None
     assert rates["network.resnet.embedder.embedder.convolution.weight"] == 0.5**5
 
 
-@pytest.mark.parametrize("kind", ["vit", "dinov2", "swin", "convnext", "convnextv2"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_lora_learns_matrices_and_the_classifier_alone(kind: str, folders: dict[str, Path]) -> None:
     layer = layer_of(folders[kind], lora_rank=2, freeze_layers=1)
     spec = ModelSpec(layers=(layer,))
-    model, plain = build(spec, SHAPE, seed=0), build(model_of(folders[kind]), SHAPE, seed=0)
-    assert parameters(model) == layer.n_params(SHAPE)
+    shape, outer = classifiers.shape_of(kind), layer.checkpoint().outer
+    x = images(side=shape[1])
+    model, plain = build(spec, shape, seed=0), build(model_of(folders[kind]), shape, seed=0)
+    assert parameters(model) == layer.n_params(shape)
     learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    assert all("lora_" in n or "classifier" in n for n in learning)
-    assert sum(p.numel() for p in learning.values()) == layer.n_params(SHAPE) - layer.n_frozen(SHAPE)
+    assert any("lora_" in n for n in learning)
+    assert all("lora_" in n or n.removeprefix("0.network.").startswith(outer) for n in learning)
+    assert sum(p.numel() for p in learning.values()) == layer.n_params(shape) - layer.n_frozen(shape)
     with torch.no_grad():  # its matrices begin at nothing
-        assert torch.allclose(model.eval()(images()), plain.eval()(images()), atol=1e-5)
+        assert torch.allclose(model.eval()(x), plain.eval()(x), atol=1e-5)
     kept = model.state_dict()
-    assert len(kept) == len(learning) + 1, "and a mark of the weights that they stand beside"
-    other = build(spec, SHAPE, seed=3)
+    buffers = {n for n, _ in model.named_buffers()} & set(kept)
+    assert len(kept) == len(learning) + len(buffers), "and a mark of the weights that they stand beside"
+    other = build(spec, shape, seed=3)
     other.load_state_dict(kept)
-    assert torch.equal(other.eval()(images()), model.eval()(images()))
+    assert torch.equal(other.eval()(x), model.eval()(x))
     with pytest.raises(RunError):
         plain.load_state_dict(kept)
 
 
-def test_lora_on_convolutions_is_refused_with_the_repair(folders: dict[str, Path]) -> None:
-    with pytest.raises(LayerError) as refusal:
-        layer_of(folders["resnet"], lora_rank=4).out_shape(SHAPE)
-    assert refusal.value.problems[0].fix.edits[0].fields == {"lora_rank": None}
+def test_lora_goes_where_it_is_told(folders: dict[str, Path]) -> None:
+    found = layer_of(folders["vit"]).checkpoint()
+    assert len(layer_of(folders["vit"], lora_rank=2, lora_targets="key").lora_shapes(found)) == 3
+    assert (
+        len(layer_of(folders["vit"], lora_rank=2, lora_targets="intermediate.dense").lora_shapes(found)) == 3
+    )
+    with pytest.raises(LayerError, match="Choose among dense, key, query, value") as refusal:
+        layer_of(folders["vit"], lora_rank=4, lora_targets="rows").out_shape(SHAPE)
+    assert refusal.value.problems[0].fix.edits[0].fields == {"lora_targets": ""}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_mult_adds_are_near_the_products_that_torch_does(kind: str, folders: dict[str, Path]) -> None:
-    shape = (3, 64, 64) if kind not in TRANSFORMERS else SHAPE
+    shape = (3, 64, 64) if FAMILIES[kind].sizes == "any" else classifiers.shape_of(kind)
     model = build(model_of(folders[kind]), shape).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter:
         model(torch.rand(1, *shape))
     said = model_of(folders[kind]).rows(shape)[0].mult_adds
+    print(kind, said / (counter.get_total_flops() / 2))
     assert said == pytest.approx(counter.get_total_flops() / 2, rel=0.35)
 
 
-@pytest.mark.parametrize("kind", TRANSFORMERS)
+@pytest.mark.parametrize("kind", [kind for kind, family in FAMILIES.items() if family.attends])
 def test_attention_over_the_patches_is_the_librarys(kind: str, folders: dict[str, Path]) -> None:
     spec = model_of(folders[kind], head="kept")
     assert attends(spec)
@@ -157,6 +250,7 @@ def test_attention_over_the_patches_is_the_librarys(kind: str, folders: dict[str
     assert len(seen) == 3
     assert all(is_of_patches(maps, (4, 4), 3) for maps in seen.values())
     assert all(torch.allclose(maps.sum(3), torch.ones(()), atol=1e-4) for maps in seen.values())
+    assert {maps.shape[3] for maps in seen.values()} == {16 + spec.layers[0].checkpoint().before}
     assert attention_of(model, images(3)).keys() == seen.keys(), "and again"
 
 
@@ -176,6 +270,8 @@ def test_a_transformer_sees_other_sizes_with_its_places_stretched(folders: dict[
         ("vit", (1, 32, 32), "Set data.channels to 3."),
         ("vit", (3, 30, 30), "Set data.size to 32"),
         ("resnet", (3, 28, 28), "Set data.size to 32."),
+        ("levit", (3, 32, 32), "Set data.size to 64."),
+        ("hiera", (3, 36, 36), "Set data.size to 32"),
     ],
 )
 def test_what_it_cannot_see_is_refused(kind: str, shape: Any, fact: str, folders: dict[str, Path]) -> None:

@@ -18,6 +18,7 @@ from workbench.specs.image_folder import any_model
 FILES = (
     "config.json",
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "model*.safetensors",
     "model.safetensors.index.json",

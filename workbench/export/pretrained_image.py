@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from workbench.specs.base import Shape
+from workbench.specs.checkpoint_folder import Shapes
 from workbench.specs.errors import SpecError
-from workbench.specs.image_folder import TRANSFORMERS, ImageCheckpoint
+from workbench.specs.image_families import STRETCHED
+from workbench.specs.image_folder import ImageCheckpoint
+from workbench.specs.image_names import today
 from workbench.specs.model import ModelSpec
 from workbench.specs.pretrained_image import PretrainedImage
 
@@ -32,7 +33,8 @@ class Net(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(pixel_values=(x - self.mean) / self.std{places}).logits
+        x = ({x} - self.mean) / self.std
+{body}
 
 
 if __name__ == "__main__":
@@ -50,8 +52,13 @@ LOADED = """        self.network = AutoModelForImageClassification.from_pretrain
         )"""
 RANDOM = """        config = AutoConfig.from_pretrained(SOURCE, num_labels={classes})
         self.network = AutoModelForImageClassification.from_config(config)"""
-STRETCHING = (*TRANSFORMERS[:1], "swin")  # whose forward takes places that are stretched
-TODAY = {"query": "q_proj", "value": "v_proj", "key": "k_proj"}  # files' names in today's library
+BODY = "        return self.network(pixel_values=x{places}).{scores}"
+CUT = """        rows, columns = x.shape[2] // {side}, x.shape[3] // {side}
+        cut = x.unflatten(3, (columns, {side})).unflatten(2, (rows, {side}))
+        x = cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # patches, as it reads them
+        shapes = torch.tensor([[rows, columns]] * len(x))
+        mask = torch.ones(x.shape[:2], dtype=torch.long, device=x.device)
+        return self.network(pixel_values=x, pixel_attention_mask=mask, spatial_shapes=shapes).logits"""
 
 
 def pretrained_image_code(model: ModelSpec, shape: Shape, title: str) -> str:
@@ -71,40 +78,52 @@ def pretrained_image_code(model: ModelSpec, shape: Shape, title: str) -> str:
         std=list(found.std), network=(RANDOM if layer.scratch else LOADED).format(classes=layer.num_labels),
         setup=_setup(layer, found), auto="AutoConfig, " if layer.scratch else "",
         more=" and peft" if layer.lora_rank is not None else "",
-        places=", interpolate_pos_encoding=True" if found.kind in STRETCHING else "",
+        x="x.flip(1)" if found.processor.flipped else "x", body=_body(found),
     )  # fmt: skip
+
+
+def _body(found: ImageCheckpoint) -> str:
+    """What the forward pass gives back."""
+    if found.kind == "siglip2":
+        return CUT.format(side=found.patch)
+    places = ", interpolate_pos_encoding=True" if found.kind in STRETCHED else ""
+    return BODY.format(places=places, scores="last_hidden_state" if found.kind == "pp_lcnet" else "logits")
 
 
 def _setup(layer: PretrainedImage, found: ImageCheckpoint) -> str:
     lines: list[str] = []
     if layer.lora_rank is not None:
-        wanted = sorted({TODAY.get(name, name) for name in layer.targets(found)})
-        places = sorted({_place(name, found) for name in layer.lora_shapes(found)})
-        within = "|".join(re.escape(place) for place in places)
+        names = "\n".join(f"    {today(name, found.kind)!r}," for name in layer.lora_shapes(found))
         lines += [
             "from peft import LoraConfig, inject_adapter_in_model", "",
-            f"targets = r\"(?:{within}).*(?:{'|'.join(wanted)})\"",
+            f"targets = [\n{names}\n]",
             f"options = LoraConfig(r={layer.lora_rank}, lora_alpha={layer.lora_alpha}, "
             f"lora_dropout={layer.lora_dropout}, target_modules=targets)",
             "inject_adapter_in_model(options, self.network)",
-            "self.network.classifier.requires_grad_(True)  # it learns too",
+            f"for name in {found.outer!r}:  # they learn too",
+            "    self.network.get_submodule(name).requires_grad_(True)",
         ]  # fmt: skip
-    weights = layer.weights(found)
-    resting = sorted({_place(name, found) for name in weights if layer.is_frozen(name, found)})
-    if layer.lora_rank is None and resting:
+    weights = found.weights(layer.num_labels)
+    if layer.lora_rank is None and (layer.freeze_embeddings or layer.freeze_layers):
         lines += [
-            f"resting = {tuple(resting)!r}",
+            f"resting = {_resting(layer, found, weights)!r}",
             "for name, parameter in self.network.named_parameters():",
             "    parameter.requires_grad_(not name.startswith(resting))",
         ]
-    return "".join(f"        {line}\n" if line else "\n" for line in lines)
+    text = "\n".join(lines)
+    return "".join(f"        {line}\n" if line else "\n" for line in text.split("\n")) if text else ""
 
 
-def _place(name: str, found: ImageCheckpoint) -> str:
-    """The part of today's network that a weight is frozen with: a layer, or what stands before the layers."""
-    base, inner = f"{found.family.base}.", name.removeprefix(f"{found.family.base}.")
-    match = re.match(found.family.layers, inner)
-    if match is None:
-        return f"{base}{inner.partition('.')[0]}."
-    place = match[0].replace("encoder.layer.", "layers.") if found.kind == "vit" else match[0]
-    return f"{base}{place}"
+def _resting(layer: PretrainedImage, found: ImageCheckpoint, weights: Shapes) -> tuple[str, ...]:
+    """The shortest beginnings of today's names that tell frozen weights from all others."""
+    names = {today(name, found.kind): name for name in weights}
+    rests = {new: layer.rests(found.depth(old), found.is_outer(old), found) for new, old in names.items()}
+    learning = [new for new, is_frozen in rests.items() if not is_frozen]
+    heads: list[str] = []
+    for name in sorted(new for new, is_frozen in rests.items() if is_frozen):
+        if name.startswith(tuple(heads)):
+            continue
+        words = name.split(".")
+        beginnings = (".".join(words[:n]) + ("." if n < len(words) else "") for n in range(1, len(words) + 1))
+        heads.append(next(b for b in beginnings if not any(other.startswith(b) for other in learning)))
+    return tuple(heads)

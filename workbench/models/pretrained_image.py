@@ -8,7 +8,6 @@ B images, C channels, K classes. As models/pretrained.py, with which it shares i
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,9 @@ from workbench.models.pretrained import (
     without_resting,
 )
 from workbench.specs.errors import SpecError
-from workbench.specs.image_folder import ImageCheckpoint
+from workbench.specs.image_families import STRETCHED
+from workbench.specs.image_folder import BUFFERS, ImageCheckpoint
+from workbench.specs.image_names import today
 from workbench.specs.pretrained_image import PretrainedImage
 
 
@@ -42,28 +43,31 @@ class PretrainedVision(nn.Module):
         found = layer.checkpoint()
         self.network = _network(layer, found)
         fixed = {name for name, parameter in self.network.named_parameters() if not parameter.requires_grad}
+        depths, outer = _depths(layer, found)
         if layer.lora_rank is not None:
             _add_lora(self.network, layer, found)
         self._resting, self._rates = set[str](), dict[str, float]()
         for name, parameter in self.network.named_parameters():
             plain = name.replace(".base_layer.", ".")  # peft's word for what it stands beside
-            rests = plain in fixed or (".lora_" not in name and layer.is_frozen(plain, found))
+            depth = depths.get(plain, found.layers + 1)
+            rests = plain in fixed or (".lora_" not in name and layer.rests(depth, plain in outer, found))
             parameter.requires_grad_(not rests)
             if rests:
                 self._resting.add(f"network.{name}")
             elif layer.lr_decay != 1:
-                self._rates[f"network.{name}"] = layer.rate(plain, found)
+                self._rates[f"network.{name}"] = layer.rate(depths.get(_beside(plain), depth), found)
         self._still = [
             module
             for name, module in self.network.named_modules()
-            if isinstance(module, _BatchNorm) and layer.is_frozen(f"{name}.weight", found)
+            if isinstance(module, _BatchNorm) and f"network.{name}.weight" in self._resting
         ]
         mean, std = (torch.tensor(part).view(-1, 1, 1) for part in (found.mean, found.std))
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
+        self.flipped, self.patch = found.processor.flipped, found.patch
+        self.is_cut = found.kind == "siglip2"  # it is given patches, not images
         # A Transformer's places are stretched where images are not of the size that it was taught at.
-        accepted = inspect.signature(self.network.forward).parameters
-        self.more = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
+        self.more = {"interpolate_pos_encoding": True} if found.kind in STRETCHED else {}
         self.has_lora = layer.lora_rank is not None
         self.register_load_state_dict_pre_hook(refuse_others)
         if self.has_lora:
@@ -86,8 +90,34 @@ class PretrainedVision(nn.Module):
             module.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scaled = (x - self.mean) / self.std
-        return self.network(pixel_values=scaled, **self.more).logits
+        scaled = ((x.flip(1) if self.flipped else x) - self.mean) / self.std
+        told = self.network(**(_patches(scaled, self.patch) if self.is_cut else {"pixel_values": scaled}),
+                            **self.more)  # fmt: skip
+        return told.logits if "logits" in told else told.last_hidden_state
+
+
+def _patches(x: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
+    """Images (B, C, H, W) as the patches (B, N, P * P * C) that SigLIP 2 reads, none of them padding."""
+    rows, columns = x.shape[2] // side, x.shape[3] // side
+    cut = x.unflatten(3, (columns, side)).unflatten(2, (rows, side))  # (B, C, R, P, N/R, P)
+    flat = cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+    mask = torch.ones(flat.shape[:2], dtype=torch.long, device=x.device)
+    shapes = torch.tensor([[rows, columns]] * len(x))
+    return {"pixel_values": flat, "pixel_attention_mask": mask, "spatial_shapes": shapes}
+
+
+def _depths(layer: PretrainedImage, found: ImageCheckpoint) -> tuple[dict[str, int], set[str]]:
+    """Depths of the weights by their names in today's network, and those that are none of the base's."""
+    names = {name: today(name, found.kind) for name in found.weights(layer.num_labels)}
+    return (
+        {new: found.depth(name) for name, new in names.items()},
+        {new for name, new in names.items() if found.is_outer(name)},
+    )
+
+
+def _beside(name: str) -> str:
+    """The weight that a matrix of LoRA stands beside."""
+    return f"{name.partition('.lora_')[0]}.weight" if ".lora_" in name else name
 
 
 def _network(layer: PretrainedImage, found: ImageCheckpoint) -> Any:
@@ -98,52 +128,47 @@ def _network(layer: PretrainedImage, found: ImageCheckpoint) -> Any:
         kinds: Any = transformers.AutoModelForImageClassification
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         config = transformers.AutoConfig.from_pretrained(found.folder, num_labels=layer.num_labels, **local)
+        attention = (
+            {"attn_implementation": "eager"} if found.kind == "data2vec-vision" else {}
+        )  # it cannot change
+        config.architectures = config.architectures or []  # it looks there for one with a teacher
         if layer.scratch:
-            return kinds.from_config(config, dtype=torch.float32).train()
+            return kinds.from_config(config, dtype=torch.float32, **attention).train()
         network, told = kinds.from_pretrained(
             found.folder, config=config, use_safetensors=True, dtype=torch.float32,
             ignore_mismatched_sizes=layer.head == "new", output_loading_info=True, **local,
+            **attention,
         )  # fmt: skip
     wrong = [*told["missing_keys"], *(item[0] for item in told["mismatched_keys"])]
-    wrong = [name for name in wrong if not name.startswith(f"{found.family.head}.")]
+    wrong = [name for name in wrong if not found.is_outer(name) and name.rpartition(".")[2] not in BUFFERS]
     if wrong:
         raise SpecError.of(
             "model.layers", f"the weights must be those of the {found.kind} that config.json describes",
             f"`{wrong[0]}` is missing or has another shape", "Fetch the model again.",
         )  # fmt: skip
     if layer.head == "new":
-        head = network.get_submodule(found.family.head)
-        nn.init.normal_(head.weight, std=float(found.config.get("initializer_range", 0.02)))
-        nn.init.zeros_(head.bias)
+        for name in found.family.heads:
+            head = network.get_submodule(name)
+            nn.init.normal_(head.weight, std=float(found.part.get("initializer_range", 0.02)))
+            nn.init.zeros_(head.bias)
     return network.train()
 
 
 def _add_lora(network: Any, layer: PretrainedImage, found: ImageCheckpoint) -> None:
     """Pairs of small matrices beside the layer's targets, by `peft`, in place."""
-    base = f"{found.family.base}."
-    names = []
-    for name, module in network.named_modules():
-        index = found.layer_of(f"{name.removeprefix(base)}.") if name.startswith(base) else None
-        is_target = isinstance(module, nn.Linear) and _own_name(name) in _today(layer.targets(found))
-        if is_target and index is not None and index >= layer.freeze_layers:
-            names.append(name)
     with quietly():
         import peft  # noqa: PLC0415 - see models/pretrained.py
 
         options = peft.LoraConfig(
             r=layer.lora_rank, lora_alpha=layer.lora_alpha, lora_dropout=layer.lora_dropout,
-            target_modules=names, bias="none",
+            target_modules=[today(name, found.kind) for name in layer.lora_shapes(found)], bias="none",
         )  # fmt: skip
         peft.inject_adapter_in_model(options, network)
-
-
-def _own_name(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-# Linear layers of attention as files name them, and as today's library does.
-RENAMED = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
-
-
-def _today(targets: tuple[str, ...]) -> set[str]:
-    return set(targets) | {RENAMED[name] for name in targets if name in RENAMED}
+    for module in network.modules():
+        inner = getattr(module, "base_layer", None)
+        if isinstance(inner, nn.Conv2d):  # MobileNets ask their convolutions how far to pad
+            module.stride, module.kernel_size, module.dilation = (
+                inner.stride,
+                inner.kernel_size,
+                inner.dilation,
+            )

@@ -6,12 +6,11 @@ Weights are never loaded and nothing is ever run; see `checkpoint_folder`. Kept 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from workbench.specs.checkpoint_folder import (
     Checkpoint,
@@ -29,107 +28,124 @@ from workbench.specs.checkpoint_folder import (
 )
 from workbench.specs.encoders import FAMILIES as ENCODERS
 from workbench.specs.encoders import TABLES
+from workbench.specs.image_families import FAMILIES, REFUSED, TAUGHT, ImageFamily, Layering, layering
+from workbench.specs.image_processor import Processor, processor, processor_files
 from workbench.specs.layer import refuse
 
-PROCESSOR = "preprocessor_config.json"
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # where a folder does not say what it was taught on
-STAGE = r"encoder\.stages\.(\d+)\.(?:layers\.(\d+)\.)?"  # of a downsampling between stages it has no second
-
-
-class ImageFamily(NamedTuple):
-    """One `model_type`. base: the attribute that holds all but the classifier; layers: how a weight's layer
-    is told by its name below the base, in files and in today's library; head: the classifier; targets: where
-    LoRA goes unless said otherwise; unused: modules of the base that a classifier does without; fixed:
-    whether images must be cut into whole patches; first: where a stage's downsampling stands, before its
-    layers or behind; wide: numbers for each feature of the base that the classifier reads."""
-
-    base: str
-    layers: str
-    head: str = "classifier"
-    targets: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-    fixed: bool = False
-    first: bool = True
-    wide: int = 1
-
-
-ATTENTION = ("query", "value", "q_proj", "v_proj")  # as files and as today's library name them
-_VIT = r"(?:encoder\.layer|layers)\.(\d+)\."
-
-FAMILIES: dict[str, ImageFamily] = {
-    "vit": ImageFamily("vit", _VIT, targets=ATTENTION, unused=("pooler.",), fixed=True),
-    "dinov2": ImageFamily("dinov2", _VIT, targets=ATTENTION, fixed=True, wide=2),
-    "swin": ImageFamily(
-        "swin", r"encoder\.layers\.(\d+)\.(?:blocks\.(\d+)\.)?", targets=ATTENTION, first=False
-    ),
-    "resnet": ImageFamily("resnet", STAGE, "classifier.1"),
-    "regnet": ImageFamily("regnet", STAGE, "classifier.1"),
-    "convnext": ImageFamily("convnext", STAGE, targets=("pwconv1", "pwconv2")),
-    "convnextv2": ImageFamily("convnextv2", STAGE, targets=("pwconv1", "pwconv2")),
-}
-TRANSFORMERS = ("vit", "dinov2")  # whose steps are patches, all the way
+BUFFERS = (*TABLES, "running_mean", "running_var", "relative_coords_table")  # kept beside the weights
+MASKED = ("dinov2", "dinov2_with_registers")  # whose classifiers too have a word for a hidden patch
+SIZES = ("hidden_sizes", "embed_dims", "hidden_size", "embed_dim")
 
 
 @dataclass(frozen=True)
 class ImageCheckpoint:
-    """An image classifier on disk. base: shapes of its weights by their names below the base; depths: layers
-    of each stage (one stage where it has none); features: what the classifier reads; side: of the images it
-    was taught on; mean, std: of their channels on the 0..1 scale; labels: classes of its own classifier, None
-    where it has none."""
+    """An image classifier on disk. base: shapes of all its weights but the scores', by their names in the
+    network; features: what the classifier reads; labels: classes of its own classifier, None where it has
+    none; part: what of config.json describes the network; has_batches: its norms are over batches."""
 
     folder: Path
     kind: str
     family: ImageFamily
     config: Mapping[str, Any]
+    part: Mapping[str, Any]
     base: Shapes
-    depths: tuple[int, ...]
+    layering: Layering
     features: int
     channels: int
-    side: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    processor: Processor
     labels: int | None
     label_names: tuple[str, ...] = ()
+    has_batches: bool = False
 
     @property
     def layers(self) -> int:
-        return sum(self.depths)
+        return sum(self.layering.stages)
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Layers of each stage."""
+        return self.layering.stages
+
+    @property
+    def side(self) -> int:
+        """Pixels of a side that it was taught at."""
+        told = self.part.get("image_size")
+        is_fixed = self.family.sizes == "exact" and type(told) is int
+        return told if is_fixed and isinstance(told, int) else self.processor.side
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return self.processor.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.processor.std
 
     @property
     def patch(self) -> int:
         """Side of a patch; 1 where images are not cut."""
-        value = self.config.get("patch_size", 1)
-        return value if self.kind in TRANSFORMERS and type(value) is int and value > 0 else 1
+        if self.family.sizes != "patches":
+            return 1
+        cut = [size for name, size in self.base.items() if "patch_embedding" in name and len(size) == 4]
+        return cut[0][-1] if cut else number(self.part, "patch_size", 16)
+
+    @property
+    def unit(self) -> int:
+        """What the sides of an image must be multiples of."""
+        if self.kind != "hiera":
+            return self.patch
+        return math.prod(_firsts(self.part, "patch_stride", "masked_unit_size", default=1))
+
+    @property
+    def first(self) -> int:
+        """By how much a side is smaller behind the stem."""
+        told = _firsts(self.part, "patch_stride" if self.kind == "hiera" else "patch_size", default=0)[0]
+        has_patches = self.kind in (
+            "hiera",
+            "swin",
+            "swinv2",
+            "donut-swin",
+            "focalnet",
+            "convnext",
+            "convnextv2",
+        )
+        return (told or self.family.first) if has_patches else self.family.first
+
+    @property
+    def before(self) -> int:
+        """Steps before those of the patches: for the class, for a teacher, registers."""
+        one = ("cls_token", "distillation_token", "class_embedding")
+        many = (size[1] for name, size in self.base.items() if name.endswith("register_tokens"))
+        return sum(name.endswith(one) for name in self.base) + sum(many)
 
     @property
     def files(self) -> list[Path]:
         """Its safetensors."""
         return weight_files(self.folder)
 
-    def layer_of(self, name: str) -> int | None:
-        """The layer of a weight by its name below the base, from the input on; None: of none."""
-        found = re.match(self.family.layers, name)
-        if found is None:
-            return None
-        numbers = [None if part is None else int(part) for part in found.groups()]
-        if len(numbers) == 1:
-            return numbers[0]
-        stage, inner = numbers
-        assert stage is not None, "the pattern begins with the stage"
-        between = 0 if self.family.first else self.depths[stage] - 1
-        return sum(self.depths[:stage]) + (between if inner is None else inner)
+    @property
+    def outer(self) -> tuple[str, ...]:
+        """Modules that are no part of the base: what gives scores, and norms before it."""
+        return (*self.family.heads, *self.family.fresh)
+
+    def is_outer(self, name: str) -> bool:
+        """Whether a weight is one of those."""
+        return name.startswith(tuple(f"{module}." for module in self.outer))
+
+    def weights(self, labels: int) -> Shapes:
+        """Name -> shape of every weight of a classifier of so many classes, as the files name them."""
+        found = dict(self.base)
+        for module in self.family.fresh:
+            found.setdefault(f"{module}.weight", (self.features,))
+            found.setdefault(f"{module}.bias", (self.features,))
+        for module in self.family.heads:
+            found[f"{module}.weight"] = (labels, self.features)
+            found[f"{module}.bias"] = (labels,)
+        return found
 
     def depth(self, name: str) -> int:
-        """0 for what is before the layers, i + 1 for layer i, one more than all for what is behind them.
-        name: below the network, as files or as today's library have it."""
-        prefix = f"{self.family.base}."
-        if not name.startswith(prefix):
-            return self.layers + 1
-        index = self.layer_of(name.removeprefix(prefix))
-        if index is not None:
-            return index + 1
-        is_top = name.removeprefix(prefix).startswith(("layernorm.", "pooler."))
-        return self.layers + 1 if is_top else 0
+        """0 for what is before the layers, i + 1 for layer i, one more than all for what is behind them."""
+        return self.layering.depths.get(name, self.layers + 1)
 
 
 def read_image(source: str) -> ImageCheckpoint:
@@ -144,8 +160,8 @@ def read_image(source: str) -> ImageCheckpoint:
                 f"the folder of a model has a config.json ({folder.name})", "it has none",
                 "Choose the folder that the model was saved to: `save_pretrained` writes config.json.",
             )  # fmt: skip
-        files = [folder / "config.json", *weight_files(folder)]
-        files += [folder / PROCESSOR] if (folder / PROCESSOR).is_file() else []
+        _family(folder)  # before its weights: a kind that is unknown is the greater fault
+        files = [folder / "config.json", *weight_files(folder), *processor_files(folder)]
         return _read(folder, tuple((str(path), *state_of(path)) for path in files))
     except (OSError, RuntimeError) as error:
         raise unreadable(source, error) from None
@@ -158,7 +174,7 @@ def any_model(source: str) -> Checkpoint | ImageCheckpoint:
         kind = json_of(path).get("model_type") if path.is_file() else None
     except OSError as error:
         raise unreadable(source, error) from None
-    if kind in FAMILIES:
+    if kind in FAMILIES or kind in REFUSED:
         return read_image(source)
     if isinstance(kind, str) and kind not in ENCODERS:
         known = f"texts: {', '.join(sorted(ENCODERS))}; images: {', '.join(sorted(FAMILIES))}"
@@ -167,115 +183,126 @@ def any_model(source: str) -> Checkpoint | ImageCheckpoint:
     return read(source)
 
 
-@lru_cache(maxsize=32)  # asked at every keystroke
-def _read(folder: Path, seen: tuple[tuple[Any, ...], ...]) -> ImageCheckpoint:
+def _family(folder: Path) -> tuple[str, ImageFamily, Mapping[str, Any]]:
+    """model_type, family and configuration. Raises: LayerError."""
     config = json_of(folder / "config.json")
     kind = config.get("model_type") or ""
     if not isinstance(kind, str):
         raise damaged(folder / "config.json", "its model_type is no word")
+    if kind in REFUSED:
+        raise refuse(
+            "the model must be one that transformers and torch alone can run on images",
+            f"{kind}: {REFUSED[kind]}", "Choose another model, such as a vit, a convnext or a resnet.",
+        )  # fmt: skip
     if kind not in FAMILIES:
         fact = f"config.json says `{kind[:40]}`" if kind else "config.json does not say its model_type"
         known = ", ".join(sorted(FAMILIES))
         raise refuse("the model must be an image classifier that is known here", fact, f"Known: {known}.")
-    family = FAMILIES[kind]
+    kinds = config.get("architectures")
+    names = kinds if isinstance(kinds, list) else []
+    taught = next((TAUGHT[name] for name in names if isinstance(name, str) and name in TAUGHT), None)
+    return kind, taught or FAMILIES[kind], config
+
+
+def _firsts(part: Mapping[str, Any], *names: str, default: int) -> list[int]:
+    """Numbers in the configuration; of lists the first."""
+    told = [part.get(name) for name in names]
+    firsts = [value[0] if isinstance(value, list) and value else value for value in told]
+    return [value if type(value) is int and value > 0 else default for value in firsts]
+
+
+@lru_cache(maxsize=32)  # asked at every keystroke
+def _read(folder: Path, seen: tuple[tuple[Any, ...], ...]) -> ImageCheckpoint:
+    kind, family, config = _family(folder)
+    inner = config.get("vision_config")
+    part: Mapping[str, Any] = inner if isinstance(inner, dict) else config
     tensors: dict[str, tuple[int, ...]] = {}
     for path, *_ in seen[1:]:
         if str(path).endswith(".safetensors"):
             tensors |= header(Path(path))
-    base, head = _split(tensors, family)
-    depths = _depths(config, kind, base, family)
-    channels = number(config, "num_channels", 3)
-    mean, std, side = _processor(folder, config, channels)
-    features = head[1] if len(head) == 2 else _features(config)
+    named = _named(tensors, kind, family)
+    scores = tuple(f"{module}." for module in family.heads)
+    base = {name: size for name, size in named.items() if not name.startswith(scores)}
+    found = layering(base, (*family.heads, *family.fresh))
+    _counted(found, kind, part)
+    head = next((named[f"{m}.weight"] for m in family.heads if f"{m}.weight" in named), ())
+    if len(head) != 2:
+        head = ()
+        if not family.whole:
+            raise refuse(
+                f"a {kind} must bring its classifier, whose parts its base lacks",
+                "the folder has none", "Choose the folder of a model for image classification.",
+            )  # fmt: skip
+    channels = number(part, "num_channels", 3)
     names = config.get("id2label")
     told = tuple(str(v)[:80] for v in names.values()) if isinstance(names, dict) and head else ()
     return ImageCheckpoint(
-        folder, kind, family, config, base, depths, features, channels, side, mean, std,
-        head[0] if head else None, told,
+        folder, kind, family, config, part, base, found,
+        head[1] if head else _features(base, found, part, family), channels,
+        processor(folder, kind, part, channels), head[0] if head else None, told,
+        any(name.endswith("running_mean") for name in tensors),
     )  # fmt: skip
 
 
-def _split(tensors: Shapes, family: ImageFamily) -> tuple[Shapes, tuple[int, ...]]:
-    """Weights of the base by their names below it, and the shape of the classifier's weight; () for none."""
-    prefix = f"{family.base}."
+def _named(tensors: Shapes, kind: str, family: ImageFamily) -> Shapes:
+    """The weights of the classifier by their names in the network: those of other networks in the file (of
+    texts, say, or what was taught with it) are left out."""
+    prefix = f"{family.base}." if family.base else ""
+    outer = tuple(f"{module}." for module in (*family.heads, *family.fresh))
     is_whole = any(name.startswith(prefix) for name in tensors)
-    base: dict[str, tuple[int, ...]] = {}
-    for name, shape in tensors.items():
-        inner = name.removeprefix(prefix)
-        is_base = name.startswith(prefix) if is_whole else not name.startswith("classifier.")
-        if not is_base or inner.startswith(family.unused or ("\0",)) or name.rpartition(".")[2] in BUFFERS:
+    found: dict[str, tuple[int, ...]] = {}
+    for name, size in tensors.items():
+        last = name.rpartition(".")[2]
+        if last in BUFFERS or (last == "mask_token" and kind not in MASKED):
             continue
-        base[inner] = shape
-    return base, tensors.get(f"{family.head}.weight", ())
+        if is_whole and not name.startswith((prefix, *outer)):
+            if kind != "vit_msn" or not name.startswith(
+                "encoder."
+            ):  # some of its files lack the prefix there
+                continue
+            name = prefix + name
+        full = name if is_whole else prefix + name
+        if not full.removeprefix(prefix).startswith(family.unused or ("\0",)):
+            found[full] = size
+    return found
 
 
-BUFFERS = (*TABLES, "running_mean", "running_var")  # what is kept beside the weights
-
-
-def _depths(config: Mapping[str, Any], kind: str, base: Shapes, family: ImageFamily) -> tuple[int, ...]:
-    """Layers of each stage. Raises: LayerError where config and weights speak of others."""
-    told = config.get("depths")
-    if told is None:
-        said: tuple[int, ...] = (number(config, "num_hidden_layers", 12),)
-    elif isinstance(told, list) and told and all(type(n) is int and 0 < n <= 1000 for n in told):
-        said = tuple(told)
-    else:
+def _counted(found: Layering, kind: str, part: Mapping[str, Any]) -> None:
+    """Raises: LayerError where config and weights speak of other layers."""
+    if not sum(found.stages):
+        raise other_weights(kind, "they hold no layers")
+    if found.gap:
+        raise other_weights(kind, f"layer {found.gap} is missing")
+    told, one = part.get("depths"), part.get("num_hidden_layers")
+    if told is not None and not (isinstance(told, list) and all(type(n) is int and n > 0 for n in told)):
         raise refuse(
             "depths in config.json must be whole numbers", f"they are {str(told)[:60]}", "Fetch it again."
         )
-    found = [set[int]() for _ in said]
-    for name in base:
-        match = re.match(family.layers, name)
-        if match is None:
-            continue
-        stage, inner = (0, match[1]) if len(match.groups()) == 1 else (int(match[1]), match[2])
-        if stage >= len(said):
-            raise other_weights(kind, f"config.json speaks of {len(said)} stages and they hold more")
-        if inner is not None:
-            found[stage].add(int(inner))
-    if [set(range(n)) for n in said] != found:
-        held = sum(map(len, found))
+    said = (number(part, "num_hidden_layers", 0),) if one and FAMILIES[kind].attends else tuple(told or ())
+    if kind in ("levit", "swiftformer") or not said:  # whose stages hold more than what they call depths
+        return
+    if said != found.stages:
+        held = sum(found.stages)
         raise other_weights(kind, f"config.json speaks of {sum(said)} layers and they hold {held}")
-    return said
 
 
-def _features(config: Mapping[str, Any]) -> int:
+def _features(base: Shapes, found: Layering, part: Mapping[str, Any], family: ImageFamily) -> int:
     """What the classifier reads of a checkpoint that brings none."""
-    sizes = config.get("hidden_sizes")
-    if isinstance(sizes, list) and sizes and type(sizes[-1]) is int:
-        return int(sizes[-1])
-    wide = FAMILIES[str(config["model_type"])].wide
-    return wide * number(config, "hidden_size", 768)
-
-
-def _processor(
-    folder: Path, config: Mapping[str, Any], channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Mean and deviation of the channels, and the side of the images. Raises: LayerError."""
-    told = json_of(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
-    mean, std = (told.get(name) for name in ("image_mean", "image_std"))
-    if told.get("do_normalize") is False:
-        mean, std = [0.0] * channels, [1.0] * channels
-    usual = IMAGENET if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
-    found = tuple(
-        usual[i] if value is None else _numbers(value, channels) for i, value in enumerate((mean, std))
+    layers = sum(found.stages)
+    norms = {name: size[0] for name, size in base.items() if len(size) == 1}
+    top = {size for name, size in norms.items() if found.depths[name] > layers}
+    if len(top) == 1:
+        return family.wide * top.pop()
+    last = [
+        size for name, size in norms.items() if "conv_projection" in name and found.depths[name] == layers
+    ]
+    if last:  # of a MobileViT that has nothing behind its layers
+        return last[0]
+    for name in SIZES:
+        told = part.get(name)
+        told = told[-1] if isinstance(told, list) and told else told
+        if type(told) is int and told > 0:
+            return family.wide * told
+    return family.wide * max(
+        (size for name, size in norms.items() if found.depths[name] == layers), default=1
     )
-    if any(n <= 0 for n in found[1]):
-        raise damaged(folder / PROCESSOR, "its image_std is not above zero")
-    size = told.get("crop_size") or told.get("size")
-    if isinstance(size, dict):
-        size = size.get("height") or size.get("shortest_edge")
-    side = size if type(size) is int else number(config, "image_size", 224)
-    return found[0], found[1], side if 0 < side <= 10_000 else 224
-
-
-def _numbers(value: Any, channels: int) -> tuple[float, ...]:
-    parts = value if isinstance(value, list) else [value] * channels
-    if len(parts) != channels or not all(
-        isinstance(n, int | float) and math.isfinite(n) and abs(n) < 1e6 for n in parts
-    ):
-        raise refuse(
-            f"{PROCESSOR} must give a mean and a deviation for each of {channels} channels",
-            f"it gives {str(value)[:60]}", "Fetch or copy the model again.",
-        )  # fmt: skip
-    return tuple(float(n) for n in parts)

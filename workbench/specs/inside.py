@@ -5,7 +5,6 @@ from __future__ import annotations
 from workbench.specs.attention import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
 from workbench.specs.base import AnyShape
 from workbench.specs.errors import LayerError
-from workbench.specs.image_folder import TRANSFORMERS
 from workbench.specs.layer import Layer
 from workbench.specs.model import ModelSpec
 from workbench.specs.nesting import every
@@ -78,7 +77,7 @@ def _attends(layer: Layer) -> bool:
         return layer.mode == "attention"
     if isinstance(layer, PretrainedImage):
         try:
-            return layer.checkpoint().kind in TRANSFORMERS
+            return layer.checkpoint().family.attends
         except LayerError:  # its folder is gone: there is nothing to be seen
             return False
     return isinstance(layer, ATTENDING) or _kind(layer) == PRETRAINED

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from workbench.specs.base import AnyShape, Shape, knob
-from workbench.specs.checkpoint_folder import Shapes, numel
+from workbench.specs.checkpoint_folder import numel
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import LayerError, Problem
-from workbench.specs.image_folder import TRANSFORMERS, ImageCheckpoint, read_image
+from workbench.specs.image_folder import ImageCheckpoint, read_image
+from workbench.specs.image_places import applied, is_table, kept, places
 from workbench.specs.layer import EVERYTHING, Layer, Sight, need_image, refuse, set_to
-
-SMALLEST = 32  # pixels of a side: what is halved five times
 
 
 class PretrainedImage(Layer):
-    """A pretrained image classifier (ViT, ResNet, ConvNeXt and their kind): an image to a score per class."""
+    """Any pretrained image classifier of Hugging Face (ViT, ResNet, ConvNeXt): an image to a score per class."""
 
     group: ClassVar[str] = "convolution"
     kind: Literal["pretrained_image"] = "pretrained_image"
@@ -50,8 +49,8 @@ class PretrainedImage(Layer):
     )
     lora_dropout: float = knob(0.0, "Dropout before the matrices", ge=0, lt=1, advanced=True)
     lora_targets: str = knob(
-        "", "Linear layers that get them, with commas between; empty: attention's queries and values, or the "
-        "wide layers of a ConvNeXt", max_length=500, advanced=True,
+        "", "Layers that get them, by their last words, with commas between; empty: attention's queries and "
+        "values, where there are none all linear layers, or else convolutions", max_length=500, advanced=True,
     )  # fmt: skip
     scratch: bool = knob(
         False, "Begin with random weights: shows what the pretrained ones are worth", advanced=True
@@ -76,112 +75,67 @@ class PretrainedImage(Layer):
     def n_params(self, shape: Shape) -> int:
         """All of its numbers, also those that stay as they are; see `n_frozen`."""
         found = self.checkpoint()
-        return numel(self.weights(found)) + self.n_lora(found)
+        return numel(found.weights(self.num_labels)) + self.n_lora(found)
 
     def n_frozen(self, shape: Shape) -> int:
         """Numbers that stay as they are."""
         found = self.checkpoint()
-        weights = self.weights(found)
-        return sum(math.prod(size) for name, size in weights.items() if self.is_frozen(name, found))
+        weights = found.weights(self.num_labels)
+        return sum(
+            math.prod(size)
+            for name, size in weights.items()
+            if self.rests(found.depth(name), found.is_outer(name), found)
+        )
 
     def mult_adds(self, shape: Shape) -> int:
         """Every weight at each place that it is applied to, and attention's products."""
-        found, total = self.checkpoint(), 0
-        places = self.places(found, shape)
-        for name, size in self.weights(found).items():
-            if len(size) > 1:
-                total += math.prod(size) * places[self.depth(name, found)]
-        if found.kind in TRANSFORMERS:
-            width = found.features // found.family.wide
-            total += 2 * places[1] ** 2 * width * found.layers
-        return total + self.n_lora(found) * places[min(1, len(places) - 1)]
+        found = self.checkpoint()
+        times, sizes = applied(found, shape, self.num_labels), found.weights(self.num_labels)
+        total = sum(math.prod(sizes[name]) * n for name, n in times.items())
+        if found.family.attends:
+            total += 2 * places(found, shape)[1] ** 2 * (found.features // found.family.wide) * found.layers
+        for name, (out, into) in (self.lora_shapes(found) if self.lora_rank is not None else {}).items():
+            total += (self.lora_rank or 0) * (out + into) * times[f"{name}.weight"]
+        return total
 
     def activations(self, shape: Shape) -> int:
-        """Numbers that a sample leaves behind in the layers that learn, and in those above them: of every
-        weight's output, the norm behind it and the bend."""
+        """Numbers that a sample leaves behind in the layers that learn, and in those above them."""
         found = self.checkpoint()
-        places = self.places(found, shape)
-        below = self.freeze_layers + 1 if self.freeze_embeddings and self.lora_rank is None else 0
-        kept = 0
-        for name, size in self.weights(found).items():
-            depth = self.depth(name, found)
-            if len(size) > 1 and depth >= below:
-                kept += KEPT * size[0] * places[depth]
-        return kept
-
-    def places(self, found: ImageCheckpoint, shape: Shape) -> list[int]:
-        """How often a weight of each depth is applied: to each patch, or to each pixel after the halvings."""
-        height, width = shape[1:]
-        if found.kind in TRANSFORMERS:
-            steps = (height // found.patch) * (width // found.patch) + 1
-            return [steps, *[steps] * found.layers, 1]
-        size = found.config.get("patch_size", 4)
-        stride = size if type(size) is int and size > 0 else 4
-        first = (stride // 2 or 1) if found.kind in ("resnet", "regnet") else stride
-        at = [math.ceil(height / first) * math.ceil(width / first)]
-        for stage, times in enumerate(found.depths):
-            step = stride * 2 ** (stage + 1 if found.kind == "regnet" else stage)
-            step = step // 2 if found.kind == "regnet" else step
-            at += [math.ceil(height / step) * math.ceil(width / step)] * times
-        return [*at, 1]
+        rests = self.freeze_embeddings or self.lora_rank is not None  # then nothing is kept below what learns
+        below = min(self.freeze_layers, found.layers) + 1 if rests else 0
+        return kept(found, shape, self.num_labels, below)
 
     # ------------------------------------------------------------ its weights
 
-    def weights(self, found: ImageCheckpoint) -> Shapes:
-        """Name -> shape of every weight before LoRA, named as the files name them below the network."""
-        family = found.family
-        whole = {f"{family.base}.{name}": size for name, size in found.base.items()}
-        head = {
-            f"{family.head}.weight": (self.num_labels, found.features),
-            f"{family.head}.bias": (self.num_labels,),
-        }
-        return whole | head
-
-    def depth(self, name: str, found: ImageCheckpoint) -> int:
-        """0 for what is before the layers, i + 1 for layer i, one more than all layers for what is on top."""
-        return found.depth(name)
-
-    def is_frozen(self, name: str, found: ImageCheckpoint) -> bool:
-        """Whether a weight (not one of LoRA's) stays as it is."""
-        depth = found.depth(name)
+    def rests(self, depth: int, is_outer: bool, found: ImageCheckpoint) -> bool:
+        """Whether a weight (not one of LoRA's) of that depth stays as it is. is_outer: it is none of the
+        base's."""
         if self.lora_rank is not None:
-            return name.startswith(f"{found.family.base}.")
+            return not is_outer
         return self.freeze_embeddings if depth == 0 else depth <= min(self.freeze_layers, found.layers)
 
-    def rate(self, name: str, found: ImageCheckpoint) -> float:
-        """The share of the learning rate at which a weight learns."""
-        return float(self.lr_decay ** (found.layers + 1 - found.depth(name)))
+    def rate(self, depth: int, found: ImageCheckpoint) -> float:
+        """The share of the learning rate at which a weight of that depth learns."""
+        return float(self.lr_decay ** (found.layers + 1 - depth))
 
-    def targets(self, found: ImageCheckpoint) -> tuple[str, ...]:
-        """Last names of the linear layers that get LoRA's matrices."""
-        wanted = tuple(part for part in re.split(r"[,\s]+", self.lora_targets) if part)
-        return wanted or found.family.targets
+    def wanted(self) -> tuple[str, ...]:
+        """Names of the modules that are to get LoRA's matrices; none: the usual ones."""
+        return tuple(part for part in re.split(r"[,\s]+", self.lora_targets) if part)
 
-    def lora_shapes(self, found: ImageCheckpoint) -> Shapes:
-        """Name -> (out, in) of the linear layers that get a pair of matrices. Raises: LayerError."""
-        wanted = self.targets(found)
-        shapes: dict[str, tuple[int, ...]] = {}
-        offered: set[str] = set()
-        for name, size in found.base.items():
-            module, _, last = name.rpartition(".")
-            index = found.layer_of(name)
-            if index is None or last != "weight" or len(size) != 2:
-                continue
-            own = module.rpartition(".")[2]
-            offered.add(own)
-            if own in wanted and index >= self.freeze_layers:
-                shapes[f"{found.family.base}.{module}"] = size
-        if not offered:
+    def lora_shapes(self, found: ImageCheckpoint) -> Mapping[str, tuple[int, int]]:
+        """Name of a module -> numbers that come out of it and that go into one of its outputs, for those that
+        get a pair of matrices. Raises: LayerError."""
+        offered, wanted = lora_offered(found), self.wanted()
+        names = [name for name in offered if any(f".{name}".endswith(f".{word}") for word in wanted)]
+        shapes = {name: offered[name] for name in (names if wanted else usual_targets(found, offered))}
+        if not shapes and wanted:
+            own = sorted({name.rpartition(".")[2] for name in offered})
             raise refuse(
-                "LoRA goes to linear layers", f"the layers of a {found.kind} are convolutions",
-                "Freeze layers instead.", set_to(lora_rank=None),
+                "LoRA goes to linear layers and convolutions of the model",
+                f"it has none that is called `{wanted[0][:60]}`",
+                f"Choose among {', '.join(own)}, or leave lora_targets empty.", set_to(lora_targets=""),
             )  # fmt: skip
-        if self.lora_targets and not offered & set(wanted):
-            raise refuse(
-                "LoRA goes to linear layers of the model", f"it has none that is called `{wanted[0][:60]}`",
-                f"Choose among {', '.join(sorted(offered))}, or leave lora_targets empty.",
-                set_to(lora_targets=""),
-            )  # fmt: skip
+        shapes = {n: s for n, s in shapes.items() if found.depth(f"{n}.weight") > self.freeze_layers}
         if not shapes:
             raise refuse(
                 "LoRA needs a layer that is not frozen", f"all {found.layers} are", "Freeze fewer layers.",
@@ -204,16 +158,23 @@ class PretrainedImage(Layer):
                 f"the model sees images of {found.channels} channel{'s' if found.channels > 1 else ''}",
                 f"these have {channels}", f"Set data.channels to {found.channels}.",
             )  # fmt: skip
-        least = found.patch if found.family.fixed else SMALLEST
+        sizes, patch = found.family.sizes, found.patch
+        if sizes == "exact" and (height, width) != (found.side, found.side):
+            raise refuse(
+                f"a {found.kind} sees images of the size that it was taught at, {found.side}×{found.side}",
+                f"these are {height}×{width}", f"Set data.size to {found.side}.",
+            )  # fmt: skip
+        least = max(patch, found.family.least)
         if min(height, width) < least:
             raise refuse(
                 f"the model sees images of {least} pixels a side at least", f"these are {height}×{width}",
                 f"Set data.size to {found.side}.",
             )  # fmt: skip
-        if found.family.fixed and (height % found.patch or width % found.patch):
-            near = max(1, round(min(height, width) / found.patch)) * found.patch
+        unit = found.unit
+        if height % unit or width % unit:
+            near = max(1, round(min(height, width) / unit)) * unit
             raise refuse(
-                f"the model cuts images into patches of {found.patch}", f"these are {height}×{width}",
+                f"the model cuts images into patches of {unit}", f"these are {height}×{width}",
                 f"Set data.size to {near}, or to {found.side} as it was taught.",
             )  # fmt: skip
 
@@ -245,7 +206,33 @@ class PretrainedImage(Layer):
             raise refuse("random weights must be free to learn", fact, repair, set_to(scratch=False))
 
 
-KEPT = 3  # tensors of the size of a weight's output: it, its norm's input, its bend's
+QUERIES = (
+    "query", "value", "q_proj", "v_proj", "projection_query", "projection_value", "qkv", "qkv_proj",
+    "queries_keys_values", "queries", "keys_values", "to_query",
+)  # fmt: skip
+
+
+def lora_offered(found: ImageCheckpoint) -> Mapping[str, tuple[int, int]]:
+    """Name of a module -> numbers that come out of it and that go into one of its outputs, for those that may
+    have LoRA's matrices: linear layers and convolutions of one pixel; where there are none, those of several.
+    """
+    sizes = {
+        name.removesuffix(".weight"): size
+        for name, size in found.base.items()
+        if 0 < found.depth(name) <= found.layers and not is_table(name, size)
+    }
+    mixing = {
+        name: size for name, size in sizes.items() if len(size) == 2 or (len(size) == 4 and size[1] > 1)
+    }
+    plain = {name: size for name, size in mixing.items() if math.prod(size[2:]) == 1}
+    return {name: (size[0], math.prod(size[1:])) for name, size in (plain or mixing).items()}
+
+
+def usual_targets(found: ImageCheckpoint, offered: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Attention's queries and values; where there are none linear layers, or else convolutions."""
+    asked = [name for name in offered if set(name.split(".")[-2:]) & set(QUERIES)]
+    linear = [name for name in offered if len(found.base[f"{name}.weight"]) == 2]
+    return asked or linear or list(offered)
 
 
 def picture_problems(layers: Sequence[Layer], data: DataSpec, shape: AnyShape) -> list[Problem]:
@@ -276,7 +263,17 @@ def picture_problems(layers: Sequence[Layer], data: DataSpec, shape: AnyShape) -
                 repair="Set head to kept to go on with it." if same else "Nothing: it will be learned.",
             )
         )  # fmt: skip
-    if len(shape) == 3 and found.family.fixed and found.side not in shape[1:]:
+    if layer.head == "kept" and found.processor.shrunk:
+        told.append(
+            Problem(
+                where="data.size", rule="a classifier sees best what is prepared as it was taught",
+                fact=f"it was taught on the middle {found.side} of {found.processor.shrunk} pixels "
+                f"({found.processor.filter}), and here whole images are brought to the size (bilinear)",
+                severity="warning",
+                repair="Import images that are cut so already where a point of accuracy counts.",
+            )
+        )  # fmt: skip
+    if len(shape) == 3 and found.family.sizes == "patches" and found.side not in shape[1:]:
         told.append(
             Problem(
                 where="data.size", rule="a Transformer sees best at the size that it was taught at",

@@ -38,7 +38,9 @@ def adamw(lr: float, epochs: float, batch: int, decay: float = 0.05) -> Raw:
     }  # fmt: skip
 
 
-# name, title, about, tree
+RESNET = "microsoft/resnet-18"  # 11.7 million parameters, 47 MB
+
+# name, title, about, tree; and a checkpoint that must be fetched first
 VISION_PRESETS: list[tuple[Any, ...]] = [
     (
         "vit-tiny",
@@ -59,5 +61,28 @@ VISION_PRESETS: list[tuple[Any, ...]] = [
             "model": {"family": "vit", "layers": vit(4, 64, 4, 4, 128, 10)},
             "training": adamw(2e-3, 14, 128),
         },
+    ),
+    (
+        "image-classifier",
+        "A pretrained image classifier, fine-tuned",
+        "Begins with weights that have seen a million pictures. Its source takes the whole path of any model's "
+        "folder, or a name that `workbench fetch` fetched.",
+        {
+            "data": {
+                "name": "fashion-mnist-sample", "size": 64, "channels": 3, "normalize": "unit",
+                "augment": [FLIP],
+            },
+            "model": {
+                "family": "pretrained",
+                "layers": [
+                    {
+                        "kind": "pretrained_image", "source": RESNET, "num_labels": 10, "lr_decay": 0.8,
+                        "freeze_embeddings": True,
+                    },
+                ],
+            },
+            "training": adamw(1e-3, 3, 32, decay=0.01),
+        },
+        RESNET,
     ),
 ]
