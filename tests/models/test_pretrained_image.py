@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models import classifiers
+from workbench.data.shipped import SHIPPED
 from workbench.models.build import build
 from workbench.probes.attention import attention_of
 from workbench.probes.patches import is_of_patches
@@ -20,6 +22,7 @@ from workbench.specs.image_families import FAMILIES, REFUSED, TAUGHT
 from workbench.specs.image_names import today
 from workbench.specs.inside import attends, patch_grid
 from workbench.specs.model import ModelSpec
+from workbench.specs.presets import preset
 from workbench.specs.pretrained_image import PretrainedImage, picture_problems
 
 SHAPE = (3, 32, 32)
@@ -328,3 +331,61 @@ def test_a_model_that_was_not_fetched_is_told_how_to(monkeypatch: pytest.MonkeyP
     with pytest.raises(LayerError) as refusal:
         PretrainedImage(source="google/vit-base-patch16-224").out_shape(SHAPE)
     assert "workbench fetch google/vit-base-patch16-224" in refusal.value.problems[0].repair
+
+
+def test_the_preset_works_with_a_fetched_model_on_the_pictures_that_ship(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = preset("image-classifier")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(LayerError) as refusal:
+        found.spec.model.layers[0].out_shape((3, 64, 64))
+    assert f"workbench fetch {found.needs}" in refusal.value.problems[0].repair
+    place = tmp_path / f"models--{found.needs.replace('/', '--')}"
+    folder = classifiers.saved(
+        "resnet", place / "snapshots" / "abc", labels=1000, embedding_size=64,
+        hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2],
+    )  # fmt: skip
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(folder.name)
+    spec = found.spec
+    assert spec.data.name in SHIPPED
+    assert spec.model.problems((3, 64, 64), 10) == []
+    assert [p.where for p in picture_problems(spec.model.layers, spec.data, (3, 64, 64))] == ["model.layers"]
+    assert spec.model.n_params((3, 64, 64)) == 11_181_642
+    assert build(spec.model, (3, 64, 64), seed=0).eval()(images(side=64)).shape == (2, 10)
+
+
+def test_a_folders_own_program_is_never_run(folders: dict[str, Path], tmp_path: Path) -> None:
+    for path in folders["vit"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    own = {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Model"}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "auto_map": own}))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w').close()\nclass Config: pass\n")
+    one, other = (
+        build(model_of(path, head="kept"), SHAPE).eval()(images()) for path in (tmp_path, folders["vit"])
+    )
+    assert torch.equal(one, other)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_torch_alone_cannot_run_is_refused_with_the_reason(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(LayerError, match=kind) as refusal:
+        layer_of(tmp_path).out_shape(SHAPE)
+    assert refusal.value.problems[0].repair.startswith("Choose another model")
+
+
+@pytest.mark.parametrize("kind", ["vit", "mobilenet_v1", "swin", "resnet", "efficientnet"])
+def test_weights_that_lack_a_layer_are_told(kind: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for path in folders[kind].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    found = layer_of(folders[kind]).checkpoint()
+    save_file({n: v for n, v in weights.items() if found.depth(n) != 2}, tmp_path / "model.safetensors")
+    with pytest.raises(LayerError, match="the weights must be those of the"):
+        layer_of(tmp_path).out_shape(classifiers.shape_of(kind))

@@ -205,7 +205,8 @@ def _on_weight(rows: Sequence[Row], shape: Shape) -> Iterator[Problem]:
         return
     for row in walk(rows):
         reads_steps = row.out_shape is not None and len(row.out_shape) == 2  # a recurrent layer may be all
-        if not row.children and row.parameters > HEAVY * total and not reads_steps:
+        is_a_network = row.kind.startswith("pretrained_")
+        if not row.children and row.parameters > HEAVY * total and not reads_steps and not is_a_network:
             yield _doubt(
                 row.path, row.kind, "parameters are best spread over the layers",
                 f"it holds {row.parameters / total:.1%} of all {total:,}",

@@ -20,7 +20,7 @@ from workbench.specs.layer import EVERYTHING, Layer, Sight, need_image, refuse, 
 
 
 class PretrainedImage(Layer):
-    """Any pretrained image classifier of Hugging Face (ViT, ResNet, ConvNeXt): an image to a score per class."""
+    """Any image classifier of Hugging Face (ViT, ResNet, ConvNeXt): an image to a score per class."""
 
     group: ClassVar[str] = "convolution"
     kind: Literal["pretrained_image"] = "pretrained_image"

@@ -65,18 +65,24 @@ VISION_PRESETS: list[tuple[Any, ...]] = [
     (
         "image-classifier",
         "A pretrained image classifier, fine-tuned",
-        "Begins with weights that have seen a million pictures. Its source takes the whole path of any model's "
-        "folder, or a name that `workbench fetch` fetched.",
+        "Begins with weights that have seen a million pictures: ResNet-18, or any model. Its source takes "
+        "the whole path of a model's folder, or a name that `workbench fetch` fetched.",
         {
             "data": {
-                "name": "fashion-mnist-sample", "size": 64, "channels": 3, "normalize": "unit",
+                "name": "fashion-mnist-sample",
+                "size": 64,
+                "channels": 3,
+                "normalize": "unit",
                 "augment": [FLIP],
             },
             "model": {
                 "family": "pretrained",
                 "layers": [
                     {
-                        "kind": "pretrained_image", "source": RESNET, "num_labels": 10, "lr_decay": 0.8,
+                        "kind": "pretrained_image",
+                        "source": RESNET,
+                        "num_labels": 10,
+                        "lr_decay": 0.8,
                         "freeze_embeddings": True,
                     },
                 ],
