@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from workbench.data.series.frequency import guess, parse, text_of
 from workbench.specs.base import Window
 from workbench.specs.data import DataSpec, SeriesSpec
 from workbench.specs.errors import DataError
+from workbench.specs.series_import import SeriesImport
 
 
 def folder_of(tmp_path: Path, values: np.ndarray, freq: str = "h") -> Path:
@@ -94,6 +96,34 @@ def test_folds_are_those_of_scikit_learn(folds: int, n: int):
     for fold, (train, held) in enumerate(expected, 1):
         found = cut(n, DataSpec(name="s", test=0.0, folds=folds, fold=fold))
         assert found[:2] == (len(train), held[-1] + 1)
+
+
+@pytest.mark.parametrize("gaps", ["last", "interpolate"])
+def test_no_window_sees_what_follows_it_where_values_were_filled(tmp_path: Path, gaps: str):
+    """A series that jumps after a gap: whatever fills it, a window that ends in it sees the value before."""
+    hours = pd.date_range("2021-03-01", periods=100, freq="h")
+    cells = [np.where(np.arange(100) < 42, 10.0 + np.arange(100) % 3, 90.0), np.arange(100.0)]
+    frame = pd.DataFrame({"time": hours, "a": cells[0], "b": cells[1]})
+    frame.loc[[0, 1, 40, 41, 58, 59, 60, 61], "a"] = np.nan  # at the start, and over the border at 60
+    frame.drop(index=80).to_csv(tmp_path / "s.csv", index=False)
+    made = data.prepare(tmp_path / "s.csv", tmp_path / "set", series=SeriesImport(gaps=gaps))
+    assert any("never learned or judged as truth" in row["reason"] for row in made.report)
+    found = load(tmp_path / "set", spec(look_back=4, horizon=2, scaling="none"))
+    split, at = found.train, {int(t): i for i, t in enumerate(found.train.index)}
+    assert split.seen(at[42])[:, 0].tolist() == [12, 10, 10, 10]  # hours 38 to 41: 42 holds 90
+    between = [10, 10] if gaps == "last" else [10 + 80 / 3, 10 + 160 / 3]
+    np.testing.assert_allclose(split.seen(at[44])[:, 0], [*between, 90, 90])  # what is behind is no secret
+    assert split.truth(np.arange(40, 43))[:, 0].tolist() == pytest.approx([np.nan, np.nan, 90], nan_ok=True)
+    first = replace(split, index=np.array([2]), look_back=2)
+    assert first.seen(0)[:, 0].tolist() == [0, 0]  # nothing came before
+    np.testing.assert_allclose(found.naive[0], np.nanmean(np.abs(frame["a"][24:60].values - frame["a"][:36])))
+    scaled = load(tmp_path / "set", spec(look_back=4, horizon=2))
+    scaler = StandardScaler().fit(frame[["a", "b"]][:60])
+    np.testing.assert_allclose([scaled.mean, scaled.std], [scaler.mean_, scaler.scale_])
+    back = scaled.scaled_as({"mean": [0, 0], "std": [1, 1]})
+    for one, other in ((back.train, found.train), (back.test, found.test)):
+        parts = [np.stack([part.seen(i) for i in range(len(part))]) for part in (one, other)]
+        np.testing.assert_allclose(*parts, rtol=1e-5, atol=1e-5)
 
 
 def test_one_variate_may_be_told_while_all_are_seen(tmp_path: Path):

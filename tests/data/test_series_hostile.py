@@ -86,12 +86,13 @@ def test_missing_steps_are_filled_and_told(tmp_path: Path):
         tmp_path, lines([hours()[i] for i in keep], [float(i) for i in keep], head="time,v")
     )
     assert len(stored) == N
-    np.testing.assert_allclose(stored.values[:, 0], np.arange(N))
+    assert stored.values[:, 0].tolist() == [{7: 6, 8: 6, 30: 29}.get(i, i) for i in range(N)]
     assert stored.filled[:, 0].nonzero()[0].tolist() == [7, 8, 30]
+    assert "filled with the value before" in report
     assert "3 steps are missing in 2 places (2 after 2021-03-01 06:00, 1 after 2021-03-02 05:00)" in report
 
 
-def test_missing_steps_may_be_left_out_or_filled_with_the_value_before(tmp_path: Path):
+def test_missing_steps_may_be_left_out_or_filled_along_a_line(tmp_path: Path):
     keep = [i for i in range(N) if i not in (7, 8, 30)]
     text = lines([hours()[i] for i in keep], [float(i) for i in keep], head="time,v")
     (tmp_path / "a").mkdir()
@@ -99,8 +100,8 @@ def test_missing_steps_may_be_left_out_or_filled_with_the_value_before(tmp_path:
     kept, report = read(tmp_path / "a", text, gaps="keep")
     assert len(kept) == N - 3
     assert "left as they are" in report
-    last, _ = read(tmp_path / "b", text, gaps="last")
-    assert last.values[[7, 8, 30], 0].tolist() == [6, 6, 29]
+    line, _ = read(tmp_path / "b", text, gaps="interpolate")
+    np.testing.assert_allclose(line.values[:, 0], np.arange(N))
 
 
 def test_a_moment_that_comes_twice_gives_one_step(tmp_path: Path):
@@ -176,7 +177,7 @@ def test_missing_cells_are_filled_and_counted(tmp_path: Path):
     cells[4] = cells[5] = "NA"  # type: ignore[assignment]
     cells[0], cells[-1] = "", "?"  # type: ignore[assignment]
     stored, report = read(tmp_path, lines(hours(), cells, wave(), head="time,a,b"))
-    assert stored.values[:6, 0].tolist() == [1, 1, 2, 3, 4, 5]
+    assert stored.values[:7, 0].tolist() == [1, 1, 2, 3, 3, 3, 6]
     assert stored.values[-1, 0] == N - 2
     assert "column `a`: 4 missing values filled" in report
     assert stored.filled[:, 1].sum() == 0

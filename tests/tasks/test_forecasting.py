@@ -17,8 +17,10 @@ from workbench.engine.evaluate import judge
 from workbench.engine.feeds import feed_for
 from workbench.engine.series import floors
 from workbench.specs.data import DataSpec, SeriesSpec
+from workbench.specs.run import RunSpec
 from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.forecasting import Forecasting
+from workbench.worker.trained import task_of
 
 H, V = 4, 3
 STD, NAIVE = np.array([1.0, 10.0, 0.5]), np.array([2.0, 5.0, 1.0])
@@ -97,6 +99,53 @@ def test_parts_of_a_batch_weigh_as_the_whole():
     assert total == pytest.approx(float(own.loss(scores, y)), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "quantile"])
+def test_values_that_were_never_measured_count_nowhere(loss: str):
+    """NaN in y: losses, marks and bands are those of the values that are there, in parts as in one."""
+    own = Forecasting(ForecastingTask(loss=loss), H, ("a", "b", "c"), STD, NAIVE, has_holes=True)
+    scores, y = drawn(own.n_classes, n=60)
+    there = torch.rand(y.shape, generator=torch.Generator().manual_seed(2)) > 0.3
+    there[:5] = False  # whole windows
+    holed = torch.where(there, y, torch.nan)
+    told, true = own.point(scores)[there].numpy(), y[there].numpy()
+    scores.requires_grad_()
+    found = own.loss(scores, holed)
+    found.backward()
+    gradient = own.shaped(scores.grad)
+    assert (gradient.movedim(-2, -1)[~there] == 0).all()
+    assert scores.grad.isfinite().all()
+    scores = scores.detach()
+    expected = {
+        "mse": lambda: mean_squared_error(true, told),
+        "mae": lambda: mean_absolute_error(true, told),
+        "huber": lambda: float(torch.nn.HuberLoss()(torch.from_numpy(told), torch.from_numpy(true))),
+        "quantile": lambda: np.mean([
+            mean_pinball_loss(true, own.shaped(scores)[:, :, k][there].numpy(), alpha=q)
+            for k, q in enumerate(own.quantiles)
+        ]),
+    }[loss]()  # fmt: skip
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    parts = [(scores[:4], holed[:4]), (scores[4:20], holed[4:20]), (scores[20:], holed[20:])]
+    weighed = sum(float(own.loss(s, t)) * float(own.mass(t)) for s, t in parts) / float(own.mass(holed))
+    assert weighed == pytest.approx(expected, rel=1e-5)
+    sums = sum(own.sums(s, t) for s, t in parts).double().numpy()
+    marks, report = own.marks_of(sums), own.report_of(sums)
+    assert marks["scaled_mae"] == pytest.approx(mean_absolute_error(true, told), rel=1e-5)
+    assert marks["scaled_mse"] == pytest.approx(mean_squared_error(true, told), rel=1e-5)
+    hits, count = own.hits(scores, holed), own.count(holed)
+    assert float(hits) / float(count) == pytest.approx(marks["scaled_mae"], rel=1e-5)
+    b = there[..., 1]
+    off = (own.point(scores) - y)[..., 1][b].abs().mean() * STD[1]
+    assert report["variates"][1]["mae"] == pytest.approx(float(off), rel=1e-5)
+    if loss == "quantile":
+        low, high = own.predict(scores)[:, :, 0], own.predict(scores)[:, :, -1]
+        within = ((y >= low) & (y <= high))[there].float().mean()
+        assert marks["coverage"] == pytest.approx(float(within), rel=1e-5)
+        assert own.marks_of(sums)["coverage"] == pytest.approx(own._shares(sums)[:, 128].mean(), abs=0.03)
+        nothing = own.sums(scores, torch.full_like(y, torch.nan)).numpy()
+        assert own.carried(nothing)["widths"] == [1.0] * V
+
+
 class Last(torch.nn.Module):
     """Tells the last value again."""
 
@@ -104,15 +153,23 @@ class Last(torch.nn.Module):
         return x[:, -1:].expand(-1, 3, -1).flatten(1)
 
 
-def test_a_model_that_tells_the_last_value_is_the_floor(tmp_path: Path):
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_model_that_tells_the_last_value_is_the_floor(tmp_path: Path, holes: bool):
     values = np.random.default_rng(0).normal(size=(120, 2)).cumsum(axis=0)
+    if holes:
+        values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
     spec = DataSpec(name="s", validation=0.2, test=0.2, series=SeriesSpec(look_back=10, horizon=3))
     found = load(folder_of(tmp_path, values), spec)
-    own = Forecasting(ForecastingTask(), 3, found.targets, found.std, found.naive)
+    own = task_of(RunSpec(task=ForecastingTask()), found)
+    assert own.has_holes == holes
     judged = judge(Last(), feed_for(found.test, found, own, torch.device("cpu")), own)
     floor = floors(found.test, found, own)["persistence"]
     assert judged.marks == pytest.approx(floor, rel=1e-5)
     assert judged.loss == pytest.approx(judged.marks["scaled_mse"], rel=1e-6)
+    past = pd.DataFrame(values).ffill().to_numpy()
+    at = found.test.index[:, None] + np.arange(3)
+    error = np.abs(past[found.test.index - 1][:, None] - values[at])
+    assert floor["mae"] == pytest.approx(np.nanmean(error, axis=(0, 1)).mean(), rel=1e-5)
 
 
 def test_the_seasonal_floor_tells_the_season_before_the_window(tmp_path: Path):

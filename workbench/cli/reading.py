@@ -48,7 +48,7 @@ FrequencyOption = Annotated[
     str | None, typer.Option("--frequency", help="Series: what lies between two steps, such as 1 h, 1 month.")
 ]
 Gaps = Annotated[
-    str | None, typer.Option(metavar="interpolate|last|keep", help="Series: what becomes of missing steps.")
+    str | None, typer.Option(metavar="last|interpolate|keep", help="Series: what becomes of missing steps.")
 ]
 Duplicates = Annotated[
     str | None, typer.Option(metavar="mean|first|last", help="Series: which row of a moment counts.")

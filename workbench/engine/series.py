@@ -27,8 +27,8 @@ BAND = 1.2816  # standard deviations that hold four of five normal errors
 
 
 class SeriesFeed:
-    """x (B, L, V) float32, y (B, H, C) float32. The series lies on the device where it fits; windows are
-    gathered from it, so that a window costs nothing until it is asked for."""
+    """x (B, L, V) float32, y (B, H, C) float32, NaN where a value was filled. The series lies on the device
+    where it fits; windows are gathered from it, so that a window costs nothing until it is asked for."""
 
     width = 1
     y = None
@@ -40,10 +40,17 @@ class SeriesFeed:
         self._targets = torch.from_numpy(np.asarray(split.targets)).to(device)
         self._all = len(split.targets) == split.values.shape[1]
         self._host = split.values
-        self.is_near = split.values.nbytes <= SHARE * free_bytes(device)
-        self._near = torch.from_numpy(np.array(split.values)).to(device) if self.is_near else None
+        self._parts = {"values": split.values, "known": split.known, "held": split.held}
+        self._bytes = sum(int(part.nbytes) for part in self._parts.values() if part is not None)
+        self.is_near = self._bytes <= SHARE * free_bytes(device)
+        self._near = {
+            name: torch.from_numpy(np.array(part)).to(device)
+            for name, part in self._parts.items()
+            if part is not None and self.is_near
+        }
         self._index = np.asarray(split.index, np.int64)
         self._steps = torch.arange(-self._look_back, self._horizon, device=device)
+        self._is_told = (self._steps >= 0).unsqueeze(1)  # (L + H, 1)
 
     @property
     def mark(self) -> int:
@@ -52,7 +59,7 @@ class SeriesFeed:
 
     @property
     def held_bytes(self) -> int:
-        return (int(self._host.nbytes) if self.is_near else 0) + 8 * self.n
+        return (self._bytes if self.is_near else 0) + 8 * self.n
 
     def shuffled(self, seed: int, epoch: int, sizes: list[int]) -> list[Tensor]:
         rows = torch.from_numpy(self._index)[order(self.n, seed, epoch)]
@@ -60,13 +67,26 @@ class SeriesFeed:
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """rows (B,) int64: the first step that each window tells."""
-        if self._near is not None:
-            whole = self._near[rows.unsqueeze(1) + self._steps]  # (B, L + H, V)
-        else:
-            places = rows.numpy()[:, None] + np.arange(-self._look_back, self._horizon)
-            whole = torch.from_numpy(self._host[places]).to(self.device)
+        whole, known = self._gathered("values", rows), self._gathered("known", rows)  # (B, L + H, V)
+        assert whole is not None, "a series has values"
+        if known is not None:
+            whole = whole.masked_fill(~known & self._is_told, torch.nan)
+            held = self._gathered("held", rows)
+            if held is not None:  # where no value that was given follows within what is seen
+                seen = known & ~self._is_told
+                whole = torch.where(seen.flip(1).cumsum(1).flip(1).eq(0) & ~self._is_told, held, whole)
         told = whole[:, self._look_back :]
         return whole[:, : self._look_back], told if self._all else told.index_select(2, self._targets)
+
+    def _gathered(self, name: str, rows: Tensor) -> Tensor | None:
+        """The steps of windows, (B, L + H, V); None where the series has no such part."""
+        part = self._parts[name]
+        if part is None:
+            return None
+        if self.is_near:
+            return self._near[name][rows.unsqueeze(1) + self._steps]
+        places = rows.numpy()[:, None] + np.arange(-self._look_back, self._horizon)
+        return torch.from_numpy(part[places]).to(self.device)
 
     def changed(self, rows: Tensor, augment: object, step: int) -> tuple[Tensor, Tensor]:
         raise DataError.of(
@@ -95,7 +115,8 @@ def floor_sums(split: Any, data: Any, task: Any) -> dict[str, np.ndarray]:
     """What the marks of the floors are made of, as `Task.sums` tells it."""
     found = {}
     season = data.season
-    values, ahead = split.values, np.arange(split.horizon)
+    ahead = np.arange(split.horizon)
+    values = split.values if split.held is None else split.held  # nothing that is made of what follows
     back = {"persistence": ahead + 1, "seasonal": (ahead // season + 1) * season}
     for name in FLOORS:
         if not len(split) or (
@@ -106,7 +127,7 @@ def floor_sums(split: Any, data: Any, task: Any) -> dict[str, np.ndarray]:
         for at in range(0, len(split), FLOOR_BATCH):
             first = split.index[at : at + FLOOR_BATCH, None]
             told = torch.from_numpy(values[first + ahead - back[name]][:, :, split.targets])
-            y = torch.from_numpy(values[first + ahead][:, :, split.targets])
+            y = torch.from_numpy(split.truth(first + ahead))
             scores = told.unsqueeze(2).expand(-1, -1, len(task.quantiles), -1).flatten(1)
             total = total + task.sums(scores, y).double().numpy()
         found[name] = total
@@ -162,7 +183,7 @@ def bands(task: Any, scores: Tensor, sums: np.ndarray | None) -> Tensor:
     point = task.point(scores)
     if sums is None:
         return torch.stack([point, point, point], dim=2)
-    spread = torch.from_numpy(np.sqrt(task.parts(sums)[2])).to(point) * BAND
+    spread = torch.from_numpy(np.nan_to_num(np.sqrt(task.parts(sums)[2]))).to(point) * BAND
     return torch.stack([point - spread, point, point + spread], dim=2)
 
 

@@ -24,10 +24,10 @@ class SeriesImport(TableReading):
     frequency: str | None = knob(
         None, "What lies between two steps, such as 1 h, 15 min, 1 d, 1 month; empty guesses", max_length=40
     )
-    gaps: Literal["interpolate", "last", "keep"] = knob(
-        "interpolate",
-        "Steps that are missing. interpolate: filled along a line; last: filled with the value before; keep: "
-        "left out, so that their neighbours stand side by side",
+    gaps: Literal["last", "interpolate", "keep"] = knob(
+        "last",
+        "Steps that are missing. last: filled with the value before; interpolate: along a line, but for "
+        "windows that end in the gap; keep: left out, so that their neighbours stand side by side",
     )
     duplicates: Literal["mean", "first", "last"] = knob(
         "mean", "Rows of the same moment. mean: their mean; first, last: that one of them", advanced=True

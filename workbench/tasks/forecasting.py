@@ -1,7 +1,8 @@
 """The next steps of a series: losses, and marks that come of sums over windows.
 
 Notation: B windows, H steps ahead, Q quantiles (1 without a band), V variates that are told; scores
-(B, H · Q · V) float, step by step, within a step quantile by quantile; y (B, H, V) float, both scaled.
+(B, H · Q · V) float, step by step, within a step quantile by quantile; y (B, H, V) float, both scaled. y is
+NaN where a value was never measured: it counts in no loss and no mark.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Forecasting(Quiet):
 
     std, naive (V,): the scale of each variate in its own units, and the mean error there of telling the value
     of a season before, which MASE divides by. widths (V,): what the band of each is stretched by around its
-    middle; None leaves it as the model tells it.
+    middle; None leaves it as the model tells it. has_holes: whether y may hold NaN.
     """
 
     kind = "forecasting"
@@ -35,8 +36,10 @@ class Forecasting(Quiet):
     counted = "scaled_mae"
 
     def __init__(
-        self, spec: ForecastingTask, horizon: int, variates: Sequence[str], std: np.ndarray, naive: np.ndarray
-    ) -> None:
+        self, spec: ForecastingTask, horizon: int, variates: Sequence[str], std: np.ndarray,
+        naive: np.ndarray, *, has_holes: bool = False,
+    ) -> None:  # fmt: skip
+        self.has_holes = has_holes
         self.spec, self.horizon, self.variates = spec, horizon, tuple(variates)
         self.std, self.naive = np.asarray(std, np.float64), np.asarray(naive, np.float64)
         self.quantiles = spec.told
@@ -62,26 +65,40 @@ class Forecasting(Quiet):
 
         Source: Koenker and Bassett 1978, https://doi.org/10.2307/1913643, for the pinball loss.
         """
+        if not self.has_holes:
+            return self._losses(scores, y, "mean")
+        there = ~y.isnan()
+        losses = self._losses(scores, y.nan_to_num(0.0), "none")  # (B, H, V), of quantiles (B, H, Q, V)
+        if losses.ndim > y.ndim:
+            losses = losses.mean(dim=-2)
+        return torch.where(there, losses, 0.0).sum() / there.sum().clamp(min=1)
+
+    def _losses(self, scores: Tensor, y: Tensor, reduction: str) -> Tensor:
         kind = self.spec.loss
         if kind == "quantile":
-            return pinball(self.shaped(scores), y, self.quantiles).mean()
+            lines = pinball(self.shaped(scores), y, self.quantiles)
+            return lines.mean() if reduction == "mean" else lines
         told = self.point(scores)
         if kind == "mae":
-            return F.l1_loss(told, y)
+            return F.l1_loss(told, y, reduction=reduction)
         if kind == "huber":
-            return F.huber_loss(told, y, delta=self.spec.delta)
-        return F.mse_loss(told, y)
+            return F.huber_loss(told, y, delta=self.spec.delta, reduction=reduction)
+        return F.mse_loss(told, y, reduction=reduction)
 
     def mass(self, y: Tensor) -> int | Tensor:
-        """Every window counts the same."""
-        return len(y)
+        """Every window counts the same, or every value where some are not there."""
+        return (~y.isnan()).sum() if self.has_holes else len(y)
 
     def hits(self, scores: Tensor, y: Tensor) -> Tensor:
         """Sum of absolute errors: scores (..., B, K), y (..., B, H, V) -> (...)."""
-        return (self.point(scores) - y).abs().sum(dim=(-3, -2, -1))
+        errors = (self.point(scores) - y).abs()
+        errors = torch.where(y.isnan(), 0.0, errors) if self.has_holes else errors
+        return errors.sum(dim=(-3, -2, -1))
 
     def count(self, y: Tensor) -> Tensor | None:
         """How many values there were."""
+        if self.has_holes:
+            return (~y.isnan()).sum(dim=(-3, -2, -1))
         return torch.full(y.shape[:-3], y.shape[-3] * y.shape[-2] * y.shape[-1], device=y.device)
 
     def predict(self, scores: Tensor) -> Tensor:
@@ -99,13 +116,15 @@ class Forecasting(Quiet):
         return middle + (told - middle) * torch.as_tensor(widths, dtype=told.dtype, device=told.device)
 
     def sums(self, scores: Tensor, y: Tensor) -> Tensor | None:
-        """How many windows, and by step and variate the sums of absolute errors, squared errors, and values
-        within the band: (1 + 3 · H · V,). Of a band also how many values of each variate would lie within it
-        from each of FACTORS on, and beyond all of them: (V · (len(FACTORS) + 1),) more."""
+        """How many windows, and by step and variate how many values, and the sums of absolute errors, squared
+        errors, and values within the band: (1 + 4 · H · V,). Of a band also how many values of each variate
+        would lie within it from each of FACTORS on, and beyond all of them: (V · (F + 1),) more."""
         error = self.point(scores) - y
         told = self.predict(scores)
         within = (y >= told[..., 0, :]) & (y <= told[..., -1, :])
-        parts = (error.abs(), error.square(), within.to(error.dtype))
+        there = ~y.isnan()
+        error = torch.where(there, error, 0.0)
+        parts = (there.to(error.dtype), error.abs(), error.square(), within.to(error.dtype))
         n = torch.tensor([len(y)], dtype=error.dtype, device=error.device)
         found = [n, *(part.sum(dim=0).flatten() for part in parts)]
         if len(self.quantiles) > 1:
@@ -123,7 +142,7 @@ class Forecasting(Quiet):
         place = torch.bucketize(needed, torch.from_numpy(FACTORS).to(needed.device))
         place = place + torch.arange(y.shape[-1], device=place.device) * (len(FACTORS) + 1)
         counts = torch.zeros(y.shape[-1] * (len(FACTORS) + 1), device=place.device)
-        return counts.index_add_(0, place.flatten(), torch.ones(place.numel(), device=place.device))
+        return counts.index_add_(0, place.flatten(), (~y.isnan()).flatten().to(counts.dtype))
 
     def carried(self, sums: np.ndarray | None) -> dict[str, list[float]]:
         """What a model needs besides its weights to tell its band: {"widths": (V,)}, the factors that let it
@@ -138,20 +157,25 @@ class Forecasting(Quiet):
         share = self.quantiles[-1] - self.quantiles[0]
         within = self._shares(sums)
         level = min(1.0, share * (1 + 1 / sums[0]))
-        return {"widths": [float(np.interp(level, own[:-1], FACTORS)) for own in within]}
+        return {  # 1 of a variate of which there is no value to hold
+            "widths": [float(np.interp(level, own[:-1], FACTORS)) if own[-1] > 0 else 1.0 for own in within]
+        }
 
     def _shares(self, sums: np.ndarray) -> np.ndarray:
         """Values of each variate that the model's own band holds from each factor on, (V, F + 1), 0..1."""
         counts = sums[-len(self.variates) * (len(FACTORS) + 1) :].reshape(len(self.variates), -1)
-        found: np.ndarray = counts.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            found: np.ndarray = counts.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
         return found
 
-    def parts(self, sums: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """Windows; and means (H, V) of absolute errors, squared errors and values within the band."""
-        n = float(sums[0])
-        size = 3 * self.horizon * len(self.variates)
-        means = sums[1 : 1 + size].reshape(3, self.horizon, len(self.variates)) / n
-        return n, means[0], means[1], means[2]
+    def parts(self, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """By step and variate (H, V): how many values there were, and the means of absolute errors, squared
+        errors and values within the band; NaN where there was none."""
+        size = 4 * self.horizon * len(self.variates)
+        own = sums[1 : 1 + size].reshape(4, self.horizon, len(self.variates))
+        with np.errstate(invalid="ignore"):
+            means = own[1:] / own[0]
+        return own[0], means[0], means[1], means[2]
 
     def marks_of(self, sums: np.ndarray) -> dict[str, float]:
         """scaled_mse and scaled_mae over all values of the scaled series; rmse and mae in its own units, of
@@ -160,17 +184,20 @@ class Forecasting(Quiet):
 
         Source: Hyndman and Koehler 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, for MASE.
         """
-        _, mae, mse, within = self.parts(sums)
-        own_mae, own_rmse = mae.mean(axis=0) * self.std, np.sqrt(mse.mean(axis=0)) * self.std
+        n, mae, mse, within = self.parts(sums)
+        there = n.sum(axis=0) > 0  # of a variate that was not measured there is nothing to tell
+        own_mae = (_mean(mae, n, axis=0) * self.std)[there]
+        own_rmse = (np.sqrt(_mean(mse, n, axis=0)) * self.std)[there]
         found = {
-            "scaled_mae": mae.mean(), "scaled_mse": mse.mean(), "mae": own_mae.mean(), "rmse": own_rmse.mean()
+            "scaled_mae": _mean(mae, n), "scaled_mse": _mean(mse, n), "mae": own_mae.mean(),
+            "rmse": own_rmse.mean(),
         }  # fmt: skip
         if (self.naive > 0).all():
-            found["mase"] = (own_mae / self.naive).mean()
+            found["mase"] = (own_mae / self.naive[there]).mean()
         if len(self.quantiles) > 1:
-            found["coverage"] = within.mean()
+            found["coverage"] = _mean(within, n)
             if self.widths is not None:
-                found["raw_coverage"] = self._shares(sums)[:, len(FACTORS) // 2].mean()
+                found["raw_coverage"] = self._shares(sums)[there, len(FACTORS) // 2].mean()
         return {name: float(value) for name, value in found.items()}
 
     def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
@@ -180,18 +207,27 @@ class Forecasting(Quiet):
         own = self.std if len(self.std) == 1 else np.ones(len(self.std))
         rows = []
         for v, name in enumerate(self.variates):
-            error = float(mae[:, v].mean() * self.std[v])
-            row = {"variate": name, "mae": error, "rmse": float(np.sqrt(mse[:, v].mean()) * self.std[v])}
+            if not n[:, v].any():
+                continue
+            error = float(_mean(mae[:, v], n[:, v]) * self.std[v])
+            rmse = float(np.sqrt(_mean(mse[:, v], n[:, v])) * self.std[v])
+            row = {"variate": name, "mae": error, "rmse": rmse}
             if self.naive[v] > 0:
                 row["mase"] = error / float(self.naive[v])
             rows.append(row)
         steps = {
-            "mae": (mae * own).mean(axis=1).tolist(),
-            "rmse": np.sqrt((mse * own**2).mean(axis=1)).tolist(),
+            "mae": _mean(mae * own, n, axis=1).tolist(),
+            "rmse": np.sqrt(_mean(mse * own**2, n, axis=1)).tolist(),
         }
         if len(self.quantiles) > 1:
-            steps["coverage"] = within.mean(axis=1).tolist()
-        return {"variates": rows, "steps": steps, "windows": int(n), "is_scaled": len(self.std) > 1}
+            steps["coverage"] = _mean(within, n, axis=1).tolist()
+        return {"variates": rows, "steps": steps, "windows": int(sums[0]), "is_scaled": len(self.std) > 1}
+
+
+def _mean(means: np.ndarray, counts: np.ndarray, axis: int | None = None) -> Any:
+    """The mean over all values of means over `counts` of them each; NaN where there are none."""
+    with np.errstate(invalid="ignore"):
+        return (np.where(counts > 0, means, 0.0) * counts).sum(axis=axis) / counts.sum(axis=axis)
 
 
 def pinball(told: Tensor, y: Tensor, quantiles: Sequence[float]) -> Tensor:

@@ -18,7 +18,7 @@ from workbench.ui.marks import count, plain
 
 SHOWN = 5  # rows
 WIDEST = 240  # characters of a cell
-GAPS = {"interpolate": "Filled along a line", "last": "Filled with the value before", "keep": "Left out"}
+GAPS = {"last": "Filled with the value before", "interpolate": "Filled along a line", "keep": "Left out"}
 DUPLICATES = {"mean": "Their mean", "first": "The first", "last": "The last"}
 
 
@@ -56,7 +56,7 @@ def asked_of(source: str) -> SeriesImport:
         "value_columns": tuple(state.get(_key(source, "values")) or ()),
         "frequency": str(state.get(_key(source, "frequency")) or "").strip() or None,
         "timezone": str(state.get(_key(source, "zone")) or "").strip() or None,
-        "gaps": state.get(_key(source, "gaps")) or "interpolate",
+        "gaps": state.get(_key(source, "gaps")) or "last",
         "duplicates": state.get(_key(source, "duplicates")) or "mean",
         "dates": DATES.get(str(state.get(_key(source, "dates")))),
     }

@@ -38,10 +38,12 @@ MOST_PAST = 400  # steps before the forecast that are told along
 
 
 class Steps(NamedTuple):
-    """Steps in order: moments (T,) int64, or numbers of the steps; values (T, V) in the series' units."""
+    """Steps in order: moments (T,) int64, or numbers of the steps; values (T, V) in the series' units; filled
+    (T, V) bool: those that were made up."""
 
     moments: np.ndarray
     values: np.ndarray
+    filled: np.ndarray
 
 
 def ahead(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -73,7 +75,10 @@ def other_series(store: Store, trained: Trained, data: str) -> Windows:
     if data in known:
         stored = Stored(known[data].path)
         places = _places(trained, list(stored.schema.variates), data)
-        steps = Steps(np.asarray(stored.moments), np.asarray(stored.values)[:, places])
+        steps = Steps(
+            np.asarray(stored.moments), np.asarray(stored.values)[:, places],
+            np.asarray(stored.filled)[:, places],
+        )  # fmt: skip
     elif path.exists():
         steps = read_steps(trained, path, path.name, Report(50))
     else:
@@ -87,7 +92,7 @@ def other_series(store: Store, trained: Trained, data: str) -> Windows:
             data, f"a window takes {need:,} steps", f"it has {len(steps.values):,}", "Give a longer series."
         )
     index = np.arange(like.look_back, len(steps.values) - like.horizon + 1, dtype=np.int64)
-    return replace(like, values=_scaled(trained, steps.values), index=index)
+    return replace(like.of(_scaled(trained, steps.values), steps.filled), index=index)
 
 
 def read_steps(trained: Trained, path: Path, name: str, report: Report) -> Steps:
@@ -106,7 +111,7 @@ def read_steps(trained: Trained, path: Path, name: str, report: Report) -> Steps
         found = understood(table, frame, asked)
     values = frame[names].to_numpy(np.float64)
     even = regular(found.moments, values, names, asked, report)
-    return Steps(even.moments, even.values)
+    return Steps(*even[:3])
 
 
 def continued(trained: Trained, steps: Steps) -> Steps:
@@ -122,10 +127,7 @@ def continued(trained: Trained, steps: Steps) -> Steps:
     )
     if not joins:
         return steps
-    return Steps(
-        np.concatenate([known.moments[:before], steps.moments]),
-        np.concatenate([known.values[:before], steps.values]),
-    )
+    return Steps(*(np.concatenate([own[:before], rest]) for own, rest in zip(known, steps, strict=True)))
 
 
 def _told(trained: Trained, name: str, steps: Steps, repairs: list[str]) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def _task(trained: Trained) -> Forecasting:
 def _own(trained: Trained) -> Steps:
     """The whole series that the model's set holds, in its own units."""
     data = trained.data
-    return Steps(data.moments, data.train.values.astype(np.float64) * data.std + data.mean)
+    return Steps(data.moments, data.train.values.astype(np.float64) * data.std + data.mean, data.filled)
 
 
 def _scaled(trained: Trained, values: np.ndarray) -> np.ndarray:

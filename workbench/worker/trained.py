@@ -63,7 +63,10 @@ def task_of(spec: RunSpec, data: Any, labels: np.ndarray | None = None) -> Task:
     if data.kind == "series":
         assert isinstance(spec.task, ForecastingTask), "checked above"
         chosen = data.train.targets
-        return Forecasting(spec.task, data.train.horizon, data.targets, data.std[chosen], data.naive[chosen])
+        return Forecasting(
+            spec.task, data.train.horizon, data.targets, data.std[chosen], data.naive[chosen],
+            has_holes=data.train.known is not None,
+        )  # fmt: skip
     if isinstance(spec.task, GenerationTask):
         return Generation(spec.task.latent, spec.task.real_label)
     if isinstance(spec.task, ReconstructionTask):

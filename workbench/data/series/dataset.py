@@ -7,6 +7,7 @@ seen of their first windows reaches back before it, as in use. Notation: T steps
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -34,13 +35,19 @@ class SeriesRows(NamedTuple):
 @dataclass(frozen=True)
 class Windows:
     """One split. values (T, V) float32, scaled, are those of the whole series: all splits share them. index
-    (N,) int64: the first step that each window tells; it sees the `look_back` steps before that."""
+    (N,) int64: the first step that each window tells; it sees the `look_back` steps before that.
+
+    A value that was filled along a line is made of the one that follows it: a window that ends before that
+    one sees the value before the gap (`held`) instead, as in use.
+    """
 
     values: np.ndarray
     index: np.ndarray
     look_back: int
     horizon: int
     targets: np.ndarray  # places of the variates that are told
+    known: np.ndarray | None = None  # (T, V) bool: values that were given; None where none was filled
+    held: np.ndarray | None = None  # (T, V): what was filled is the value before it; None where it is anyway
 
     def __len__(self) -> int:
         return len(self.index)
@@ -57,12 +64,26 @@ class Windows:
     def seen(self, i: int) -> np.ndarray:
         """What window i sees, (L, V)."""
         at = int(self.index[i])
-        return self.values[at - self.look_back : at]
+        steps = slice(at - self.look_back, at)
+        if self.held is None or self.known is None:
+            return self.values[steps]
+        followed = np.maximum.accumulate(self.known[steps][::-1], axis=0)[::-1]
+        return np.where(followed, self.values[steps], self.held[steps])
 
     def told(self, i: int) -> np.ndarray:
         """What it tells, (H, targets)."""
         at = int(self.index[i])
         return self.values[at : at + self.horizon, self.targets]
+
+    def truth(self, steps: np.ndarray) -> np.ndarray:
+        """Values of the targets at steps (...), (..., targets): NaN where they were filled."""
+        found = self.values[steps][..., self.targets]
+        return found if self.known is None else np.where(self.known[steps][..., self.targets], found, np.nan)
+
+    def of(self, values: np.ndarray, filled: np.ndarray) -> Windows:
+        """The same windows on other values (T, V) float32, of which `filled` (T, V) were made up."""
+        known, held = _holes(values, filled)
+        return replace(self, values=values, known=known, held=held)
 
 
 @dataclass(frozen=True)
@@ -112,8 +133,18 @@ class SeriesData:
             return self
         raw = self.train.values.astype(np.float64) * self.std + self.mean
         values = ((raw - mean) / std).astype(np.float32)
-        parts = {name: replace(getattr(self, name), values=values) for name in SPLITS}
+        train = self.train.of(values, self.filled)
+        parts = {
+            name: replace(getattr(self, name), values=values, known=train.known, held=train.held)
+            for name in SPLITS
+        }
         return replace(self, mean=mean, std=std, **parts)
+
+    @property
+    def filled(self) -> np.ndarray:
+        """Values that were made up, (T, V) bool."""
+        known = self.train.known
+        return np.zeros(self.train.values.shape, bool) if known is None else ~known
 
     def label(self, row: int) -> str:
         """The moment of a step, also of one behind the end, as people write it."""
@@ -130,27 +161,37 @@ class SeriesData:
 def load(folder: Path, spec: DataSpec) -> SeriesData:
     """The series in `folder`, cut and scaled as `spec` says. The same spec gives the same numbers.
 
+    Values that were filled are neither in the scale nor in what MASE divides by.
+
     Check: the scale is that of scikit-learn's StandardScaler on the training steps alone.
-    Raises DataError for a broken folder, and where no window fits.
+    Raises DataError for a broken folder, where no window fits, and where all that a split tells was filled.
     """
     stored = Stored(folder)
     series = spec.series
     n = _length(stored, spec)
-    values = np.asarray(stored.values[:n])
+    values, filled = np.asarray(stored.values[:n]), np.asarray(stored.filled[:n])
     borders = cut(n, spec)
     rows = _rows(borders, spec)
-    mean, std = scale(values[: borders[0]], series.scaling)
+    learned = np.where(filled, np.nan, values)[: borders[0]]
+    mean, std = scale(learned, series.scaling)
     scaled = ((values - mean) / std).astype(np.float32)
     targets = targets_of(stored.schema, spec)
+    for name, first in zip(SPLITS, rows, strict=True):
+        if len(first) and filled[first[0] : first[-1] + series.horizon][:, targets].all():
+            raise DataError.of(
+                f"{spec.name}, {name}", "a split has values that were measured", "all of them were filled",
+                f"Set data.series.rows, data.validation or data.test so that {name} lies elsewhere.",
+            )  # fmt: skip
     season = series.season or (stored.frequency.season if stored.frequency else 1)
+    known, held = _holes(scaled, filled)
     train, validation, test = (
-        Windows(scaled, part, series.look_back, series.horizon, targets) for part in rows
+        Windows(scaled, part, series.look_back, series.horizon, targets, known, held) for part in rows
     )
     return SeriesData(
         name=spec.name, schema=stored.schema,
         shape=Window(series.look_back, len(stored.schema.variates), targets),
         train=train, validation=validation, test=test, mean=mean, std=std,
-        naive=naive_error(values[: borders[0]], season), season=season, borders=borders,
+        naive=naive_error(learned, season), season=season, borders=borders,
         moments=np.asarray(stored.moments[:n]), frequency=stored.frequency,
         fingerprint=read_fingerprint(folder),
     )  # fmt: skip
@@ -239,23 +280,41 @@ def _too_short(spec: DataSpec, name: str, wanted: int, size: int) -> DataError:
 
 
 def scale(values: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
-    """mean and std (V,) float64 of training steps (n, V); 0 and 1 where they are left as they are."""
+    """mean and std (V,) float64 of training steps (n, V), NaN where there is none; 0 and 1 where they are
+    left as they are, and of a variate that has no value there."""
     if how == "none":
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - takes a second, and pages need it not
 
-    fitted = StandardScaler().fit(values)
-    return np.asarray(fitted.mean_, np.float64), np.asarray(fitted.scale_, np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a variate without values
+        fitted = StandardScaler().fit(values)
+    mean, std = np.asarray(fitted.mean_, np.float64), np.asarray(fitted.scale_, np.float64)
+    return np.where(np.isnan(mean), 0.0, mean), np.where(np.isnan(std), 1.0, std)
 
 
 def naive_error(values: np.ndarray, season: int) -> np.ndarray:
     """Mean absolute error (V,) of telling the value of a season before, on training steps (n, V): what MASE
-    divides by.
+    divides by. Steps that are NaN count in neither; 0 where none are left.
 
     Source: Hyndman and Koehler 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, section 3.
     """
     gap = season if season < len(values) else 1
-    return np.asarray(np.abs(values[gap:] - values[:-gap]).mean(axis=0))
+    errors = np.abs(values[gap:] - values[:-gap])
+    if not np.isnan(errors).any():
+        return np.asarray(errors.mean(axis=0))
+    return np.asarray(np.nansum(errors, axis=0) / np.maximum(1, (~np.isnan(errors)).sum(axis=0)))
+
+
+def _holes(values: np.ndarray, filled: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """`known` and `held` of windows on values (T, V) of which `filled` were made up. Before the first value
+    that was given `held` is 0, the training's mean where values are scaled."""
+    if not filled.any():
+        return None, None
+    steps = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(filled, -1, steps), axis=0)
+    held = np.where(last < 0, 0, np.take_along_axis(values, np.maximum(last, 0), axis=0)).astype(values.dtype)
+    return ~filled, None if np.array_equal(held, values) else held
 
 
 def _length(stored: Stored, spec: DataSpec) -> int:

@@ -20,8 +20,8 @@ TOLD = 8  # gaps that are named
 
 
 class Regular(NamedTuple):
-    """moments (T,) int64, values (T, V) float64 without a gap, filled (T, V) bool: which of them were made up
-    from their neighbours; frequency: None where steps are only numbered."""
+    """moments (T,) int64, values (T, V) float64 without a gap, filled (T, V) bool: which of them were
+    made up; frequency: None where steps are only numbered."""
 
     moments: np.ndarray
     values: np.ndarray
@@ -206,16 +206,22 @@ def _filled(
                 f"column `{shown(name, 60)}`", f"{n:,} missing {'value' if n == 1 else 'values'} filled"
             )
         out[:, v] = _without_holes(out[:, v], asked.gaps)
+    if holes.any():
+        n = int(holes.sum())
+        report.kept(
+            "gaps", f"{n:,} filled {'value is' if n == 1 else 'values are'} seen by models, never learned or "
+            "judged as truth"
+        )  # fmt: skip
     return Regular(at, out, holes, frequency)
 
 
 def _without_holes(column: np.ndarray, how: str) -> np.ndarray:
     there = np.flatnonzero(~np.isnan(column))
     steps = np.arange(len(column))
-    if how == "last":
-        before = np.maximum(np.searchsorted(there, steps, side="right") - 1, 0)
-        return np.asarray(column[there[before]])
-    return np.asarray(np.interp(steps, there, column[there]))
+    if how == "interpolate":
+        return np.asarray(np.interp(steps, there, column[there]))
+    before = np.maximum(np.searchsorted(there, steps, side="right") - 1, 0)
+    return np.asarray(column[there[before]])
 
 
 def _span(n: int) -> str:

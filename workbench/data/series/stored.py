@@ -1,7 +1,7 @@
 """The folder format of a prepared series.
 
 values.npy (T, V) float64; moments.npy (T,) int64 milliseconds since 1970, or numbers of the steps where there
-are none; filled.npy (T, V) bool: values made up from their neighbours; labels.npy and splits.npy (T,), all of
+are none; filled.npy (T, V) bool: values that were made up; labels.npy and splits.npy (T,), all of
 them zero: a series is cut by time when it is used; schema.json (variates, frequency); fingerprint.txt.
 """
 
