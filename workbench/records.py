@@ -17,7 +17,7 @@ import numpy as np
 
 # How the names of metrics end of which the smallest value is the best.
 LOWER_IS_BETTER = (
-    "loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece", "distance",
+    "loss", "perplexity", "bits_per_character", "mae", "mse", "rmse", "mase", "/ece", "distance", "/kl",
     "/reconstruction",
 )  # fmt: skip
 

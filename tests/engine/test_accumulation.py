@@ -6,9 +6,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from tests.engine.tiny import CNN, MLP, images, run, spec_of
 from workbench.engine.checkpoint import equal
+from workbench.engine.team import Team
+from workbench.engine.trainer import Trainer
+from workbench.models.build import build
+from workbench.tasks.choose import task_for
 
 KEYS = ("train/loss", "train/accuracy", "grad_norm", "lr", "val/loss")
 NORMLESS = [
@@ -69,3 +74,23 @@ def test_parts_of_weighted_classes_sum_to_the_whole_batch():
     cut = run(spec_of(NORMLESS, steps=20, accumulation_steps=5, **more), data)
     for key in KEYS:
         assert np.allclose(whole.values(key), cut.values(key), rtol=1e-3, atol=1e-5), key
+
+
+class Waiting(Team):
+    """The last of so many processes; the others' part of each sum is nothing."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(rank=size - 1, size=size)
+
+    def sum(self, tensor: Tensor) -> None:
+        pass
+
+
+def test_a_process_without_a_part_of_its_first_batch_makes_the_update_in_half_precision_too():
+    data = images()
+    spec = spec_of(NORMLESS, precision="fp16", processes=3, batch_size=2)
+    task = task_for(spec.task, len(data.classes), data.train.y)
+    trainer = Trainer(build(spec.model, data.shape, seed=0), data, task, spec, None, Waiting(3))
+    trainer.advance(*next(trainer.rest_of_epoch()))
+    assert trainer.step == 1
+    assert trainer.flat.weights.isfinite().all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from workbench.models.build import build
 from workbench.records import Scalars
 from workbench.specs.augment import Cutout, Flip, Noise, Rotate, Scale, Shear, Shift
 from workbench.specs.run import RunSpec, from_dict
-from workbench.tasks.segmentation import Segmentation
+from workbench.tasks.segmentation import VOID, Segmentation
 
 CPU = torch.device("cpu")
 CLASSES = ("ground", "bright", "dark")
@@ -142,6 +142,15 @@ def test_parts_of_a_batch_give_the_losses_of_the_whole(data):
         model = build(spec.model, data.shape, seed=0)
         found.append(values(list(fit(model, data, task, spec)), "train/loss"))
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_a_batch_in_which_no_pixel_counts_costs_nothing(data, parts: int):
+    nothing = replace(data.train, masks=np.full_like(data.train.masks, VOID))
+    spec = spec_of(steps=1, epochs=None, accumulation_steps=parts)
+    model = build(spec.model, data.shape, seed=0)
+    flushes = list(fit(model, replace(data, train=nothing), Segmentation(3), spec))
+    assert values(flushes, "train/loss") == {1: 0.0}
 
 
 @pytest.mark.parametrize("room", [None, 40_000, 1])

@@ -54,6 +54,15 @@ def test_a_teacher_of_other_data_is_told_with_the_fact(store: Store) -> None:
     assert check(store, student(teacher, "data.split_seed=3")).ok  # a warning
 
 
+def test_a_teacher_of_another_cut_of_a_series_has_another_scale(store: Store) -> None:
+    spec = PRESETS["lstm-forecast"].spec.with_changes("training.steps=2", "training.device=cpu")
+    teacher = taught(store, spec)
+    alike = spec.with_changes(f"training.distill={{teacher: {teacher}}}")
+    assert problem(store, alike) == ""
+    for change in ("data.validation=0.4", "data.test=0.4"):
+        assert "the same cut of the steps" in problem(store, alike.with_changes(change))
+
+
 def test_other_classes_are_told(store: Store) -> None:
     from workbench import catalog
 

@@ -95,6 +95,14 @@ def test_truncation_leaves_exactly_the_steps_before(
     np.testing.assert_equal(dict(store.runs.get(run).metrics), expected)
 
 
+@pytest.mark.parametrize("name", ["loss", "scaled_mse", "ece", "distance", "kl", "reconstruction"])
+def test_the_best_of_what_should_be_small_is_the_smallest(name: str) -> None:
+    key, values = f"val/{name}", np.array([5.0, 0.1, 3.0])
+    expected = {"last": 3.0, "best": 0.1, "best_step": 1}
+    assert merge_metrics({}, [(key, np.arange(3), values)]) == {key: expected}
+    assert merge_metrics({}, [("val/accuracy", np.arange(3), values)])["val/accuracy"]["best"] == 5.0
+
+
 def test_snapshots_are_a_time_series(store: Store, run: str) -> None:
     for step in (0, 10, 20):
         pixels = np.full((4, 3, 3), step, np.uint8)

@@ -11,13 +11,18 @@ import torch
 from workbench.specs.errors import SpecError
 from workbench.specs.tasks import ClassificationTask
 from workbench.tasks.choose import task_for
-from workbench.tasks.classification import balanced
+from workbench.tasks.classification import Classification, balanced
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_equal_scores_cost_the_logarithm_of_the_classes(smoothing: float):
     task = task_for(ClassificationTask(label_smoothing=smoothing), 7)
     assert task.loss(torch.zeros(5, 7), torch.arange(5)).item() == pytest.approx(math.log(7), rel=1e-6)
+    weights = np.arange(1, 8)
+    task = Classification(7, smoothing, (weights / weights.mean()).tolist())
+    # Smoothing spreads over all classes, whose weights are 1 in the mean; the labels' are 0.5.
+    expected = math.log(7) * (1 - smoothing + smoothing / 0.5)
+    assert task.loss(torch.zeros(3, 7), torch.arange(3)).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_smoothing_is_the_mean_over_spread_targets():

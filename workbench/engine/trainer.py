@@ -261,6 +261,8 @@ class Trainer:
             sums[2] = len(told) if count is None else count
             if parts is not None:
                 sums[3:] = parts
+        elif self.precision.scaler is not None:
+            self.precision.scaler.scale(loss)  # it makes its scale when it is first asked, and must have one
         sums[0] = loss
         team.sum(self.flat.grad)
         team.sum(sums)
@@ -275,8 +277,8 @@ class Trainer:
         teacher = self.teacher
         losses, scores, aside = [], [], []
         for some, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            taught = None if teacher is None else teacher.mass(labels) / teacher.mass(everything)
-            loss, seen, told = self._backward(some, labels, self.task.mass(labels) / whole, taught)
+            taught = None if teacher is None else _share(teacher.mass(labels), teacher.mass(everything))
+            loss, seen, told = self._backward(some, labels, _share(self.task.mass(labels), whole), taught)
             losses.append(loss.detach())
             scores.append(seen.detach())
             aside += [] if told is None else [told]
@@ -353,6 +355,11 @@ class Trainer:
             "batch size": self.spec.training.batch_size,
             "optimizer": self.spec.training.optimizer.kind,
         }
+
+
+def _share(mass: int | Tensor, whole: int | Tensor) -> float | Tensor:
+    """A part's share of the mass of all; 0 where nothing counts, without waiting for the device."""
+    return mass / (whole + (whole == 0))
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
         model = {"decoder": [], "tie_embeddings": False, **(spec.get("model") or {})}
         return (
             model, data, text, window, spec.get("task", {}).get("kind", "classification"),
-            training.get("batch_size"), training.get("accumulation_steps", 1),
+            training.get("batch_size"), training.get("accumulation_steps", 1), training.get("processes", 1),
             training.get("precision"), training.get("optimizer", {}).get("kind"), bool(training.get("ema")),
         )  # fmt: skip
 

@@ -129,6 +129,7 @@ def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[t
         pairs.append(("data.normalize", them.data.normalize, us.data.normalize))
     if ours[2].kind == "series":
         pairs.append(("windows (data.series)", them.data.series, us.data.series))
+        pairs.append(("cut of the steps, for its scale", _cut(them.data), _cut(us.data)))
     if ours[2].kind == "table":  # its encoders and scalers are fitted on the training rows
         pairs.append(("reading of columns (data.table)", them.data.table, us.data.table))
         pairs.append(("cut of the rows, for its scalers", _cut(them.data), _cut(us.data)))

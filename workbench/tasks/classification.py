@@ -36,7 +36,9 @@ class Classification(Quiet):
         self._weights: dict[torch.device, Tensor] = {}  # (K,) float32, where they were needed
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Mean cross-entropy in nats, a scalar. Check: log K for equal scores, whatever the labels.
+        """Mean cross-entropy in nats, a scalar. Check: log K for equal scores, whatever the labels, with
+        smoothing or weights of classes; with both, as torch has it, the smoothed share weighs as all classes
+        do and not as the labels.
 
         With weights of classes the mean is over weights, not over images: a batch of one class costs what
         it would without. Blended labels weigh as their classes do, and their mean is over images, as torch

@@ -31,7 +31,7 @@ def import_weights(
     a file that is refused, or of which nothing fits; SpecError for a model that cannot be built.
     """
     shape, _ = catalog.shape_and_classes(store, spec.data)
-    model = build(spec.model, shape, seed=spec.seed)
+    model = build(spec.model, spec.task.input(shape, 0), seed=spec.seed)
     ours = model.state_dict()
     found = laid(opened(path), ours)
     counts: Counter[str] = Counter(line.what for line in found.lines)

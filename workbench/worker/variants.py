@@ -143,8 +143,11 @@ def measure(store: Store, question: Mapping[str, Any], progress: Progress) -> di
 
 
 def _measured(store: Store, original: Trained, trained: Trained, split: str) -> dict[str, Any]:
-    """All figures of one model. It is judged on the original's samples: those of the same split."""
+    """All figures of one model. It is judged on the original's samples: those of the same split. A forecaster
+    sees them under the scale that it was trained on."""
     data, task = original.data, original.task
+    if data.kind == "series":
+        data, task = data.scaled_as(trained.data.carried), trained.task
     found = evaluate(trained.model, getattr(data, split), data, task, device="cpu", least=original.least)
     used = product_of(trained.model)
     weights = weights_of(used)
