@@ -144,6 +144,23 @@ def test_summer_time_is_told_right_where_the_zone_is_known(tmp_path: Path):
     assert stored.moments[0] == np.datetime64("2020-12-31T23:00", "ms").astype(np.int64)
 
 
+def test_the_doubled_hour_is_told_right_where_the_newest_comes_first(tmp_path: Path):
+    times, values = summer()
+    text = lines(times[::-1], values[::-1], head="time,v")
+    stored, report = read(tmp_path, text, timezone="Europe/Berlin")
+    assert stored.values[:, 0].tolist() == values
+    assert "turned round" in report
+
+
+def test_of_rows_that_share_a_step_the_nearest_is_kept(tmp_path: Path):
+    at = [str(t) for t in pd.date_range("2021-03-01", periods=N, freq="h")]
+    at.insert(5, "2021-03-01 04:36:00")
+    values = [float(i) for i in range(N)]
+    values.insert(5, 999.0)
+    stored, _ = read(tmp_path, lines(at, values, head="time,v"))
+    assert stored.values[:, 0].tolist() == [float(i) for i in range(N)]
+
+
 def test_summer_time_is_hinted_at_where_it_is_not(tmp_path: Path):
     times, values = summer()
     stored, report = read(tmp_path, lines(times, values, head="time,v"))

@@ -61,6 +61,8 @@ def test_the_mean_and_deviation_are_those_of_the_folds_that_finished(store: Stor
     told = folds.summary(store, group)
     assert told.metrics["val/accuracy"]["best"]["n"] == 3
     assert told.wrong == ((4, ids[3], "failed"),)
+    mean = statistics.mean(values) - 0.1
+    assert told.sentence("val/accuracy").startswith(f"val/accuracy {mean:.4f} ± ")  # not chosen by itself
     assert "fold 4 failed" in told.sentence(told.headline)
     assert told.to_json()["wrong"] == [{"fold": 4, "run": ids[3], "state": "failed"}]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,15 @@ def test_the_seasonal_floor_tells_the_season_before_the_window(tmp_path: Path):
     own = Forecasting(ForecastingTask(), 6, found.targets, found.std, found.naive)
     assert floors(found.test, found, own)["seasonal"]["mae"] == pytest.approx(0, abs=1e-5)
     assert floors(found.test, found, own)["persistence"]["mae"] > 1
+
+
+def test_there_is_no_seasonal_floor_where_the_past_is_shorter_than_a_season(tmp_path: Path):
+    spec = DataSpec(name="s", validation=0.2, test=0.2, series=SeriesSpec(look_back=20, horizon=8, season=52))
+    found = load(folder_of(tmp_path, np.arange(100.0)[:, None]), spec)
+    own = Forecasting(ForecastingTask(), 8, found.targets, found.std, found.naive)
+    assert floors(replace(found.test, index=np.array([50])), found, own).keys() == {"persistence"}
+    one = floors(replace(found.test, index=np.array([52])), found, own)["seasonal"]
+    assert one["mae"] == pytest.approx(52, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,7 @@ def floor_sums(split: Any, data: Any, task: Any) -> dict[str, np.ndarray]:
     values = split.values if split.held is None else split.held  # nothing that is made of what follows
     back = {"persistence": ahead + 1, "seasonal": (ahead // season + 1) * season}
     for name in FLOORS:
-        if not len(split) or (
-            name == "seasonal" and (season < 2 or back[name].max() > split.index.min() + ahead.max())
-        ):
+        if not len(split) or (name == "seasonal" and (season < 2 or season > split.index.min())):
             continue
         total = np.zeros(1)
         for at in range(0, len(split), FLOOR_BATCH):

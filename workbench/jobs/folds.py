@@ -48,8 +48,9 @@ class Summary:
         return {**facts, "metrics": self.metrics, "wrong": wrong, "left": self.left}
 
     def sentence(self, key: str) -> str:
-        """`val/accuracy 0.9312 ± 0.0104 (n = 5)`, of the best values; what went wrong behind it."""
-        told = self.metrics.get(key, {}).get("best")
+        """`val/accuracy 0.9312 ± 0.0104 (n = 5)`, of the last values, since the best were chosen on what they
+        judge; what went wrong behind it."""
+        told = self.metrics.get(key, {}).get("last")
         text = (
             f"{key} {told['mean']:.4f} ± {told['sd']:.4f} (n = {int(told['n'])})" if told else f"{key} none"
         )

@@ -214,8 +214,10 @@ class _Look:
             y = torch.from_numpy(np.asarray(self._whole.y)[places]).reshape(len(places), -1)
             self._off[here] = (scores - y).abs().mean(dim=1).numpy() * trained.data.encoder.target_scale
             return
-        y = torch.from_numpy(np.stack([self._whole.told(int(i)) for i in places]))
-        self._off[here] = (trained.task.point(scores) - y).abs().mean(dim=(1, 2)).numpy()
+        steps = self._whole.index[places][:, None] + np.arange(self._whole.horizon)
+        y = torch.from_numpy(self._whole.truth(steps))
+        off = (trained.task.point(scores) - y).abs()
+        self._off[here] = off.nanmean(dim=(1, 2)).nan_to_num(0.0).numpy()  # none of it was measured
 
     def _walk(self, trained: Trained) -> Iterator[int]:
         """First the features of what is usual, then scores and features of each batch; samples per step."""

@@ -200,7 +200,7 @@ class Session:
     def _take_imported(self, model: torch.nn.Module, shape: Any, name: str) -> None:
         """Weights from elsewhere, as they were when this run was submitted."""
         kept = model_tensors(self.store.checkpoints.read(self.row.id, START))
-        taken = starting(model, self.row.spec, shape, kept)
+        taken = starting(model, self.row.spec, self.row.spec.task.input(shape, 0), kept)
         model.load_state_dict(taken.tensors)
         self._event("started", f"{taken.words} taken from the imported {name}.")
 

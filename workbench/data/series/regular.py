@@ -47,6 +47,9 @@ def regular(
         when, values = when[there], values[there]
     at = when.astype(np.int64)
     if asked.timezone is not None:
+        if len(at) > 1 and (np.diff(at) < 0).mean() > 0.5:
+            report.repaired("rows", "the newest came first: they were turned round")
+            at, values = at[::-1], values[::-1]
         at = _in_utc(at, asked.timezone, report)
     at, values = _sorted(at, values, report)
     at, values = _joined(at, values, asked, report)
@@ -152,8 +155,9 @@ def _on_grid(
             "rows",
             f"{int(off.sum()):,} lie between the steps, {text_of(at[off][0])} first: the nearest takes them",
         )
-    keep = np.ones(len(slots), bool)
-    keep[1:] = slots[1:] != slots[:-1]
+    order = np.lexsort((np.abs(places - slots), slots))
+    keep = np.zeros(len(slots), bool)
+    keep[order[np.concatenate([[True], np.diff(slots[order]) != 0])]] = True
     if not keep.all():
         report.refused("rows", f"{int((~keep).sum()):,} more than one to a step")
         at, values, slots = at[keep], values[keep], slots[keep]
