@@ -13,7 +13,8 @@ from PIL import Image
 from workbench import catalog
 from workbench.jobs import check as checking
 from workbench.jobs.check import check
-from workbench.specs.errors import DataError
+from workbench.jobs.runs import submit
+from workbench.specs.errors import DataError, SpecError
 from workbench.specs.presets import READY, preset
 from workbench.store import Store, open_store
 
@@ -47,6 +48,33 @@ def test_the_first_layer_that_cannot_work_is_named_and_the_rest_left_open(store:
     assert not report.ok
     assert report.problems[0].where == "layer 0 (conv2d)"
     assert report.to_json()["layers"][0]["out_shape"] is None
+
+
+@pytest.mark.parametrize(("name", "last"), [("mlp-big", "sigmoid"), ("cnn-digits", "softmax")])
+def test_scores_squashed_twice_are_launched_only_where_that_is_said_to_be_meant(
+    store: Store, name: str, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.jobs.runs.ensure_supervisor", lambda store, wait_s=0: None)
+    spec = preset(name).spec
+    layers = [*spec.model.model_dump(mode="json")["layers"], {"kind": last}]
+    spec = spec.model_copy(update={"model": spec.model.model_validate({"layers": layers})})
+    report = check(store, spec)
+    (problem,) = [p for p in report.problems if "squashed twice" in p.fact]
+    assert not report.ok
+    assert problem.where == f"layer {len(layers) - 1} ({last})"
+    assert problem.fix is not None
+    with pytest.raises(SpecError, match="squashed twice"):
+        submit(store, spec)
+    meant = spec.with_changes("training.squashed_twice=true")
+    assert check(store, meant).ok
+    assert submit(store, meant)
+
+
+def test_fp16_of_an_lstm_is_refused_on_a_cpu_and_of_a_gru_is_not(store: Store) -> None:
+    for name, wrong in (("text-lstm", True), ("text-gru", False), ("lstm-seq2seq", True)):
+        spec = preset(name).spec.with_changes("training.precision=fp16", "training.device=cpu")
+        told = [p.rule for p in check(store, spec).problems if p.where == "training.precision"]
+        assert told == (["on a CPU an LSTM computes in fp32 or bf16"] if wrong else [])
 
 
 def test_a_missing_data_set_is_a_problem_and_not_a_crash(store: Store) -> None:

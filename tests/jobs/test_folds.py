@@ -10,6 +10,7 @@ import pytest
 
 from workbench import catalog
 from workbench.jobs import folds
+from workbench.jobs.check import see
 from workbench.records import Scalars
 from workbench.specs.diff import same_but_seed
 from workbench.specs.errors import SpecError
@@ -88,3 +89,20 @@ def test_groups_are_listed_newest_first(store: Store) -> None:
     one, _ = folds.cross_validate(store, SPEC, 2)
     store.labels.tag([store.runs.create(SPEC).id], add=["something else"])
     assert folds.groups(store) == [one]
+
+
+def test_folds_whose_texts_have_other_characters_are_refused_with_a_way_out(
+    store: Store, tmp_path: Path
+) -> None:
+    """A letter that one fold alone has is no token of what is learned while that fold is validated on."""
+    file = tmp_path / "rare.txt"
+    file.write_text("\n".join(["so it was and so it is"] * 60 + ["Æ " * 40]), encoding="utf-8")
+    catalog.add(store, file, "rare", kind="text")
+    spec = PRESETS["gpt-char"].spec.with_changes("data.name=rare", "data.text.length=8", "data.test=0")
+    n = see(store, spec.model_copy(update={"data": spec.data.model_copy(update={"folds": 2, "fold": 1})}))[1]
+    m = see(store, spec.model_copy(update={"data": spec.data.model_copy(update={"folds": 2, "fold": 2})}))[1]
+    assert n != m
+    spec = spec.with_changes(f"model.layers.4.out_features={see(store, spec)[1]}")
+    with pytest.raises(SpecError, match=r"one model must fit all folds.*Set data.text.tokenizer to bpe"):
+        folds.cross_validate(store, spec, 2)
+    assert store.runs.list() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.specs.doubts import held_up
 from workbench.specs.edits import apply
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import READY, preset
@@ -148,3 +149,24 @@ def test_s8_a_sigmoid_before_bce_with_logits_is_told():
         "scores are squashed twice. Remove the sigmoid layer."
     )
     assert problem.fix.label == "Remove sigmoid"
+    assert model(*layers, {"kind": "sigmoid"}).problems((1000,), 2) == [problem], "of two classes too"
+
+
+@pytest.mark.parametrize(
+    ("n", "loss", "kind", "is_sure"),
+    [
+        (10, "cross_entropy", "softmax", True), (10, "cross_entropy", "sigmoid", True),
+        (10, "cross_entropy", "log_softmax", False), (10, "cross_entropy", "relu", False),
+        (1, "bce_with_logits", "sigmoid", True), (1, "bce_with_logits", "log_sigmoid", True),
+        (1, "error", "sigmoid", False),
+    ],
+)  # fmt: skip
+def test_scores_that_are_surely_squashed_twice_hold_a_launch_up_unless_that_is_meant(n, loss, kind, is_sure):
+    """log_softmax twice is log_softmax once (torch agrees), so that it is no more than a doubt."""
+    found = model(FLAT, linear(n), {"kind": kind}).problems((1, 8, 8), n, loss)
+    assert [p.severity for p in found] == ["warning"]
+    (held,) = held_up(found, False)
+    assert held.severity == ("error" if is_sure else "warning")
+    assert ("training.squashed_twice" in held.repair) == is_sure
+    assert held.fix == found[0].fix
+    assert held_up(found, True) == found

@@ -24,10 +24,12 @@ from workbench.jobs.series import series_problems
 from workbench.jobs.series import sizes as series_sizes
 from workbench.jobs.tables import loss_kind, table_problems
 from workbench.jobs.teachers import teacher_problems
+from workbench.jobs.techniques import technique_problems
 from workbench.jobs.texts import facts, metric_problems, task_problems, text_problems
 from workbench.jobs.weights import weights_problems
 from workbench.specs.base import AnyShape, Pair, Tokens, Window
 from workbench.specs.data import DataSchema, DataSpec
+from workbench.specs.doubts import held_up
 from workbench.specs.errors import Problem, WorkbenchError
 from workbench.specs.memory import fewest_parts, largest_batch, predict
 from workbench.specs.model import Row
@@ -90,13 +92,14 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
     # The layers are held against the data: a task that does not fit it will have to change.
     loss = loss_kind(schema, spec, shape)
     if is_served or n_classes:  # without classes nothing tells what a classifier should give
-        found += spec.model.problems(shape, n_classes, loss, per_token=schema.task in TOKEN_TASKS)
+        told = spec.model.problems(shape, n_classes, loss, per_token=schema.task in TOKEN_TASKS)
+        found += held_up(told, spec.training.squashed_twice)
     sizes = split_sizes(store, spec, version)
     memory = memory_bytes(spec, shape, n_classes, sizes) if is_served else 0
     found += _device_problems(spec)
     found += _thread_problems(spec)
     found += _process_problems(spec)
-    found += _smaller_problems(spec)
+    found += technique_problems(spec, _kind(spec))
     if is_served:
         found += _memory_problems(spec, shape, n_classes, sizes)
         found += metric_problems(spec, n_classes, sizes)
@@ -230,19 +233,6 @@ def _thread_problems(spec: RunSpec) -> list[Problem]:
             severity="warning",
         )
     ]
-
-
-def _smaller_problems(spec: RunSpec) -> list[Problem]:
-    """A teacher tells what it would answer; two networks that learn against each other are asked nothing."""
-    if spec.task.kind != "generation" or spec.training.distill is None:
-        return []
-    return [
-        _problem(
-            "training.distill", "a teacher's answers are compared with the student's, image by image",
-            "a generator answers noise, and any good picture will do",
-            "Leave training.distill empty, or prune a trained run instead.",
-        )
-    ]  # fmt: skip
 
 
 def _process_problems(spec: RunSpec) -> list[Problem]:

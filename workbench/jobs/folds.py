@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.jobs.check import see
 from workbench.jobs.runs import release, submit
 from workbench.records import RunState
+from workbench.specs.data import DataSpec
 from workbench.specs.errors import SpecError, WorkbenchError
 from workbench.specs.run import RunSpec
+from workbench.specs.tasks import TOKEN_TASKS
 from workbench.store import Query, RunRow, Store
 from workbench.store.runs import ALPHABET
 
@@ -74,7 +77,8 @@ def cross_validate(store: Store, spec: RunSpec, folds: int, held: bool = False) 
     made: list[str] = []
     try:
         for fold in range(1, folds + 1):
-            data = spec.data.model_copy(update={"folds": folds, "fold": fold})
+            _must_fit(store, spec, folds, fold)
+            data = _fold_of(spec, folds, fold)
             name = f"{spec.name[:180]}, fold {fold} of {folds}"
             made.append(submit(store, spec.model_copy(update={"name": name, "data": data}), held=True))
     except WorkbenchError:
@@ -85,6 +89,26 @@ def cross_validate(store: Store, spec: RunSpec, folds: int, held: bool = False) 
     if not held:
         release(store, made)
     return group, made
+
+
+def _must_fit(store: Store, spec: RunSpec, folds: int, fold: int) -> None:
+    """Raises SpecError where the model has as many outputs as the whole needs, and the fold needs others: the
+    tokens of characters are those of the texts that are learned from."""
+    text = spec.data.text
+    if spec.task.kind not in TOKEN_TASKS or text.tokenizer == "pretrained":
+        return
+    whole = see(store, spec)[1]
+    part = see(store, spec.model_copy(update={"data": _fold_of(spec, folds, fold)}))[1]
+    if whole != part:
+        raise SpecError.of(
+            "data.folds", "one model must fit all folds",
+            f"the texts of fold {fold} have {part:,} different tokens, and all together {whole:,}",
+            "Set data.text.tokenizer to bpe with a vocabulary that every fold fills, or train on one split.",
+        )  # fmt: skip
+
+
+def _fold_of(spec: RunSpec, folds: int, fold: int) -> DataSpec:
+    return spec.data.model_copy(update={"folds": folds, "fold": fold})
 
 
 def groups(store: Store) -> list[str]:

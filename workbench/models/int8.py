@@ -189,9 +189,13 @@ def quantised(model: nn.Module, kind: Kind, batches: Iterable[Tensor] = ()) -> d
             "Use another machine, or prune the model.",
         )  # fmt: skip
     if not found:
+        needed = "linear or recurrent layers, or embeddings" if kind == "dynamic" else (
+            "linear, convolutional or recurrent layers, or embeddings"
+        )  # fmt: skip
+        convolves = kind == "dynamic" and any(isinstance(m, nn.Conv2d | Conv1d) for m in model.modules())
         raise RunError.of(
-            "int8", "8 bits need linear, convolutional or recurrent layers, or embeddings",
-            "the model has none", "Prune it instead.",
+            "int8", f"{kind} 8 bits need {needed}", "the model has none",
+            "Use static, which takes its convolutions." if convolves else "Prune it instead.",
         )  # fmt: skip
     heads = tuple(f"{path}." for path in done)
     rest = {name: t for name, t in model.state_dict().items() if not name.startswith(heads)}

@@ -6,7 +6,7 @@ Sources: Ioffe & Szegedy 2015 (a bias before batch norm is subtracted again); Li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -39,6 +39,10 @@ LOSS_RULES = {
     "bce_with_logits": "BCE-with-logits applies sigmoid by itself",
     "forecast": "forecasts are compared with values of any size",
     "error": "a number that is told may be any",
+}
+SURE = {  # those that are never meant; log_softmax before cross-entropy changes nothing
+    "cross_entropy": ("softmax", "sigmoid", "hardsigmoid"),
+    "bce_with_logits": SQUASHING["bce_with_logits"],
 }
 ONE_SIDED = ("relu", "relu6", "softplus")
 SILENT = ("dropout", "alpha_dropout", "dropout2d", "flatten")  # they leave the output's meaning as it is
@@ -161,6 +165,22 @@ def _on_the_output(layers: Sequence[Layer], loss: Loss, prefix: Path = ()) -> It
     else:
         return
     yield _doubt((*prefix, at), kind, rule, fact, f"Remove the {kind} layer.", removed(kind))
+
+
+def held_up(found: Iterable[Problem], is_meant: bool) -> list[Problem]:
+    """The problems of a model that is to be launched: scores that are surely squashed twice stand in its way,
+    unless that is meant."""
+    return [p if is_meant or not _is_squashed_twice(p) else _surely(p) for p in found]
+
+
+def _is_squashed_twice(problem: Problem) -> bool:
+    kind = problem.where.rpartition("(")[2].rstrip(")")
+    return any(problem.rule == LOSS_RULES[loss] and kind in kinds for loss, kinds in SURE.items())
+
+
+def _surely(problem: Problem) -> Problem:
+    repair = f"{problem.repair.rstrip('.')}; where it is meant, set training.squashed_twice to true."
+    return problem.model_copy(update={"severity": "error", "repair": repair})
 
 
 def _on_neighbours(layers: Sequence[Layer], path: Path) -> Iterator[Problem]:

@@ -126,6 +126,8 @@ class ModelSpec(Spec):
             fault = fault or picture_problem(last, own, shape.gives, what, is_image=not shape.scored)
         else:
             fault = fault or output_problem(last, own, shape, n_classes, per_token=per_token, prefix=prefix)
+        if loss == "cross_entropy" and n_classes == 2 and own[-1].out_shape == (1,):
+            loss = "bce_with_logits"  # one score says how sure it is of the second class
         told = doubts(last, own, shape, loss, prefix=prefix, causal=per_token)
         if isinstance(shape, Pair):
             told += inner_doubts(self.layers) + blind_decoder(self.decoder, own)

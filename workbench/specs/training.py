@@ -86,6 +86,12 @@ class TrainingSpec(Spec):
         "weight decay",
         ge=0, le=1, advanced=True,
     )  # fmt: skip
+    squashed_twice: bool = knob(
+        False,
+        "Train although the model ends in a sigmoid or softmax and the loss applies another: its scores stay "
+        "close to each other",
+        advanced=True,
+    )
     start_weights: Annotated[str, Field(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = (
         knob(
             None,
