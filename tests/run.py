@@ -1,7 +1,7 @@
 """`make test`: static checks, then the whole suite; exits with the first failure's code.
 
 Two tests run at a time, slow ones file by file, for the tests of a file share a server or a trained run. What
-measures seconds in the browser runs alone at the end.
+needs the machine for itself runs alone at the end.
 """
 
 from __future__ import annotations

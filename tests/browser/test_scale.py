@@ -59,7 +59,7 @@ def test_from_the_table_to_the_comparison(app: App, store: Store, page: Page) ->
     expect(chart).to_have_attribute("data-runs", "3", timeout=60_000)
     assert all(i in page.url.replace("%2C", ",") for i in (ids[0], ids[1], ids[59]))
     canvas = chart.locator("canvas")
-    until(lambda: canvas.evaluate(INK)["ink"] > 0.001, 5, "ink on the canvas")
+    until(lambda: canvas.evaluate(INK)["ink"] > 0.001, "ink on the canvas")
 
     box = canvas.bounding_box()
     assert box is not None
@@ -109,5 +109,5 @@ def test_runs_are_tagged_and_put_away(app: App, store: Store, page: Page) -> Non
     expect(row.locator(".tag")).to_have_text("paper")
     assert store.runs.get(run_id).note == "the one in the paper"
     page.get_by_role("button", name="Archive", exact=True).last.click()
-    until(lambda: store.runs.get(run_id).archived, 5, "archived")
+    until(lambda: store.runs.get(run_id).archived, "archived")
     expect(page.get_by_text("No run fits")).to_be_visible()

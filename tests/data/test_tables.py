@@ -167,21 +167,22 @@ def test_an_awkward_row_is_told_and_the_rest_is_kept(case: str, tmp_path: Path) 
     assert prepared.rows == {"train": kept}
 
 
+NO_CLASS = "no class of an image can be read from it"
 REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "one label for all": (table(PLAIN.replace("dog", "cat")), "every image the label `cat`"),
     "no column of labels": (
         table("file,width,height\n" + "".join(f"{i}.png,{i * 7},{i * 5}\n" for i in range(N))),
-        "one class folder, `img`",
+        NO_CLASS,
     ),
-    "names only": (table("\n".join(f"{i}.png" for i in range(N))), "one class folder, `img`"),
-    "an empty table": (table(""), "one class folder, `img`"),
-    "a header only": (table("file,label\n"), "one class folder, `img`"),
-    "a table of other files": (table(PLAIN.replace(".png", "x.png")), "one class folder, `img`"),
-    "random bytes": (IMAGES | {"labels.csv": pixels(1, 60, 60).tobytes()}, "one class folder, `img`"),
-    "zero bytes": (IMAGES | {"labels.csv": b"\0" * 5000}, "one class folder, `img`"),
-    "every label missing": (table(PLAIN.replace("cat", "").replace("dog", "")), "one class folder, `img`"),
-    "a cell of a megabyte": (table('"' + "x" * 1_000_000 + '",cat\n'), "one class folder, `img`"),
-    "a quote that never ends": (table('file,label\n"0.png,cat\n1.png,dog\n'), "one class folder, `img`"),
+    "names only": (table("\n".join(f"{i}.png" for i in range(N))), NO_CLASS),
+    "an empty table": (table(""), NO_CLASS),
+    "a header only": (table("file,label\n"), NO_CLASS),
+    "a table of other files": (table(PLAIN.replace(".png", "x.png")), NO_CLASS),
+    "random bytes": (IMAGES | {"labels.csv": pixels(1, 60, 60).tobytes()}, NO_CLASS),
+    "zero bytes": (IMAGES | {"labels.csv": b"\0" * 5000}, NO_CLASS),
+    "every label missing": (table(PLAIN.replace("cat", "").replace("dog", "")), NO_CLASS),
+    "a cell of a megabyte": (table('"' + "x" * 1_000_000 + '",cat\n'), NO_CLASS),
+    "a quote that never ends": (table('file,label\n"0.png,cat\n1.png,dog\n'), NO_CLASS),
 }
 
 

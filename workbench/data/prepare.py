@@ -241,7 +241,14 @@ def _laid_out(source: Source, found: Found, limits: Limits, report: Report) -> L
     if layout is not None:
         return layout
     try:
-        return arrange(paths, source.where, limits, report)
+        found_out = arrange(paths, source.where, limits, report)
+        if tables and not found_out.classes:
+            raise DataError.of(
+                source.where, "a table beside images tells their classes",
+                "no class of an image can be read from it, and folders tell none either",
+                "Mend the table, or take it away to keep the images without classes.",
+            )  # fmt: skip
+        return found_out
     except DataError as error:
         told = [
             Problem(
