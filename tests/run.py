@@ -1,7 +1,7 @@
 """`make test`: static checks, then the whole suite; exits with the first failure's code.
 
-Two tests run at a time, slow ones file by file, for the tests of a file share a server or a trained run. What
-needs the machine for itself runs alone at the end.
+Two tests run at a time, slow ones file by file, for the tests of a file share a trained run. Those with a
+browser measure seconds and train while a person would look on, and so run one after another.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ STAGES = [
     ["mypy"],
     ["lint-imports"],
     ["pytest", "-q", "-n", "2", "-m", "not slow and not browser"],
-    ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "(slow or browser) and not alone"],
-    ["pytest", "-q", "-m", "alone"],
+    ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "slow and not browser"],
+    ["pytest", "-q", "-m", "browser"],
 ]
 
 

@@ -111,7 +111,6 @@ def test_zooming_in_fetches_every_step_of_the_range_and_reads_the_true_value(
     expect(page.locator("section[data-panel=loss] [data-key='train/loss'] b")).to_have_text("9")
 
 
-@pytest.mark.alone
 def test_ten_keys_of_a_million_steps_open_within_a_second(app: App, store: Store, page: Page) -> None:
     run = trainer.new_run(store, "ten keys")
     trainer.claim(store, run, N)

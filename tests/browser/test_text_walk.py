@@ -14,7 +14,7 @@ from tests.browser.test_walk import painted, step, strip
 from workbench import catalog
 from workbench.store import Store
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 GOOD, BAD = ("lovely", "great", "warm", "funny"), ("dull", "awful", "cold", "slow")
 
