@@ -53,10 +53,20 @@ def value(tiles: Tiles, tile: int, row: int, column: int) -> float:
 def read_at(page: Page, where: Locator, keys: str) -> str:
     """What is told after these arrow keys on the large map; the first one goes to its corner."""
     where.locator(".wbl-tokenmap").focus()
-    for key in keys.split():
-        page.keyboard.press(f"Arrow{key}")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return where.locator(".wbl-reading").text_content() or ""
+    told = ""
+
+    def is_told() -> bool:
+        """Before the map of all tokens has come there is nothing to walk on."""
+        nonlocal told
+        page.keyboard.press("Escape")
+        for key in keys.split():
+            page.keyboard.press(f"Arrow{key}")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        told = where.locator(".wbl-reading").text_content() or ""
+        return "Point at a place" not in told
+
+    until(is_told, "a value of the map", 20)
+    return told
 
 
 def test_every_head_is_painted_and_the_large_one_is_read_exactly(app, store, page):
@@ -87,8 +97,9 @@ def test_maps_change_while_it_trains_and_the_choice_survives_ticks_and_a_reload(
     view.get_by_role("button", name="Probe text 2: neg").click()
     expect(page).to_have_url(re.compile("attention=4.*head=2.*text=2"))
     before, picture = step_of(view), view.locator(".wbl-heads").evaluate(PRINT)
-    place = view.locator(".wbl-tokenmap").bounding_box()
     until(lambda: step_of(view) > before, "newer maps")
+    before, place = step_of(view), view.locator(".wbl-tokenmap").bounding_box()
+    until(lambda: step_of(view) > before, "newer maps of the same text")
     until(lambda: view.locator(".wbl-heads").evaluate(PRINT) != picture, "other pixels")
     assert view.locator(".wbl-tokenmap").bounding_box() == place
     assert [board.get_attribute(f"data-{name}") for name in ("layer", "head")] == ["4", "1"]
