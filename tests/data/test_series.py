@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from workbench import data
 from workbench.data.series.dataset import SeriesData, cut, load, naive_error, shape
 from workbench.data.series.frequency import guess, parse, text_of
+from workbench.probes.windows import probe_windows
 from workbench.specs.base import Window
 from workbench.specs.data import DataSpec, SeriesSpec
 from workbench.specs.errors import DataError
@@ -164,6 +165,15 @@ def test_strides_thin_the_training_windows_alone(tmp_path: Path):
     one, five = (load(folder, spec(look_back=6, horizon=2, stride=n)) for n in (1, 5))
     assert np.array_equal(five.train.index, one.train.index[::5])
     assert np.array_equal(five.test.index, one.test.index)
+
+
+def test_probe_windows_are_named_by_their_place_and_their_time(walk: SeriesData):
+    found = probe_windows(walk, 2)
+    assert [item["label"] for item in found.items] == ["Window 1", "Window 2"]
+    first = int(walk.validation.index[0])
+    past = [walk.label(i) for i in range(first - walk.validation.look_back, first)]
+    assert found.items[0]["tokens"] == past
+    assert found.items[0]["text"] == f"{past[0]} to {past[-1]}"
 
 
 def test_what_mase_divides_by_is_the_error_of_a_season_before():

@@ -27,11 +27,12 @@ def probe_windows(data: Any, n: int) -> ProbeWindows:
     n = min(n if split.look_back <= LONG else FEW, len(split))
     chosen = [round(k * (len(split) - 1) / max(1, n - 1)) for k in range(n)]
     items = []
-    for i in chosen:
+    for k, i in enumerate(chosen):
         at = int(split.index[i])
         steps = [data.label(row) for row in range(at - split.look_back, at)]
         items.append(
-            {"tokens": steps, "target_tokens": None, "label": "", "text": f"{steps[0]} to {steps[-1]}"}
-        )
+            {"tokens": steps, "target_tokens": None, "label": f"Window {k + 1}",
+             "text": f"{steps[0]} to {steps[-1]}"}
+        )  # fmt: skip
     inputs = torch.from_numpy(np.stack([split.seen(i) for i in chosen]))
     return ProbeWindows(inputs, items, [split.look_back] * n)

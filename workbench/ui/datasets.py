@@ -225,13 +225,12 @@ def report_table(row: DatasetRow) -> None:
     rows.sort(key=lambda item: order.index(item["action"]) if item.get("action") in order else len(order))
     kinds = [str(item.get("action", "")) for item in rows]
     st.caption(" · ".join(f"{kinds.count(k)} {k}" for k in order if k in kinds))
-    columns = {key: [str(item.get(key, "")) for item in rows] for key in ("action", "file", "reason")}
-    config = {
-        "action": st.column_config.TextColumn("What happened", width=100),
-        "file": st.column_config.TextColumn("File", width=150),
-        "reason": st.column_config.TextColumn("Why", width="large"),
+    columns = {
+        "What happened": kinds,
+        "To what": [message(str(item.get("file", ""))) for item in rows],
+        "Why": [message(str(item.get("reason", "")), 600) for item in rows],
     }
-    st.dataframe(columns, hide_index=True, column_config=config, key=f"report.{row.name}")
+    st.table(columns, border="horizontal", hide_index=True)  # its cells wrap: a reason is read whole
 
 
 def about(row: DatasetRow) -> None:

@@ -9,11 +9,15 @@ function readable(token) {
 
 /**
  * What stands along a side of `side` steps: {labels, n, named}; n steps of it are text, the rest padding.
+ * Of patches that each take several steps, the first step stands for all.
  * tokens: of this text, or null; width: tokens of the longest text, padding included.
  */
 export function sideOf(side, tokens, width) {
   const more = side - width;
   if (tokens && side === 1 && width > 1) return { labels: ["whole text"], n: 1, named: true };
+  if (tokens && tokens.length === width && side > 1 && width % side === 0 && more < 0) { // patches of equal length, by their first step
+    return { labels: tokens.filter((_, i) => i % (width / side) === 0).map(readable), n: side, named: true };
+  }
   if (!tokens || more < 0) return { labels: Array.from({ length: side }, (_, i) => String(i)), n: side, named: false };
   const before = Array.from({ length: more }, () => "‹class›");
   const labels = [...before, ...tokens.map(readable)];
