@@ -50,6 +50,23 @@ def test_the_first_layer_that_cannot_work_is_named_and_the_rest_left_open(store:
     assert report.to_json()["layers"][0]["out_shape"] is None
 
 
+@pytest.mark.parametrize(
+    ("told", "mended"),
+    [("[0.1,0.9]", "[0.1, 0.5, 0.9]"), ("[0.9]", "[0.5, 0.9]"), ("[0.1,0.4,0.6]", "[0.1, 0.4, 0.5, 0.6]")],
+)
+def test_a_band_without_the_forecast_is_read_but_not_launched(store: Store, told: str, mended: str) -> None:
+    spec = preset("quantile-forecast").spec.with_changes(f"task.quantiles={told}")
+    with pytest.raises(SpecError) as refused:
+        submit(store, spec)
+    (problem,) = [p for p in refused.value.problems if p.where == "task.quantiles"]
+    assert problem.repair == f"Set task.quantiles to {mended}."
+    fixed = spec.with_changes(f"task.quantiles={mended}")
+    assert "task.quantiles" not in [p.where for p in check(store, fixed).problems]
+    assert "task.quantiles" not in [
+        p.where for p in check(store, spec.with_changes("task.loss=mae")).problems
+    ]
+
+
 @pytest.mark.parametrize(("name", "last"), [("mlp-big", "sigmoid"), ("cnn-digits", "softmax")])
 def test_scores_squashed_twice_are_launched_only_where_that_is_said_to_be_meant(
     store: Store, name: str, last: str, monkeypatch: pytest.MonkeyPatch

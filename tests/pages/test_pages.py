@@ -230,6 +230,13 @@ def test_the_quantiles_of_a_forecast_are_chosen_and_the_model_follows(visit: Ope
     assert spec["task"]["quantiles"] == [0.05, 0.1, 0.5, 0.9, 0.95]
     assert spec["model"]["layers"][0]["out_steps"] == 5 * 12
     box = next(w for w in app.multiselect if w.label == "Quantiles")
+    box.set_value(["0.1", "0.9"]).run()
+    assert "The forecast is the quantile" in app.error[0].value
+    assert app.button(key="launch").disabled
+    next(w for w in app.button if w.label == "Add 0.5").click().run()
+    assert json.loads(store.drafts.get("band"))["spec"]["task"]["quantiles"] == [0.1, 0.5, 0.9]
+    assert not app.button(key="launch").disabled
+    box = next(w for w in app.multiselect if w.label == "Quantiles")
     box.set_value([]).run()
     assert "but none is chosen" in app.error[0].value
     assert app.button(key="launch").disabled

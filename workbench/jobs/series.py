@@ -12,7 +12,7 @@ from workbench.specs.data import DataSpec
 from workbench.specs.errors import Problem
 from workbench.specs.run import RunSpec
 from workbench.specs.sizes import SeriesSizes
-from workbench.specs.tasks import ForecastingTask
+from workbench.specs.tasks import MIDDLE, MOST_QUANTILES, ForecastingTask
 from workbench.store.datasets import DatasetRow
 
 SPLITS = ("train", "validation", "test")
@@ -42,6 +42,8 @@ def series_problems(spec: RunSpec, row: DatasetRow) -> list[Problem]:
                 fact=f"{spec.data.name} is a series", repair="Take the changes away.",
             )
         )  # fmt: skip
+    if isinstance(spec.task, ForecastingTask):
+        found += _middle_problems(spec.task)
     stored = Stored(row.path)
     series = spec.data.series
     train = cut(min(len(stored), series.rows or len(stored)), spec.data)[0]
@@ -55,6 +57,30 @@ def series_problems(spec: RunSpec, row: DatasetRow) -> list[Problem]:
             )
         )  # fmt: skip
     return found
+
+
+def _middle_problems(task: ForecastingTask) -> list[Problem]:
+    """A band alone has no forecast: what comes is not as often above as below any of its lines.
+
+    Only a launch is refused: of runs from before, the quantile nearest to 0.5 stands for it.
+    """
+    if task.has_middle:
+        return []
+    told = ", ".join(f"{q:g}" for q in task.quantiles)
+    return [
+        Problem(
+            where="task.quantiles", rule=f"the forecast is the quantile {MIDDLE:g}, so that one is told",
+            fact=f"the quantiles are {told}", repair=f"Set task.quantiles to {_with_middle(task)}.",
+        )
+    ]  # fmt: skip
+
+
+def _with_middle(task: ForecastingTask) -> str:
+    """The quantiles with 0.5 among them, in place of the nearest where there are as many as there may be."""
+    now = list(task.quantiles)
+    if len(now) >= MOST_QUANTILES:
+        now.remove(min(now, key=lambda q: abs(q - MIDDLE)))
+    return f"[{', '.join(f'{q:g}' for q in sorted([*now, MIDDLE]))}]"
 
 
 def told(spec: RunSpec, row: DatasetRow, found: Mapping[str, int]) -> str:

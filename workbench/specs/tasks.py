@@ -67,6 +67,10 @@ class TranslationTask(TaskSpec):
     )  # fmt: skip
 
 
+MIDDLE = 0.5  # half of the values fall below it: the forecast
+MOST_QUANTILES = 19
+
+
 class ForecastingTask(TaskSpec):
     """The next steps of a series, from a window of its past."""
 
@@ -78,9 +82,9 @@ class ForecastingTask(TaskSpec):
     )
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = knob(
         (0.1, 0.5, 0.9),
-        "What the quantile loss tells: 0.1 is the value that one in ten falls below; the middle one is the "
-        "forecast",
-        min_length=1, max_length=19,
+        "What the quantile loss tells: 0.1 is the value that one in ten falls below; 0.5 is the forecast and "
+        "must be among them",
+        min_length=1, max_length=MOST_QUANTILES,
     )  # fmt: skip
     calibrate: bool = knob(
         True,
@@ -102,6 +106,11 @@ class ForecastingTask(TaskSpec):
     def told(self) -> tuple[float, ...]:
         """The quantiles that are told of every value; one number alone where the loss is another."""
         return self.quantiles if self.loss == "quantile" else (0.5,)
+
+    @property
+    def has_middle(self) -> bool:
+        """Whether one of them is the forecast. Specs of before may tell a band alone."""
+        return any(abs(q - MIDDLE) < 1e-6 for q in self.told)
 
 
 def score_columns(task: TaskSpec, n: int) -> int:

@@ -17,7 +17,7 @@ from workbench.figures.theme import PLAIN
 from workbench.jobs import answers
 from workbench.specs.data import DataSpec, SeriesSpec
 from workbench.specs.errors import Problem
-from workbench.specs.tasks import ForecastingTask
+from workbench.specs.tasks import MIDDLE, MOST_QUANTILES, ForecastingTask
 from workbench.store import RunRow
 from workbench.store.datasets import DatasetRow
 from workbench.ui.forms import fill
@@ -28,7 +28,6 @@ PER_PAGE = 6  # variates
 TYPES = ("csv", "tsv", "txt", "xlsx", "parquet", "json", "jsonl", "gz")
 WAIT_S = 60.0
 COMMON = ("0.01", "0.025", "0.05", "0.1", "0.2", "0.25", "0.5", "0.75", "0.8", "0.9", "0.95", "0.975", "0.99")
-MOST_QUANTILES = 19  # as the spec has it
 MAX_UPLOAD_MB = 50
 
 
@@ -83,8 +82,8 @@ def quantile_field(task: ForecastingTask, *, key: str) -> tuple[ForecastingTask,
         chosen = st.multiselect(
             "Quantiles", sorted({*COMMON, *now}, key=float), default=now, key=key, width=420,
             accept_new_options=True, max_selections=MOST_QUANTILES, placeholder="Choose or type",
-            help="0.1 is the value that one in ten falls below. The lowest and the highest are the band, the "
-            "one nearest to 0.5 is the forecast. Above 0 and below 1, at most "
+            help="0.1 is the value that one in ten falls below. The lowest and the highest are the band, "
+            "0.5 is the forecast and must be among them. Above 0 and below 1, at most "
             f"{MOST_QUANTILES} of them; others can be typed",
         )  # fmt: skip
     try:
@@ -102,8 +101,19 @@ def quantile_field(task: ForecastingTask, *, key: str) -> tuple[ForecastingTask,
             f"The band from {told[0]:g} to {told[-1]:g} is meant to hold {100 * share:.4g} % of the values."
         )
     else:
-        st.caption("One quantile is a forecast without a band; a second one makes a band.")
-    return task.model_copy(update={"quantiles": told}), []
+        st.caption("One quantile is a forecast without a band; others beside it make a band.")
+    changed = task.model_copy(update={"quantiles": told})
+    if not changed.has_middle and len(told) < MOST_QUANTILES:
+        st.button(
+            f"Add {MIDDLE:g}", icon=":material/build:", key=f"{key}.middle", on_click=_add_middle,
+            args=(key,),
+            help="Half of the values fall below it: it is the forecast, which a launch asks for",
+        )  # fmt: skip
+    return changed, []
+
+
+def _add_middle(key: str) -> None:
+    st.session_state[key] = [*st.session_state[key], f"{MIDDLE:g}"]
 
 
 def quantiles_of(chosen: Sequence[str]) -> tuple[float, ...]:
