@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from threading import Event
 
@@ -23,7 +24,7 @@ from workbench.data.table.stored import StoredTable
 from workbench.specs.base import Columns
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError
-from workbench.specs.tables import TableImport, TableSpec
+from workbench.specs.tables import TableColumn, TableImport, TableSpec
 
 N = 400
 
@@ -146,6 +147,37 @@ def test_rows_of_a_form_and_of_a_file_are_read_as_the_table_was(tmp_path: Path) 
     form = from_rows([{"a": "4,000.5", "b": 2, "kind": "x", "day": "2021-02-03"}], fields, needed)
     file = from_file("r.csv", b"day;a;kind;b\n2021-02-03;4000,5;x;2\n", fields, needed, Report())
     assert np.array_equal(data.encoder.encode(form), data.encoder.encode(file))
+
+
+@pytest.mark.parametrize(
+    ("way", "cell", "expected"),
+    [
+        ("%d/%m/%Y", "03/04/2024", "2024-04-03"),
+        ("%m/%d/%Y", "03/04/2024", "2024-03-04"),
+        ("%d/%m/%Y", "2024-03-04", "2024-03-04"),
+        ("%d.%m.%Y %H:%M", "03.04.2024 17:30", "2024-04-03T17:30"),
+        ("%Y-%m-%d | %d.%m.%Y", "03.04.2024", "2024-04-03"),
+        ("%Y-%m-%dT%H:%M:%S%z", "2024-03-04T01:00:00+02:00", "2024-03-03T23:00"),
+        ("%Y-%m-%d", "2024-03-04T01:00:00+02:00", "2024-03-03T23:00"),
+        ("%Y%m%d", 20240304, "2024-03-04"),
+        ("%Y-%m", "2024Q2", "2024-04-01"),
+        ("", "2024-03-04 05:06", "2024-03-04T05:06"),  # of sets from before
+        ("%d/%m/%Y", date(2024, 3, 4), "2024-03-04"),
+        ("%d/%m/%Y", "?", "NaT"),
+    ],
+)
+def test_a_date_of_a_row_is_read_in_the_way_of_its_table(way: str, cell: object, expected: str) -> None:
+    own = TableColumn(name="day", role="date", kind="moment", way=way)
+    assert from_rows([{"day": cell}], [own], ["day"])["day"].tolist() == [
+        np.datetime64(expected, "us").item()
+    ]
+
+
+@pytest.mark.parametrize("cell", [2019, "2019", 17.0, 1.5e9, True, "03/13/2024", "4 March", "2024-13-01"])
+def test_what_the_import_would_take_for_no_date_is_none_in_a_row_either(cell: object) -> None:
+    own = TableColumn(name="day", role="date", kind="moment", way="%d/%m/%Y")
+    with pytest.raises(DataError, match="Write it as 31/12/2024 or 2024-12-31, or leave it empty"):
+        from_rows([{"day": "01/02/2024"}, {"day": cell}], [own], ["day"])
 
 
 def test_rows_that_are_none_of_the_tables_are_refused(tmp_path: Path) -> None:

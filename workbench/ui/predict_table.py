@@ -14,6 +14,7 @@ import streamlit as st
 from workbench import catalog
 from workbench.data.dataset import rows_of
 from workbench.data.report import shown
+from workbench.data.table.moments import examples
 from workbench.data.table.stored import StoredTable
 from workbench.jobs import answers
 from workbench.specs.tables import INPUTS, TableColumn
@@ -140,7 +141,14 @@ def _field(own: TableColumn, key: str) -> Any:
     if own.kind == "word" and own.common:
         words = [word for word, _ in own.common]
         return st.selectbox(label, words, index=None, key=key, placeholder="missing", accept_new_options=True)
-    text = st.text_input(label, key=key, placeholder="missing", max_chars=200)
+    written = " or ".join(dict.fromkeys([*examples(own.way), "2024-12-31"])) if own.kind == "moment" else ""
+    text = st.text_input(
+        label,
+        key=key,
+        placeholder="missing",
+        max_chars=200,
+        help=f"Written as {written}" if written else None,
+    )
     return text.strip() or None
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from workbench.data.archives import open_source
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
 from workbench.data.table.encoder import Encoder
+from workbench.data.table.moments import NEVER, examples, iso, moments
 from workbench.data.table.numbers import MISSING, Grammar, number
 from workbench.data.table.reading import open_table
 from workbench.data.text.sniffed import Sniffed, sniff
@@ -95,17 +96,27 @@ def _column(values: Sequence[Any], own: TableColumn) -> np.ndarray:
     if own.kind == "number":
         return np.array([_number(v, own) for v in values], np.float64)
     if own.kind == "moment":
-        try:
-            found = pd.to_datetime(pd.Series(values, dtype=object), format="mixed", utc=True)
-        except (ValueError, TypeError) as error:
-            fact = str(error).splitlines()[0][:80]
-            raise DataError.of(
-                f"column `{own.name}`", "a cell of it is a date", fact, "Write it as 2024-12-31."
-            ) from None
-        return np.asarray(found.dt.tz_localize(None).to_numpy("datetime64[us]"))
+        return _moments(values, own)
     out = np.empty(len(values), object)
     out[:] = [None if v is None else _word(v) for v in values]
     return out
+
+
+def _moments(values: Sequence[Any], own: TableColumn) -> np.ndarray:
+    """Cells (n,) as datetime64[us] in the table's own way of writing, and else as ISO 8601 has them."""
+    texts = ["" if v is None else v.isoformat() if isinstance(v, date) else _word(v) for v in values]
+    found = np.array(moments(texts, own.way) if own.way else [NEVER] * len(texts), "datetime64[us]")
+    for i in np.flatnonzero(np.isnat(found)):
+        if texts[i] in MISSING:
+            continue
+        found[i] = iso(texts[i])
+        if np.isnat(found[i]):
+            ways = " or ".join(dict.fromkeys([*examples(own.way), "2024-12-31"]))
+            raise DataError.of(
+                f"column `{shown(own.name, 60)}`", "a cell of it is a date, written as in the table",
+                f"it is `{shown(texts[i], 40)}`", f"Write it as {ways}, or leave it empty.",
+            )  # fmt: skip
+    return found
 
 
 def _number(value: Any, own: TableColumn) -> float:

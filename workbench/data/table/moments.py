@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,8 @@ OR = " | "  # between two ways of writing in one column
 _WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?", re.IGNORECASE)
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])", re.IGNORECASE)
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:.*)?")
+NEVER = np.datetime64("NaT", "us")
 _MAY_BE = re.compile(r"(?=.{6,40}$)(?=(?:.*\d){3})[\w.,:/+ \-]+")
 NAMED = re.compile(r".*(date|time|day|datum|zeit|fecha|timestamp|dt|ts)\b.*|date|ds", re.IGNORECASE)
 
@@ -203,6 +205,21 @@ def moments(texts: Sequence[str], way: str) -> np.ndarray:
     if "%z" in way:
         found = found.dt.tz_localize(None)
     return np.asarray(found.to_numpy("datetime64[us]"))
+
+
+def iso(text: str) -> np.datetime64:
+    """A day of ISO 8601, with a time and a zone where it has them, as datetime64[us] in UTC; NaT for all
+    else, numbers such as 2019 too."""
+    if not _ISO.fullmatch(text):
+        return NEVER
+    found = pd.to_datetime(pd.Series([text]), format="ISO8601", errors="coerce", utc=True)
+    return np.datetime64(found.dt.tz_localize(None).to_numpy("datetime64[us]")[0])
+
+
+def examples(way: str) -> list[str]:
+    """The end of 2024 as each of the column's ways of writing has it."""
+    end = datetime(2024, 12, 31, tzinfo=UTC)
+    return [end.strftime(one) for one in way.split(OR) if one]
 
 
 def _share(texts: Sequence[str], way: str) -> float:
