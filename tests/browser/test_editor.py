@@ -74,6 +74,22 @@ def test_a_fault_is_marked_with_its_rule_and_mended_with_one_click(editor: Locat
     expect(editor).to_have_attribute("data-ok", "true")
 
 
+def test_a_click_is_not_lost_when_an_answer_comes_between_its_press_and_its_end(
+    editor: Locator, page: Page
+) -> None:
+    row(editor, 6).get_by_label(re.compile("^Remove")).click()
+    button = row(editor, 6).get_by_role("button", name="Insert flatten before it")
+    box = button.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    field(editor, 6, "out_features").fill("99")
+    page.mouse.down()
+    page.wait_for_timeout(1500)
+    page.mouse.up()
+    expect_kinds(editor, CNN)
+    expect(field(editor, 7, "out_features")).to_have_value("99")
+
+
 def test_a_value_out_of_bounds_is_marked_at_its_field(editor: Locator) -> None:
     kernel = field(editor, 0, "kernel_size")
     kernel.fill("99")

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.live.silence import is_silent, silence
-from workbench.records import RunState
+from workbench.records import LOWER_IS_BETTER, RunState
 from workbench.specs.errors import RunError
 from workbench.store import Query, RunRow
 from workbench.store.search import PLAIN
@@ -42,7 +42,7 @@ _component = st.components.v2.component(
     "workbench.runs_table",
     html='<div class="wb-runs"></div>',
     css=(_ASSETS / "runs.css").read_text(),
-    js="\n".join((_ASSETS / name).read_text() for name in ("elements.js", "runs.js")),
+    js="\n".join((_ASSETS / name).read_text() for name in ("press.js", "elements.js", "runs.js")),
 )
 
 
@@ -224,8 +224,8 @@ def table(rows: Sequence[RunRow], columns: Sequence[str]) -> str | None:
     return opened if opened in {run.id for run in rows} else None
 
 
-def head(column: str) -> dict[str, str]:
-    """A column's title, what hovering tells, and what a click sorts by."""
+def head(column: str) -> dict[str, Any]:
+    """A column's title, what hovering tells, what a click sorts by, and whether from the least."""
     which, sign, key = column.partition(":")
     if not sign:
         sort = column if column in PLAIN else ""
@@ -239,6 +239,7 @@ def head(column: str) -> dict[str, str]:
         "title": title,
         "help": f"{key}. {about}{'. ' if about else ''}{told}",
         "sort": column,
+        "rises": key.endswith(LOWER_IS_BETTER),
     }
 
 

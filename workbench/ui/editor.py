@@ -23,7 +23,9 @@ _component = st.components.v2.component(
     "workbench.layer_editor",
     html='<div class="wb-editor"></div>',
     css=(_ASSETS / "editor.css").read_text(),
-    js="\n".join((_ASSETS / "editor" / f"{name}.js").read_text() for name in _SCRIPTS),
+    js="\n".join(
+        (_ASSETS / f"{name}.js").read_text() for name in ("press", *(f"editor/{n}" for n in _SCRIPTS))
+    ),
 )
 
 

@@ -26,7 +26,7 @@ _component = st.components.v2.component(
     "workbench.queue",
     html='<div class="wb-queue"></div>',
     css=(_ASSETS / "queue.css").read_text(),
-    js="\n".join((_ASSETS / name).read_text() for name in ("elements.js", "queue.js")),
+    js="\n".join((_ASSETS / name).read_text() for name in ("press.js", "elements.js", "queue.js")),
 )
 
 

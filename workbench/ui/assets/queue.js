@@ -116,7 +116,10 @@ class Queue {
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const host = parentElement.querySelector(".wb-queue");
-  host.queue ??= new Queue(host);
+  if (!host.queue) {
+    host.queue = new Queue(host);
+    host.show = unlessPressed(host, (newest) => host.queue.update(newest));
+  }
   host.queue.ask = (request) => setTriggerValue("ask", request);
-  host.queue.update(data);
+  host.show(data);
 }

@@ -183,15 +183,18 @@ class Table {
 export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   const host = parentElement.querySelector(".wb-runs");
-  host.table ??= new Table(host);
+  if (!host.table) {
+    host.table = new Table(host);
+    host.show = unlessPressed(host, (newest) => host.table.update(newest));
+  }
   host.table.tell = () => setStateValue("chosen", [...host.table.chosen]);
   host.table.open = (id) => setTriggerValue("open", id);
   // A state, not a trigger: of two quick clicks the second counts. The direction is said outright, since Streamlit
   // may hand one click to two runs of the script.
   host.table.order = (key) => {
-    const { sort, down } = host.table.data;
-    const best = !/(loss|perplexity|\/mae|\/rmse|\/ece)$/.test(key) && key !== "name";
-    setStateValue("sort", [key, key === sort ? !down : best, Date.now()]);
+    const { sort, down, columns } = host.table.data;
+    const falls = key !== "name" && !columns.find((column) => column.sort === key)?.rises; // the best ones come first
+    setStateValue("sort", [key, key === sort ? !down : falls, Date.now()]);
   };
-  host.table.update(data);
+  host.show(data);
 }

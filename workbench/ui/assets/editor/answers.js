@@ -57,6 +57,9 @@ Object.assign(Editor.prototype, {
   },
 
   note(box, problems, uid) {
+    const sign = JSON.stringify([problems, uid]);
+    if (box.sign === sign) return; // the same buttons stay, and the focus on them
+    box.sign = sign;
     box.replaceChildren(...problems.map((p) => {
       const line = make("div", { class: `note ${p.severity}`, role: p.severity === "error" ? "alert" : "note" },
         make("span", { class: "sign", text: p.severity === "error" ? "!" : "i", "aria-hidden": "true" }),

@@ -60,7 +60,10 @@ Object.assign(Editor.prototype, {
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const host = parentElement.querySelector(".wb-editor");
-  host.editor ??= new Editor(host, data);
+  if (!host.editor) {
+    host.editor = new Editor(host, data);
+    host.show = unlessPressed(host, (newest) => host.editor.update(newest));
+  }
   host.editor.send = (value) => setStateValue("edit", value);
-  host.editor.update(data);
+  host.show(data);
 }
