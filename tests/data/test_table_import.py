@@ -214,6 +214,30 @@ def test_roles_are_told_with_their_reasons(tmp_path: Path) -> None:
     assert by_name["one"].reason
 
 
+def test_a_number_that_may_mean_nothing_is_never_left_out_of_a_target_by_a_guess(tmp_path: Path) -> None:
+    """As UCI's Air Quality has it: -200 where a sensor failed."""
+    air = {
+        "nox": lambda i: -200 if i % 9 == 0 else 50 + 23 * (i * 37 % 61),
+        "y": lambda i: -200 if i % 10 == 0 else number(i),
+    }
+    files = {"a.csv": table(air)}
+    found = add(tmp_path, files)
+    assert found.schema.task == "regression"
+    by_name = {own.name: own for own in found.schema.fields}
+    assert (by_name["nox"].sentinels, by_name["nox"].missing) == ((-200.0,), 7)
+    assert (by_name["y"].sentinels, by_name["y"].least) == ((), -200.0)
+    assert sum(found.rows.values()) == N
+    told = "column `y`: repaired: -200 lies far from all others and is a value of the target in 6 cells"
+    assert told in said(found)
+    assert "column `y`" in "\n".join(row["file"] for row in look(tmp_path / "source" / "a.csv")["report"])
+    for k, asked in enumerate(({"missing": ("-200",)}, {"target": ("nox",), "missing": ("-200",)})):
+        (tmp_path / str(k)).mkdir()
+        named = add(tmp_path / str(k), files, **asked)
+        assert sum(named.rows.values()) == N - (7 if k else 6)
+        assert "rows without a target left out" in said(named)
+        assert "a value of the target" not in said(named)
+
+
 def test_a_look_tells_the_same_as_the_import(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(PLAIN))
     seen = look(tmp_path / "a.csv")

@@ -161,9 +161,34 @@ def test_numbers_far_from_all_others_mean_that_nothing_is_known(tmp_path: Path) 
     assert "-200 lies far from all others" in report
 
 
-def test_a_number_that_could_be_meant_is_kept(tmp_path: Path) -> None:
-    _, columns, _ = read(tmp_path, "net\n" + rows(30, "-{i}50") + "-200\n" * 4 + "-1\n" * 5)
-    assert columns["net"].sentinels == ()
+@pytest.mark.parametrize(
+    ("values", "marker", "words"),
+    [
+        (range(2, 1480), -200, "-200 is alone below 0, apart from all others and is taken for missing in 4"),
+        ([v / 10 for v in range(-19, 446)], -200, "-200 lies far from all others and is taken for missing"),
+        ([7e3 * i + 9e4 for i in range(30)], -999, "-999 is alone below 0"),  # prices
+        ([0, 1], -999, "-999 lies far from all others"),
+        (range(300), 9999, "9999 lies far from all others"),
+        (range(-100, 600, 100), -200, "-200 lies below all others and near them and is kept as a value in 4"),
+        (range(0, 600, 100), -200, "say so (missing, --missing -200)"),
+        ([*range(600), -150], -200, "-200 lies below all others and near them"),
+        ([*range(600), *[-1] * 5], -200, "-200 lies below all others and near them"),
+        ([*range(600), -99], -200, "-200 lies below all others and near them"),
+        ([*range(600), *[-9999] * 3, *[-99] * 2], -200, "-9999 lies far from all others"),
+        ([-i * 100 - 50 for i in range(30)], -200, ""),
+        ([0], -200, ""),  # what would be left is no other number
+        (range(998), 999, ""),
+    ],
+)
+def test_numbers_mean_nothing_where_nothing_like_them_is_there(
+    tmp_path: Path, values: list[float], marker: int, words: str
+) -> None:
+    given = [*values, *[marker] * 4]
+    frame, columns, report = read(tmp_path, "v,w\n" + "".join(f"{v},a\n" for v in given))
+    gone = "taken for missing in 4" in report or words.startswith(("-999 ", "9999 "))
+    assert words in report
+    assert (" lies " in report or " alone " in report) == bool(words)
+    assert (marker in columns["v"].sentinels) == gone == (marker not in frame["v"].to_numpy())
 
 
 def test_a_person_says_what_means_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class TableReading(Spec):
     missing: tuple[str, ...] = knob(
         (),
         "Cells that say that nothing is known, such as -200; blank ones always do. Empty: ?, NA and their "
-        "kin, and numbers such as -999 that lie far from all others",
+        "kin, and numbers such as -999 that lie far from all others, those of a regression's target aside",
         max_length=50, advanced=True,
     )  # fmt: skip
     numeric: tuple[str, ...] = knob(

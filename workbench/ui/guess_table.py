@@ -109,7 +109,8 @@ def _more(source: str, names: Sequence[str]) -> None:
         st.text_input(
             "Cells that say nothing", key=_key(source, "missing"), width=240,
             placeholder="such as -200, unknown",
-            help="With commas between. Empty: blank cells, ?, NA and their kin, numbers far from all others",
+            help="With commas between. Empty: blank cells, ?, NA and their kin, numbers such as -999 "
+            "far from all others, the target's aside",
         )  # fmt: skip
         st.segmented_control(
             "Decimal sign", list(DECIMALS), default="Guess", required=True, key=_key(source, "decimal")

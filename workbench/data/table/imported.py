@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from workbench.data.report import Report, class_names, shown
 from workbench.data.sources import Source, natural
 from workbench.data.splits import SPLITS
 from workbench.data.table.reading import ReadColumn, ReadTable, Rows, open_table
-from workbench.data.table.roles import Roles, roles_of, tell
+from workbench.data.table.roles import Roles, measured_targets, roles_of, tell
 from workbench.data.table.stored import TableWriter, plain
 from workbench.data.text.sniffed import Sniffed
 from workbench.specs.data import DataSchema
@@ -40,7 +41,8 @@ def import_table(
     Check: rows of all splits add up to the rows kept; the same source gives the same fingerprint.
     """
     progress = _Progress(files, tick)
-    with open_table(source, files, asked, limits, report, progress.read, known) as table:
+    whole = partial(measured_targets, asked=asked, where=source.where)
+    with open_table(source, files, asked, limits, report, progress.read, known, whole) as table:
         tick("Understanding the columns", 0.6)
         found = roles_of(table, asked, source.where)
         tell(found, table, report)
@@ -91,7 +93,8 @@ def guessed(source: Source, files: Sequence[Sniffed], asked: TableImport, limits
     Raises DataError where the target cannot be told.
     """
     report = Report(limits.report_rows)
-    with open_table(source, files, asked, limits, report) as table:
+    whole = partial(measured_targets, asked=asked, where=source.where)
+    with open_table(source, files, asked, limits, report, whole=whole) as table:
         found = roles_of(table, asked, source.where)
         first = next(iter(table))
         examples = [

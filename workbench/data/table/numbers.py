@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,8 @@ MISSING = (
     "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "(blank)", "undefined", "N.A.", "n.a.",
 )  # fmt: skip
 SENTINELS = (-1, -9, -99, -200, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 9999999)
+OFTEN = 3  # times that one of them occurs where it is no value
+LOWEST = 1_000  # of a column's least values that are looked at for the gaps between them
 ENOUGH = 0.95  # share of a column's cells that must be numbers, unless the rest is one word or two
 SCALES = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "mn": 1e6, "B": 1e9, "bn": 1e9}
 _MOST_ODD = 50
@@ -32,6 +34,9 @@ _SHAPE = re.compile(
     r"(?P<unit>(?:[^\W\d_]|[%°$€£¥µ‰/²³·\"'])[^\d,;:()]{0,18}(?:[23](?!\d))?)?\s*\)?"
 )
 _CODE = re.compile(r"[-+]?0\d+")
+
+
+Why = Literal["far", "alone", "near", "value"]
 
 
 class Grammar(NamedTuple):
@@ -219,6 +224,7 @@ class Extremes:
 
     least: float = math.inf
     greatest: float = -math.inf
+    lowest: np.ndarray = field(default_factory=lambda: np.zeros(0))  # the least distinct ones, rising
     suspects: Counter[float] = field(default_factory=Counter)
 
     def add(self, values: np.ndarray) -> None:
@@ -231,21 +237,42 @@ class Extremes:
         if len(rest):
             self.least = min(self.least, float(rest.min()))
             self.greatest = max(self.greatest, float(rest.max()))
+            rest = rest if len(self.lowest) < LOWEST else rest[rest < self.lowest[-1]]
+            self.lowest = np.union1d(self.lowest, rest)[:LOWEST]
 
-    def sentinels(self) -> tuple[float, ...]:
-        """Numbers such as -200 and 9999 that occur again and again, far from all others."""
-        if not self.suspects or self.least > self.greatest:
-            return ()
-        spread = max(self.greatest - self.least, 1e-9)
-        found = []
-        for one, n in self.suspects.items():
-            if n < 3:
-                continue
-            below = one <= -99 and one < self.least and (self.least >= 0 or self.least - one > spread)
-            above = one > self.greatest and one - self.greatest > 2 * spread
-            if below or above:
-                found.append(one)
-        return tuple(sorted(found))
+    def judged(self) -> dict[float, Why]:
+        """Numbers such as -200 and 9999 that occur again and again, and what they are taken for.
+
+        far: for missing, farther from all others than those reach; alone: for missing, the only ones below 0,
+        and farther from the others than the low ones lie apart; near: for values, though nothing is less.
+
+        Check: those within the reach of the others, and all where the others are one value, are values.
+        """
+        found: dict[float, Why] = {}
+        marks = {one for one, n in self.suspects.items() if n >= OFTEN and (one <= -99 or one >= 999)}
+        others = np.union1d(self.lowest, [one for one in self.suspects if one not in marks])
+        while marks:  # what turns out to be a value may have another one near it
+            least, greatest = min([self.least, *others]), max([self.greatest, *others])
+            why = {one: _why(one, least, greatest, others) for one in marks}
+            values = {one for one in marks if why[one] not in ("far", "alone")}
+            found |= {one: "near" for one in values if why[one] == "near"}
+            marks -= values
+            others = np.union1d(others, sorted(values))
+            if not values:
+                return found | {one: why[one] for one in sorted(marks)}
+        return found
+
+
+def _why(one: float, least: float, greatest: float, lowest: np.ndarray) -> Why:
+    spread = greatest - least
+    if spread <= 0 or least <= one <= greatest:
+        return "value"
+    if one > greatest:
+        return "far" if one - greatest > 2 * spread else "value"
+    if least - one > spread:
+        return "far"
+    low = lowest[: max(3, (len(lowest) + 1) // 2)]  # the high ones may lie apart as they like
+    return "alone" if least >= 0 and least - one > 2 * np.diff(low).max() else "near"
 
 
 def as_numbers(texts: Sequence[str], grammar: Grammar) -> np.ndarray:

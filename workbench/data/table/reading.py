@@ -12,7 +12,7 @@ it may be larger than the memory. What a column is *for* (target, id, split) is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -26,7 +26,7 @@ from workbench.data.sources import Source
 from workbench.data.table.looked import decide, spooled_pieces
 from workbench.data.table.names import named
 from workbench.data.table.raw import File, Raw
-from workbench.data.table.typed import ReadColumn, Rows, measured, typed
+from workbench.data.table.typed import ReadColumn, Rows, measured, restored, tell, typed
 from workbench.data.text.sniffed import Sniffed, sniff
 from workbench.data.text.surveyed import Tick
 from workbench.specs.errors import DataError
@@ -73,10 +73,12 @@ class ReadTable:
 def open_table(
     source: Source, files: Sequence[Sniffed], asked: TableReading, limits: Limits, report: Report,
     tick: Tick = lambda n: None, known: Mapping[str, TableColumn] | None = None,
+    whole: Callable[[ReadTable], Collection[str]] | None = None,
 ) -> Iterator[ReadTable]:  # fmt: skip
     """The files of a source as one table. Rows that cannot be read are in the report. Raises DataError.
 
-    known: columns of a registered table, by name: theirs are read in the same kinds.
+    known: columns of a registered table, by name: theirs are read in the same kinds. whole: which columns, by
+    name, no number is left out of because it may stand for nothing; a person's own word goes before that.
 
     Check: the rows of all pieces add up to the lines that were not refused.
     """
@@ -89,7 +91,11 @@ def open_table(
             )
         decided = decide(raw, looks, asked, report, known or {})
         table = ReadTable(raw.files, [], n, raw.mark, lambda: typed(spool, decided))
-        table.columns = [own.told() for own in measured(table, decided, report, asked)]
+        measured(table, decided, asked)
+        table.columns = [own.told() for own in decided]
+        if whole is not None and restored(table, decided, whole(table)):
+            table.columns = [own.told() for own in decided]
+        tell(decided, report)
         yield table
 
 

@@ -92,6 +92,12 @@ def roles_of(table: ReadTable, asked: TableImport, where: str) -> Roles:
     return Roles(roles, target, task, is_guessed, asked.task is None, reasons)
 
 
+def measured_targets(table: ReadTable, asked: TableImport, where: str) -> list[str]:
+    """The target of a regression, by name: what is to be learned is never left out by a guess."""
+    found = roles_of(table, asked, where)
+    return [table.names[c] for c in found.target] if found.task == "regression" else []
+
+
 def tell(found: Roles, table: ReadTable, report: Report) -> None:
     """The choice, in the report; and how to choose otherwise."""
     names = ", ".join(f"`{shown(table.names[c], 60)}`" for c in found.target)

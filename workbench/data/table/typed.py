@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -13,13 +13,18 @@ import pyarrow.compute as pc
 
 from workbench.data.report import Report, shown
 from workbench.data.table.moments import moments
-from workbench.data.table.numbers import PLAIN, Extremes, Grammar, as_numbers
+from workbench.data.table.numbers import PLAIN, Extremes, Grammar, Why, as_numbers
 from workbench.specs.tables import TableReading
 
 Kind = Literal["number", "moment", "word"]
 LARGEST = 1e30  # of a number that a model sees: float32 holds no more than 1e38
 EXACT = 2**53  # up to which every whole number is held as it is
 DISTINCT = 100_000  # distinct values of a column that are counted; more are not told apart from many
+
+WHY: dict[Why, str] = {
+    "far": "lies far from all others", "alone": "is alone below 0, apart from all others",
+    "near": "lies below all others and near them",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Decided:
     least: float = float("inf")
     greatest: float = float("-inf")
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    guessed: dict[float, tuple[Why, int]] = field(default_factory=dict)  # what may stand for nothing; cells
+    is_restored: bool = False  # whether none of them is taken for missing after all
 
     def told(self) -> ReadColumn:
         ends = (self.least, self.greatest) if self.least <= self.greatest else (float("nan"),) * 2
@@ -105,9 +112,7 @@ def typed(spool: Any, decided: Sequence[Decided]) -> Iterator[Rows]:
                 )
 
 
-def measured(
-    table: Iterable[Rows], decided: list[Decided], report: Report, asked: TableReading
-) -> list[Decided]:
+def measured(table: Iterable[Rows], decided: Sequence[Decided], asked: TableReading) -> None:
     """Missing cells, distinct words and ends of each column; numbers that stand for nothing are found."""
     extremes = {
         own.name: Extremes()
@@ -122,20 +127,27 @@ def measured(
             for name, one in extremes.items():
                 one.add(rows.columns[name])
         for own in decided:
-            if own.name in extremes and (found := extremes[own.name].sentinels()):
-                own.sentinels = found
-                told = ", ".join(f"{v:g}" for v in found)
-                n = sum(extremes[own.name].suspects[v] for v in found)
-                report.repaired(
-                    f"column `{shown(own.name, 60)}`",
-                    f"{told} lies far from all others and is taken for missing in {n:,} cells",
-                )
+            if own.name in extremes and (found := extremes[own.name].judged()):
+                own.guessed = {v: (why, extremes[own.name].suspects[v]) for v, why in found.items()}
+                own.sentinels = tuple(sorted(v for v, why in found.items() if why != "near"))
+    _count(table, decided, decided)
+
+
+def restored(table: Iterable[Rows], decided: Sequence[Decided], names: Collection[str]) -> bool:
+    """Give back what a guess took for missing in the columns of these names; whether there was any."""
+    found = [own for own in decided if own.name in names and own.guessed and own.sentinels]
+    for own in found:
+        own.sentinels, own.is_restored = (), True
+    if found:
+        _count(table, decided, found)
+    return bool(found)
+
+
+def tell(decided: Sequence[Decided], report: Report) -> None:
+    """What was mended in the columns, in the report."""
     for own in decided:
-        own.reading = own.beyond = 0
-    _count(table, decided)
-    for own in decided:
-        own.odd = own.reading
         where = f"column `{shown(own.name, 60)}`"
+        _tell_markers(own, where, report)
         if own.beyond:
             report.repaired(
                 where, f"{own.beyond:,} numbers that are infinite or beyond {LARGEST:g} are missing"
@@ -147,10 +159,24 @@ def measured(
             )  # fmt: skip
         if own.odd:
             kind = "number" if own.kind == "number" else "date"
-            report.repaired(
-                f"column `{shown(own.name, 60)}`", f"{own.odd:,} cells that are no {kind} are missing"
-            )
-    return decided
+            report.repaired(where, f"{own.odd:,} cells that are no {kind} are missing")
+
+
+def _tell_markers(own: Decided, where: str, report: Report) -> None:
+    """Numbers that may stand for nothing: those that are taken so, and those that are not and could be."""
+    for why, words in WHY.items():
+        found = {v: n for v, (reason, n) in own.guessed.items() if reason == why}
+        if not found:
+            continue
+        told, n = ", ".join(f"{v:g}" for v in sorted(found)), sum(found.values())
+        if why != "near" and not own.is_restored:
+            report.repaired(where, f"{told} {words} and is taken for missing in {n:,} cells")
+            continue
+        what = "is a value of the target" if own.is_restored else "is kept as a value"
+        report.repaired(
+            where, f"{told} {words} and {what} in {n:,} cells: where it means that nothing is known, say so "
+            f"(missing, {' '.join(f'--missing {v:g}' for v in sorted(found))})",
+        )  # fmt: skip
 
 
 def _values(column: pa.Array, own: Decided) -> tuple[np.ndarray, int]:
@@ -209,9 +235,15 @@ def _words(column: pa.Array, own: Decided) -> np.ndarray:
     return out
 
 
-def _count(table: Iterable[Rows], decided: list[Decided]) -> None:
+def _count(table: Iterable[Rows], decided: Sequence[Decided], some: Sequence[Decided]) -> None:
+    """Count some of the columns afresh; all that were decided are read."""
+    for own in decided:
+        own.reading = own.beyond = 0
+    for own in some:
+        own.missing, own.is_whole, own.words, own.numbers = 0, True, set(), np.zeros(0)
+        own.least, own.greatest = float("inf"), float("-inf")
     for rows in table:
-        for own in decided:
+        for own in some:
             values = rows.columns[own.name]
             if own.kind == "number":
                 held = values[~np.isnan(values)]
@@ -232,6 +264,8 @@ def _count(table: Iterable[Rows], decided: list[Decided]) -> None:
                 own.missing += sum(v is None for v in values)
                 if len(own.words) < DISTINCT:
                     own.words |= {v for v in values if v is not None}
+    for own in decided:
+        own.odd = own.reading
 
 
 def _is_float(text: str) -> bool:
