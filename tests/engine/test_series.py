@@ -17,6 +17,7 @@ from workbench.engine import series as room
 from workbench.engine.checkpoint import from_bytes
 from workbench.engine.feeds import feed_for
 from workbench.engine.fit import fit
+from workbench.engine.series import forecasts
 from workbench.models.build import build
 from workbench.probes.watch import Watcher
 from workbench.records import Panel, Scalars
@@ -131,6 +132,18 @@ def test_panels_show_the_same_windows_changing_and_their_errors(data: SeriesData
     assert len(horizon.data["steps"]["mae"]) == 3
     assert horizon.data["floors"].keys() == {"persistence", "seasonal"}
     assert [row["variate"] for row in horizon.data["variates"]] == ["a", "b"]
+
+
+def test_what_was_filled_is_not_drawn_as_truth(data: SeriesData):
+    filled = np.zeros(data.train.values.shape, bool)
+    at = int(data.validation.index[0])
+    filled[at + 1, 1] = True
+    holed = replace(data, validation=data.validation.of(data.validation.values, filled))
+    _, arrays = forecasts(
+        build(spec_of().model, data.shape, seed=0), holed, task_of(spec_of(), data), 8, None
+    )
+    assert np.argwhere(np.isnan(arrays["truth"])).tolist() == [[0, 1, 1]]
+    assert np.isfinite(arrays["past"]).all()
 
 
 def test_attention_is_followed_on_windows_whose_steps_are_moments(data: SeriesData):

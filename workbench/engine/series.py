@@ -146,7 +146,8 @@ def forecasts(
     tells and what came. sums: of that validation, from which the band of a model that tells none is made:
     four of five of its errors at each step ahead. The model must be in eval mode.
 
-    Arrays in the series' own units: past (W, P, C), truth (W, H, C), told (W, H, 3, C): low, middle, high.
+    Arrays in the series' own units: past (W, P, C), truth (W, H, C), NaN where it was filled, told
+    (W, H, 3, C): low, middle, high.
     """
     split, chosen = data.validation, shown_windows(data, samples)
     x = torch.from_numpy(np.stack([split.seen(i) for i in chosen]))
@@ -154,7 +155,7 @@ def forecasts(
     told = bands(task, model(x.to(device)).float(), sums).cpu().numpy()
     shown = _past_shown(split)
     past = np.stack([split.seen(i)[-shown:, split.targets] for i in chosen])
-    truth = np.stack([split.told(i) for i in chosen])
+    truth = split.truth(split.index[chosen][:, None] + np.arange(split.horizon))
     std, mean = data.std[split.targets], data.mean[split.targets]
     arrays = {
         name: (part * std + mean).astype(np.float32)

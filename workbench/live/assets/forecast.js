@@ -121,7 +121,7 @@ export class Forecast extends Through {
           if (step < 1) return `${names[v]}: ${short(before[past - 1 + step])}, ${-step} steps before the forecast`;
           const s = step - 1;
           const spread = data.band ? ` (${short(told[0][s])} to ${short(told[2][s])})` : "";
-          return `${names[v]} at ${times[s]}: forecast ${short(told[1][s])}${spread}, truth ${short(truth[s])}`;
+          return `${names[v]} at ${times[s]}: forecast ${short(told[1][s])}${spread}, ${Number.isFinite(truth[s]) ? `truth ${short(truth[s])}` : "not measured"}`;
         },
       });
     }
