@@ -139,9 +139,9 @@ def test_what_was_filled_is_not_drawn_as_truth(data: SeriesData):
     at = int(data.validation.index[0])
     filled[at + 1, 1] = True
     holed = replace(data, validation=data.validation.of(data.validation.values, filled))
-    _, arrays = forecasts(
-        build(spec_of().model, data.shape, seed=0), holed, task_of(spec_of(), data), 8, None
-    )
+    model = build(spec_of().model, data.shape, seed=0).eval()
+    with torch.inference_mode():
+        _, arrays = forecasts(model, holed, task_of(spec_of(), data), 8, None)
     assert np.argwhere(np.isnan(arrays["truth"])).tolist() == [[0, 1, 1]]
     assert np.isfinite(arrays["past"]).all()
 
