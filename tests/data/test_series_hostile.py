@@ -170,6 +170,30 @@ def test_summer_time_is_hinted_at_where_it_is_not(tmp_path: Path):
     assert "1 step is missing in 1 place (1 after 2021-03-28 01:00)" in report
 
 
+@pytest.mark.parametrize("form", ["offsets", "utc", "seconds", "parquet"])
+def test_moments_that_tell_their_zone_are_not_shifted_again(tmp_path: Path, form: str):
+    at = pd.date_range("2021-10-30", periods=N, freq="h", tz="Europe/Berlin")
+    cells = {
+        "offsets": [t.isoformat() for t in at],
+        "utc": [f"{t.tz_convert('UTC'):%Y-%m-%dT%H:%M:%SZ}" for t in at],
+        "seconds": [int(t.timestamp()) for t in at], "parquet": at,
+    }[form]  # fmt: skip
+    content: str | bytes
+    if form == "parquet":
+        content = pd.DataFrame({"time": cells, "v": wave()}).to_parquet()
+    else:
+        content = lines(cells, wave(), head="time,v")
+    name = "s.parquet" if form == "parquet" else "s.csv"
+    (tmp_path / "again").mkdir()
+    stored, report = read(tmp_path, content, name, "series", timezone="Europe/Berlin")
+    expected = at.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)
+    assert stored.moments.tolist() == expected.tolist()
+    assert "Europe/Berlin is not needed" in report
+    assert stored.schema.columns["timezone"] == "Europe/Berlin"  # of files that go on from it without one
+    with pytest.raises(DataError, match="`Moon/Sea` is none"):
+        read(tmp_path / "again", content, name, "series", timezone="Moon/Sea")
+
+
 def test_a_zone_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="Europe/Berlin, but `Moon/Sea` is none"):
         read(tmp_path, lines(hours(), wave(), head="time,v"), timezone="Moon/Sea")

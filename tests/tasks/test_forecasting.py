@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,17 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared
 
 from tests.data.test_series import folder_of
 from workbench import data
+from workbench.data.report import Report
 from workbench.data.series.dataset import load
 from workbench.engine.evaluate import judge
 from workbench.engine.feeds import feed_for
 from workbench.engine.series import floors
-from workbench.specs.data import DataSpec, SeriesSpec
+from workbench.specs.data import DataSchema, DataSpec, SeriesSpec
 from workbench.specs.run import RunSpec
+from workbench.specs.series_import import SeriesImport
 from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.forecasting import Forecasting
+from workbench.worker.series import Steps, read_steps
 from workbench.worker.trained import task_of
 
 H, V = 4, 3
@@ -145,6 +149,30 @@ def test_values_that_were_never_measured_count_nowhere(loss: str):
         assert own.marks_of(sums)["coverage"] == pytest.approx(own._shares(sums)[:, 128].mean(), abs=0.03)
         nothing = own.sums(scores, torch.full_like(y, torch.nan)).numpy()
         assert own.carried(nothing)["widths"] == [1.0] * V
+
+
+def test_a_file_to_forecast_from_is_read_by_the_choices_of_its_series(tmp_path: Path):
+    at = pd.date_range("2021-10-01", periods=24 * 29, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"time": at.strftime("%Y-%m-%d %H:%M"), "v": np.arange(len(at)) % 50})
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    asked = SeriesImport(timezone="Europe/Berlin", gaps="keep", duplicates="first")
+    schema = data.prepare(tmp_path / "s.csv", tmp_path / "set", kind="series", series=asked).schema
+    hours = ["01:00", "02:00", "02:00", "03:00", "03:00", "05:00"]  # summer time ends
+    cells = zip(hours, [10, 20, 30, 40, 90, 60], strict=True)
+    more = tmp_path / "more.csv"
+    more.write_text("time,v\n" + "".join(f"2021-10-31 {hour},{v}\n" for hour, v in cells))
+
+    def steps(schema: DataSchema) -> Steps:
+        trained = SimpleNamespace(data=SimpleNamespace(schema=schema))
+        return read_steps(trained, more, "more.csv", Report())
+
+    found = steps(schema)
+    assert [str(np.datetime64(int(m), "ms"))[8:16] for m in found.moments] == [
+        "30T23:00", "31T00:00", "31T01:00", "31T02:00", "31T04:00",
+    ]  # fmt: skip
+    assert found.values[:, 0].tolist() == [10, 20, 30, 40, 60]
+    old = schema.model_copy(update={"columns": {"time": "time"}})  # of before these were kept
+    assert steps(old).values[:, 0].tolist() == [10, 25, 65, 65, 60]
 
 
 class Last(torch.nn.Module):

@@ -19,7 +19,7 @@ from workbench import catalog
 from workbench.data.limits import Limits
 from workbench.data.report import Report, shown
 from workbench.data.series.dataset import Windows
-from workbench.data.series.imported import understood
+from workbench.data.series.imported import CHOICES, understood
 from workbench.data.series.regular import regular
 from workbench.data.series.stored import Stored, label
 from workbench.data.table.reading import open_path
@@ -104,13 +104,15 @@ def read_steps(trained: Trained, path: Path, name: str, report: Report) -> Steps
         frame = table.frame()
         _places(trained, list(table.names), name)
         time = data.schema.columns.get("time", "").partition(" + ")[0]
-        asked = SeriesImport(
-            value_columns=tuple(names), time_column=time if time in table.names else None,
-            frequency=data.schema.frequency or None,
-        )  # fmt: skip
+        chosen = {choice: data.schema.columns[choice] for choice in CHOICES if choice in data.schema.columns}
+        told = {
+            "value_columns": tuple(names), "time_column": time if time in table.names else None,
+            "frequency": data.schema.frequency or None,
+        }  # fmt: skip
+        asked = SeriesImport.model_validate({**told, **chosen})
         found = understood(table, frame, asked)
     values = frame[names].to_numpy(np.float64)
-    even = regular(found.moments, values, names, asked, report)
+    even = regular(found.moments, values, names, asked, report, has_zone=found.has_zone)
     return Steps(*even[:3])
 
 

@@ -26,6 +26,7 @@ from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
 
+CHOICES = ("gaps", "duplicates", "timezone")
 SHOWN = 5  # rows of an example
 FEWEST = 10  # rows of what is taken for a series unless it is asked for
 LOOKED_AT = 16_384  # bytes of a file of which it is told whether it may be one
@@ -47,6 +48,7 @@ class Understood(NamedTuple):
     values: tuple[str, ...]
     left: dict[str, str]
     words: tuple[str, ...]  # columns of words that vary: what speaks against a series
+    has_zone: bool = False  # whether the moments tell theirs, as `+02:00` and seconds since 1970 do
 
 
 def import_series(
@@ -78,13 +80,20 @@ def import_series(
     for name, why in list(found.left.items())[:50]:
         report.refused(f"column `{shown(name, 60)}`", why)
     values = frame[list(found.values)].to_numpy(np.float64)
-    series = regular(found.moments, values, list(found.values), asked, report)
+    series = regular(found.moments, values, list(found.values), asked, report, has_zone=found.has_zone)
     columns = {"time": " + ".join(found.time)} if found.time else {}
     way = next((own.way for own in table.columns if own.name == found.time[0]), "") if found.time else ""
     columns |= {"dates": leads(way)} if leads(way) else {}  # what goes on from it is read so too
+    columns |= choices(asked)
     schema = schema.model_copy(update={"variates": found.values, "columns": columns})
     report.kept("series", f"{len(series.values):,} steps of {len(found.values):,} variates")
     return write(folder, schema, series, report, source.where)
+
+
+def choices(asked: SeriesImport) -> dict[str, str]:
+    """What a person chose that whatever goes on from the series is read by too; nothing that is usual."""
+    told = {name: getattr(asked, name) for name in CHOICES}
+    return {name: value for name, value in told.items() if value != SeriesImport.model_fields[name].default}
 
 
 def guessed_series(
@@ -159,6 +168,7 @@ def understood(table: ReadTable, frame: pd.DataFrame, asked: SeriesImport) -> Un
         time, moments = _time_of(frame, kinds)
     if len(time) == 1 and moments is not None:
         time, moments = _with_clock(frame, time, moments)
+    has_zone = bool(time) and _has_zone(table, frame, time[0])
     left: dict[str, str] = {}
     if asked.value_columns:
         values = tuple(
@@ -174,7 +184,7 @@ def understood(table: ReadTable, frame: pd.DataFrame, asked: SeriesImport) -> Un
             if not np.isfinite(frame[name]).any():
                 raise DataError.of(f"column `{shown(name, 40)}`", "a variate has values", "it has none")
         left = {name: "it was not asked for" for name in names if name not in (*values, *time)}
-        return Understood(time, moments, values, left, ())
+        return Understood(time, moments, values, left, (), has_zone)
     words = []
     chosen = []
     for name in names:
@@ -187,7 +197,13 @@ def understood(table: ReadTable, frame: pd.DataFrame, asked: SeriesImport) -> Un
             left[name] = reason
             if kinds[name] == "word" and frame[name].nunique() > 1:
                 words.append(name)
-    return Understood(time, moments, tuple(chosen), left, tuple(words))
+    return Understood(time, moments, tuple(chosen), left, tuple(words), has_zone)
+
+
+def _has_zone(table: ReadTable, frame: pd.DataFrame, name: str) -> bool:
+    """Whether the moments of a column tell their zone: it stands in its cells, or they count from 1970."""
+    own = table.column(name)
+    return "%z" in own.way or (own.kind == "number" and bool(frame[name].max() >= _EPOCHS[0][0]))
 
 
 def moments_of(column: pd.Series, name: str, *, forced: bool = False) -> np.ndarray | None:

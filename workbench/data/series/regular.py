@@ -30,10 +30,11 @@ class Regular(NamedTuple):
 
 
 def regular(
-    moments: np.ndarray | None, values: np.ndarray, names: list[str], asked: SeriesImport, report: Report
-) -> Regular:
+    moments: np.ndarray | None, values: np.ndarray, names: list[str], asked: SeriesImport, report: Report,
+    *, has_zone: bool = False,
+) -> Regular:  # fmt: skip
     """moments (n,) datetime64, NaT where there is none, or None for rows that are only numbered; values
-    (n, V) float64, NaN where there is none.
+    (n, V) float64, NaN where there is none. has_zone: moments that told their zone, and are in UTC by it.
 
     Check: no value that was given is changed, but where a moment occurs twice.
     Raises DataError where each moment occurs again and again, and for a zone or frequency that is none.
@@ -46,7 +47,13 @@ def regular(
         report.refused("rows", f"{int((~there).sum()):,} without a moment that can be read")
         when, values = when[there], values[there]
     at = when.astype(np.int64)
-    if asked.timezone is not None:
+    if asked.timezone is not None and has_zone:
+        _known(asked.timezone)
+        report.repaired(
+            "time zone", f"the moments tell theirs and are read in UTC: {asked.timezone} is not needed"
+        )
+    elif asked.timezone is not None:
+        _known(asked.timezone)
         if len(at) > 1 and (np.diff(at) < 0).mean() > 0.5:
             report.repaired("rows", "the newest came first: they were turned round")
             at, values = at[::-1], values[::-1]
@@ -68,18 +75,23 @@ def regular(
     return _on_grid(at, values, names, frequency, asked, report)
 
 
-def _in_utc(at: np.ndarray, zone: str, report: Report) -> np.ndarray:
-    """Local times in UTC: the hour that does not exist in spring, and the one that comes twice in autumn."""
-    local = pd.DatetimeIndex(at.astype("datetime64[ms]"))
+def _known(zone: str) -> None:
+    """Raises DataError for a zone that is none."""
     try:
-        first = ~pd.Series(at).duplicated().to_numpy()  # of an hour that comes twice, the first is summer's
-        found = local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+        pd.DatetimeIndex(["2000-06-15 12:00"]).tz_localize(zone)
     except Exception as error:  # pandas and zoneinfo have many of their own
         raise DataError.of(
             "timezone", "a zone that is known is named, such as Europe/Berlin",
             f"`{shown(zone, 40)}` is none",
             "Leave it empty, or correct it.",
         ) from error  # fmt: skip
+
+
+def _in_utc(at: np.ndarray, zone: str, report: Report) -> np.ndarray:
+    """Local times in UTC: the hour that does not exist in spring, and the one that comes twice in autumn."""
+    local = pd.DatetimeIndex(at.astype("datetime64[ms]"))
+    first = ~pd.Series(at).duplicated().to_numpy()  # of an hour that comes twice, the first is summer's
+    found = local.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
     utc = np.asarray(
         found.tz_convert("UTC").tz_localize(None).values.astype("datetime64[ms]").astype(np.int64)
     )

@@ -33,6 +33,7 @@ class Seen:
     when: MomentLook = field(default_factory=MomentLook)
     trimmed: int = 0
     native: set[str] = field(default_factory=set)  # number, moment: what a file's own format says
+    has_zone: bool = False  # whether its format's moments tell a zone
     sure: bool = False  # words that cannot be numbers or moments any more
 
 
@@ -110,7 +111,8 @@ def decide(
         elif c in words:
             found.append(Decided(own.name, "word", markers, is_code=True))
         elif way is not None or native == {"moment"}:
-            found.append(Decided(own.name, "moment", markers, way=way or "%Y-%m-%d %H:%M:%S"))
+            plainly = "%Y-%m-%d %H:%M:%S" + ("%z" if own.has_zone else "")
+            found.append(Decided(own.name, "moment", markers, way=way or plainly))
             if way is not None and OR in way:
                 one, _, other = way.partition(OR)
                 report.repaired(f"column `{name}`", f"dates are written in two ways: {one} and {other}")
@@ -199,6 +201,7 @@ def _plain(column: pa.Array, seen: Seen, markers: pa.Array) -> pa.Array:
         return pc.cast(column, pa.float64(), safe=False)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         seen.native.add("moment")
+        seen.has_zone = seen.has_zone or (pa.types.is_timestamp(kind) and kind.tz is not None)
         return pc.cast(
             pc.cast(column, pa.timestamp("us")) if pa.types.is_date(kind) else column,
             pa.timestamp("us"),
