@@ -1,10 +1,11 @@
 """Forecasts of real series beside what needs no learning, through the product's own command line: mean ± sd.
 
-    python -m benchmarks.series [--seeds 3] [--only etth1|airline|sunspots|min-temperatures]
+    python -m benchmarks.series [--seeds 3] [--only etth1|airline|sunspots|min-temperatures|presets]
 
 ETTh1 as papers have it: 12/4/4 months, all seven variates scaled by their training steps, 96 hours ahead
 from the 336 before. The others: one step ahead on the last third (33 %), in their own units. The best
-checkpoint by validation is judged, so that the test steps choose nothing.
+checkpoint by validation is judged, so that the test steps choose nothing. Presets: as they are
+shipped, twelve months of sunspots ahead.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ WORKS: dict[str, Work] = {
     ),
 }  # fmt: skip
 
+AHEAD = ("dlinear", "lstm-forecast", "tcn-forecast", "encoder-forecast", "quantile-forecast")  # twelve months
+
 
 def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, batch: int, seed: int) -> Raw:
     return {
@@ -73,7 +76,38 @@ def spec_of(data: Raw, family: str, layers: list[Raw], lr: float, epochs: int, b
     }  # fmt: skip
 
 
+def presets(seeds: int, home: Path) -> list[Figure]:
+    figures = []
+    for name in AHEAD:
+        runs = [trained(home, name, f"seed={seed}") for seed in range(seeds)]
+        found = [judged(home, run) for run, _ in runs]
+        scores = [one["metrics"]["rmse"] for one in found]
+        floor = min(one["rmse"] for one in found[0]["report"]["floors"].values())
+        minutes = max(took for _, took in runs)
+        figures.append(
+            Figure(
+                f"sunspots a year ahead, `{name}`, RMSE", round(statistics.mean(scores), 4), "",
+                f"< {floor:.4g} (the better of the floors)", statistics.mean(scores) < floor, seeds,
+                f"± {spread(scores):.4f} sd; {minutes:.1f} min at most a run",
+            )
+        )  # fmt: skip
+        print(figures[-1].line(), flush=True)
+        shares = [one["metrics"]["coverage"] for one in found if "coverage" in one["metrics"]]
+        if shares:
+            figures.append(
+                Figure(
+                    f"sunspots a year ahead, `{name}`, share of the values in the band",
+                    round(statistics.mean(shares), 4), "", "0.8 is meant", None, seeds,
+                    f"± {spread(shares):.4f} sd",
+                )
+            )  # fmt: skip
+            print(figures[-1].line(), flush=True)
+    return figures
+
+
 def measure(work: str, seeds: int, home: Path) -> list[Figure]:
+    if work == "presets":
+        return presets(seeds, home)
     file, data, networks, mark, target, peer = WORKS[work]
     name = f"{work}-original"  # one of them is shipped under its own
     call("data", "add", str(SHARED / "timeseries" / file), "--name", name, home=home)
@@ -107,9 +141,9 @@ def main() -> None:
     about = (
         "Trained by `workbench train` on the CPU; the best checkpoint by validation on the test steps, which "
         "are the latest. ETTh1: horizon 96, look-back 336, all variates, 12/4/4 months. The others: one step "
-        "ahead on the last third, in their own units."
+        "ahead on the last third, in their own units. Presets: as shipped, twelve months of sunspots."
     )
-    report("series", about, measured(str(__doc__), WORKS, measure))
+    report("series", about, measured(str(__doc__), [*WORKS, "presets"], measure))
 
 
 if __name__ == "__main__":

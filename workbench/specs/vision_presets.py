@@ -59,7 +59,7 @@ VISION_PRESETS: list[tuple[Any, ...]] = [
         {
             "data": {"name": "fashion-mnist-sample", "augment": [FLIP]},
             "model": {"family": "vit", "layers": vit(4, 64, 4, 4, 128, 10)},
-            "training": adamw(2e-3, 14, 128),
+            "training": adamw(2e-3, 10, 128),
         },
     ),
     (
