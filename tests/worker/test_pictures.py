@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.data.made import folder
-from tests.data.test_pairs import pairs, photo
+from tests.data.test_pairs import numbers, pairs, photo
 from workbench import catalog
 from workbench.engine.checkpoint import to_bytes
 from workbench.engine.duel import trainer_for
@@ -46,6 +46,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, dict[str, 
     place = tmp_path_factory.mktemp("pictures")
     store: Store = open_store(place / "home")
     catalog.add(store, folder(place / "in", pairs(12)), "marked")
+    catalog.add(store, folder(place / "two", pairs(6, values=(0, 2))), "two")
+    catalog.add(store, folder(place / "plain", {f"{i}.png": photo(i) for i in range(3)}), "plain")
     runs = {}
     for name, tree in MODELS.items():
         spec = from_dict(
@@ -131,6 +133,23 @@ def test_every_kind_is_judged_on_its_test_split(house: Any) -> None:
     found = answers.answer("evaluate", {"run": runs["segmentation"]})
     assert np.array(found["confusion"]).shape == (3, 3)
     assert [row["class"] for row in found["report"]["per_class"]] == list(found["classes"])
+
+
+def test_another_set_is_judged_by_its_masks_in_the_numbering_of_the_model(house: Any, tmp_path: Path) -> None:
+    answers, runs = house
+    other = pairs(6, values=(0, 2))
+    whole = np.concatenate([numbers(i, values=(0, 2)).ravel() for i in range(6)])
+    told = answers.answer("predict", {"run": runs["segmentation"], "asked": {}, "images": [
+        {"name": name, "content": base64.b64encode(blob).decode()}
+        for name, blob in other.items() if name.startswith("images")
+    ]})  # fmt: skip
+    masks = np.concatenate([decoded(one["mask"]).ravel() for one in told])
+    expected = np.array([[((whole == a) & (masks == b)).sum() for b in range(3)] for a in range(3)])
+    for data in ("two", str(folder(tmp_path / "again", other))):
+        found = answers.answer("evaluate", {"run": runs["segmentation"], "data": data})
+        assert (found["samples"], found["confusion"]) == (6, expected.tolist())
+    with pytest.raises(WorkbenchError, match="judged on images with masks, but these have none"):
+        answers.answer("evaluate", {"run": runs["segmentation"], "data": "plain"})
 
 
 def test_a_sheet_holds_every_picture_and_the_ground_of_an_overlay_is_left(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 
 from workbench import catalog
 from workbench.data.dataset import Split
+from workbench.data.masks import VOID, open_masks, taken_masks
 from workbench.data.pictures import to_array
 from workbench.data.prepare import prepare
 from workbench.data.prepared import Arrays, open_arrays, read_schema
@@ -28,6 +30,8 @@ from workbench.specs.tasks import TranslationTask
 from workbench.store import Store
 from workbench.worker.series import other_series
 from workbench.worker.trained import Trained
+
+_PLAIN = re.compile(r"class \d+|#[0-9a-f]{6}|background|foreground")  # names that masks give by their values
 
 
 def judge(store: Store, trained: Trained, data: str | None = None, beam: int | None = None) -> dict[str, Any]:
@@ -116,20 +120,33 @@ def _other(store: Store, trained: Trained, data: str) -> tuple[str, Split]:
                 did_you_mean(data, known),
             )  # fmt: skip
         folder = store.datasets.get(data).path
-        return data, _shaped(trained, open_arrays(folder), read_schema(folder).classes, data)
+        return data, _shaped(trained, folder, data)
     channels, height, width = trained.data.shape
+    asked: dict[str, Any] = {"size": height if height == width else None, "channels": channels}
+    if trained.row.spec.task.kind == "segmentation":
+        asked["kind"] = "masks"
+        if not any(_PLAIN.fullmatch(name) for name in trained.data.classes):  # the files do not tell them
+            asked["class_names"] = trained.data.classes
     with tempfile.TemporaryDirectory(prefix="workbench-") as place:
         folder = Path(place) / "set"
-        prepared = prepare(path, folder, size=height if height == width else None, channels=channels)
-        return path.name, _shaped(trained, open_arrays(folder), prepared.schema.classes, path.name)
+        prepare(path, folder, **asked)
+        return path.name, _shaped(trained, folder, path.name)
 
 
-def _shaped(trained: Trained, arrays: Arrays, classes: tuple[str, ...], where: str) -> Split:
-    """All images in the model's shape, labels in the model's numbering. Raises DataError."""
+def _shaped(trained: Trained, folder: Path, where: str) -> Split:
+    """All images of a prepared set in the model's shape, labels and masks in the model's numbering. Raises
+    DataError."""
+    arrays, schema = open_arrays(folder), read_schema(folder)
+    classes, has_masks = schema.classes, trained.row.spec.task.kind == "segmentation"
     ours = {name: k for k, name in enumerate(trained.data.classes)}
     if trained.row.spec.task.kind in UNLABELLED:
         classes, ours = ("",), {"": 0}  # the image itself is what should come out
         arrays = Arrays(arrays.images, np.zeros_like(arrays.labels), arrays.splits)
+    elif has_masks and schema.task != "segmentation":
+        raise DataError.of(
+            where, "a segmentation is judged on images with masks", "these have none",
+            "Lay them out as images/NAME and masks/NAME.",
+        )  # fmt: skip
     elif not classes:
         raise DataError.of(
             where, "a classifier is judged on images with classes", "these have none",
@@ -149,4 +166,9 @@ def _shaped(trained: Trained, arrays: Arrays, classes: tuple[str, ...], where: s
         for i, chw in enumerate(arrays.images):
             image = Image.fromarray(chw[0] if len(chw) == 1 else np.ascontiguousarray(chw.transpose(1, 2, 0)))
             x[i] = to_array(image, shape[1], shape[2], shape[0])
-    return Split(x, numbering[arrays.labels], np.arange(len(x)))
+    masks = None
+    if has_masks:
+        numbers = np.full(VOID + 1, VOID, np.uint8)
+        numbers[: len(numbering)] = numbering
+        masks = numbers[taken_masks(open_masks(folder), np.arange(len(x)), *shape[1:])]
+    return Split(x, numbering[arrays.labels], np.arange(len(x)), masks)
