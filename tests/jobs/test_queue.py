@@ -219,6 +219,8 @@ def test_memory_is_measured_from_a_like_run_and_else_estimated(store: Store) -> 
     assert memory.expected(store, row) == (77_000_000, "measured")
     other = store.runs.create(SPEC.with_changes("training.batch_size=512"))
     assert memory.expected(store, other)[1] == "estimated", "another batch is another memory"
+    taught = store.runs.create(SPEC.with_changes(f"training.distill={{teacher: {done.id}}}"))
+    assert memory.expected(store, taught)[1] == "estimated", "a teacher lies beside it"
     several = store.runs.create(SPEC.with_changes("training.processes=2"))
     assert memory.expected(store, several)[1] == "estimated", "two processes take twice as much"
 

@@ -11,7 +11,7 @@ from workbench.jobs import runs, smaller, teachers
 from workbench.jobs.check import check
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.presets import PRESETS
-from workbench.specs.run import RunSpec
+from workbench.specs.run import RunSpec, from_dict
 from workbench.specs.smaller import Prune
 from workbench.store import Store, open_store
 
@@ -61,6 +61,35 @@ def test_a_teacher_of_another_cut_of_a_series_has_another_scale(store: Store) ->
     assert problem(store, alike) == ""
     for change in ("data.validation=0.4", "data.test=0.4"):
         assert "the same cut of the steps" in problem(store, alike.with_changes(change))
+
+
+def test_a_teacher_of_another_version_of_the_set_is_told(store: Store, tmp_path: Path) -> None:
+    from workbench import catalog
+
+    catalog.copy(store, "digits", "mine")
+    teacher = taught(store, TINY.with_changes("data.name=mine"))
+    spec = student(teacher, "data.name=mine")
+    assert problem(store, spec) == ""
+    catalog.drop_images(store, "mine", [0, 5])
+    found = check(store, spec)
+    assert found.ok  # a warning
+    assert "learned from version 1 of mine, which is at 2 now" in problem(store, spec)
+    assert problem(store, spec.with_changes("data.split_seed=3")).endswith("as the teacher's run does.")
+    catalog.restore(store, "mine", 1)
+    assert problem(store, spec) == ""
+
+    rows = "".join(f"{i * 37 % 23},{i * 11 % 7}.5,{'ab'[i * 5 % 3 % 2]}\n" for i in range(80))
+    (tmp_path / "rows.csv").write_text(f"u,v,y\n{rows}")
+    catalog.add(store, tmp_path / "rows.csv", "rows", kind="table")
+    layers = [{"kind": "linear", "out_features": 2}]
+    table = from_dict({"data": {"name": "rows"}, "model": {"layers": layers}, "training": {"steps": 2}})
+    teacher = taught(store, table)
+    spec = table.with_changes(f"training.distill={{teacher: {teacher}}}")
+    assert problem(store, spec) == ""
+    catalog.drop_images(store, "rows", [0])
+    assert "the same cut of the rows" in problem(store, spec)  # its scalers learned of others
+    assert "has version 1 of rows" in problem(store, spec)
+    assert not check(store, spec).ok
 
 
 def test_other_classes_are_told(store: Store) -> None:

@@ -104,7 +104,7 @@ def check(store: Store, spec: RunSpec, version: int | None = None) -> CheckRepor
         found += _memory_problems(spec, shape, n_classes, sizes)
         found += metric_problems(spec, n_classes, sizes)
         seen = (shape, n_classes, schema)
-        found += teacher_problems(store, spec, seen, lambda other, v: see(store, other, v))
+        found += teacher_problems(store, spec, seen, lambda other, v: see(store, other, v), version)
     if schema.kind == "series":
         found += series_problems(spec, catalog.with_shipped(store, spec.data.name, version))
     if schema.kind == "text":

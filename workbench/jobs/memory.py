@@ -91,6 +91,7 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return (
             model, data, text, window, spec.get("task", {}).get("kind", "classification"),
             training.get("batch_size"), training.get("accumulation_steps", 1), training.get("processes", 1),
+            (training.get("distill") or {}).get("teacher"),  # which lies beside it
             training.get("precision"), training.get("optimizer", {}).get("kind"), bool(training.get("ema")),
         )  # fmt: skip
 

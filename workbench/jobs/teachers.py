@@ -8,10 +8,11 @@ the student resumes bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from workbench import catalog
 from workbench.specs.base import AnyShape
-from workbench.specs.data import DataSchema, DataSpec
+from workbench.specs.data import DataSchema
 from workbench.specs.errors import Problem, RunError, WorkbenchError
 from workbench.specs.run import RunSpec
 from workbench.specs.smaller import Distill
@@ -21,14 +22,31 @@ from workbench.store.checkpoints import CheckpointInfo, is_own
 TEACHER = "teacher"  # the checkpoint and the sheet that a student keeps of it
 WHERE = "training.distill.teacher"
 SPLITS = ("validation", "test", "split_seed", "groups", "folds", "fold", "limit")
+
+
+class Cut(NamedTuple):
+    """Which rows are learned from: they go by the set, its version and the choices of its splits."""
+
+    name: str
+    version: int
+    shares: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        told = ", ".join(str(part) for part in self.shares)
+        return f"version {self.version} of {self.name} ({told})"
+
+
 Seen = tuple[AnyShape, int, DataSchema]
 See = Callable[[RunSpec, int | None], Seen]  # what a spec's model sees of its data; raises DataError
 
 
-def teacher_problems(store: Store, spec: RunSpec, seen: Seen, see: See) -> list[Problem]:
+def teacher_problems(
+    store: Store, spec: RunSpec, seen: Seen, see: See, version: int | None = None
+) -> list[Problem]:
     """Why the run named in `training.distill` cannot teach; nothing where none is named, or all is well.
 
     seen: what the student sees of its data. see: the same of another spec and version of its data set.
+    version: of the student's; None is the newest.
     """
     asked = spec.training.distill
     if asked is None:
@@ -37,19 +55,20 @@ def teacher_problems(store: Store, spec: RunSpec, seen: Seen, see: See) -> list[
         row = teacher_of(store, asked)
         _checkpoint(store, row, asked.checkpoint)
         theirs = see(row.spec, row.data_version)
+        cuts = _cuts(store, row, spec, version)
     except WorkbenchError as error:
         return [
             Problem(where=WHERE, rule=p.rule, fact=f"{p.where}: {p.fact}", repair=p.repair)
             for p in error.problems
         ]
-    found = [(name, fact) for name, fact in _differences(row, spec, theirs, seen)]
+    found = [(name, fact) for name, fact in _differences(row, spec, theirs, seen, cuts)]
     return [
         Problem(
             where=WHERE, rule=f"teacher and student must have the same {name}", fact=fact,
             repair="Choose another teacher, or the teacher's data and settings.",
         )
         for name, fact in found[:1]
-    ] + (_leak(row, spec) if not found else [])  # fmt: skip
+    ] + (_leak(row, cuts) if not found else [])  # fmt: skip
 
 
 def teacher_of(store: Store, asked: Distill) -> RunRow:
@@ -117,7 +136,9 @@ def _checkpoint(store: Store, row: RunRow, wanted: str) -> CheckpointInfo:
     )  # fmt: skip
 
 
-def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[tuple[str, str]]:
+def _differences(
+    row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen, cuts: tuple[Cut, Cut]
+) -> list[tuple[str, str]]:
     """(what differs, the fact) of all that must be the same."""
     them, us = row.spec, spec
     pairs: list[tuple[str, Any, Any]] = [
@@ -129,14 +150,14 @@ def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[t
         pairs.append(("data.normalize", them.data.normalize, us.data.normalize))
     if ours[2].kind == "series":
         pairs.append(("windows (data.series)", them.data.series, us.data.series))
-        pairs.append(("cut of the steps, for its scale", _cut(them.data), _cut(us.data)))
+        pairs.append(("cut of the steps, for its scale", *cuts))
     if ours[2].kind == "table":  # its encoders and scalers are fitted on the training rows
         pairs.append(("reading of columns (data.table)", them.data.table, us.data.table))
-        pairs.append(("cut of the rows, for its scalers", _cut(them.data), _cut(us.data)))
+        pairs.append(("cut of the rows, for its scalers", *cuts))
     if ours[2].kind == "text":
         pairs.append(("tokenizer (data.text)", them.data.text, us.data.text))
         if us.data.text.tokenizer != "pretrained":  # it is trained on the training split
-            pairs.append(("data set, for its tokens", _cut(them.data), _cut(us.data)))
+            pairs.append(("data set, for its tokens", *cuts))
     return [
         (name, f"run `{row.name}` has {_short(one)}, and this one {_short(other)}")
         for name, one, other in pairs
@@ -144,20 +165,34 @@ def _differences(row: RunRow, spec: RunSpec, theirs: Seen, ours: Seen) -> list[t
     ]
 
 
-def _leak(row: RunRow, spec: RunSpec) -> list[Problem]:
-    if _cut(row.spec.data) == _cut(spec.data):
+def _leak(row: RunRow, cuts: tuple[Cut, Cut]) -> list[Problem]:
+    theirs, ours = cuts
+    if theirs == ours:
         return []
     fact = f"run `{row.name}` learned from another cut of the data"
+    repair = "Cut the data as the teacher's run does."
+    if (theirs.name, theirs.shares) == (ours.name, ours.shares):
+        seen = f"version {theirs.version} of {ours.name}, which is at {ours.version} now"
+        fact = f"run `{row.name}` learned from {seen}"
+        repair = "Train the teacher on this version as well, or restore the other one."
     return [
         Problem(
             where=WHERE, rule="a teacher should not have seen what the student is validated on", fact=fact,
-            repair="Cut the data as the teacher's run does.", severity="warning",
+            repair=repair, severity="warning",
         )
     ]  # fmt: skip
 
 
-def _cut(data: DataSpec) -> tuple[Any, ...]:
-    return (data.name, *(getattr(data, name) for name in SPLITS))
+def _cuts(store: Store, row: RunRow, spec: RunSpec, version: int | None) -> tuple[Cut, Cut]:
+    """How the teacher's data is cut, and the student's. Raises DataError where a set is gone."""
+    found = []
+    for data, number in ((row.spec.data, row.data_version), (spec.data, version)):
+        kept = catalog.with_shipped(store, data.name, number)
+        shares = tuple(getattr(data, name) for name in SPLITS)
+        found.append((Cut(data.name, kept.version, shares), kept.fingerprint))
+    (theirs, one), (ours, other) = found
+    same = theirs.name == ours.name and one == other  # a version that was restored is the old one again
+    return (theirs._replace(version=ours.version) if same else theirs), ours
 
 
 def _short(value: Any) -> str:
