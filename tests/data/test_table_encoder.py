@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -221,6 +223,26 @@ def test_two_threads_that_make_the_same_folder_get_a_whole_one(tmp_path: Path) -
         over.set()
     assert sorted(path.name for path in place.iterdir()) == ["test.npy", "train.npy"]
     assert list(tmp_path.iterdir()) == [place], "no draft is left"
+
+
+def test_what_killed_processes_left_half_made_is_removed_after_a_day(tmp_path: Path) -> None:
+    loaded(tmp_path, made())
+    stored = StoredTable(tmp_path / "set")
+    (place,) = stored.folder.glob("encoded-*")
+    day = 24 * 3600
+    drafts = {}
+    for name, folder, first, last in (
+        ("killed", stored.folder, 3 * day, 2 * day), ("killed in it", place, 3 * day, 2 * day),
+        ("at work", stored.folder, 3 * day, 60), ("begun", place, 60, 60),
+    ):  # fmt: skip
+        draft = folder / f"encoded-{name}.part-0"
+        draft.mkdir()
+        (draft / "train.npy").write_text("half")
+        for path, age in ((draft / "train.npy", last), (draft, first)):
+            os.utime(path, (time.time() - age,) * 2)
+        drafts[name] = draft
+    encoder_of(stored, DataSpec(name="set"))
+    assert [name for name, draft in drafts.items() if draft.exists()] == ["at work", "begun"]
 
 
 @pytest.mark.parametrize("categories", ["embed", "one_hot"])
