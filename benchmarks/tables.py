@@ -39,7 +39,7 @@ def adult(home: Path, seeds: int) -> list[Figure]:
     runs = [
         trained(
             home, "mlp-table", "data.name=adult", f"seed={seed}", f"data.split_seed={seed}",
-            "training.epochs=15",
+            "training.epochs=15", "training.batch_size=256", "training.optimizer.lr=0.002",
         )
         for seed in range(seeds)
     ]  # fmt: skip

@@ -67,7 +67,7 @@ TABLE_PRESETS: list[tuple[Any, ...]] = [
         {
             "data": {"name": "adult-sample", "table": {"numbers": "quantile"}},
             "model": {"family": "mlp", "layers": dense(256, 128, out=2, p=0.2)},
-            "training": adamw(1e-3, 12, 64),
+            "training": adamw(1e-3, 12, 64, 0.05),
         },
     ),
     (
