@@ -8,11 +8,11 @@ from torch import nn
 
 from workbench.models.build import build
 from workbench.models.slim import slimmed
-from workbench.specs.base import Duel, Tokens
+from workbench.specs.base import AnyShape, Duel, Tokens, Window
 from workbench.specs.errors import RunError, SpecError
 from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS
-from workbench.specs.slim import Chain, chains, slimmer
+from workbench.specs.slim import AROUND, Chain, chains, slimmer
 
 CONV = {"kind": "conv2d", "out_channels": 8, "padding": 1}
 NORM, RELU = {"kind": "batch_norm"}, {"kind": "relu"}
@@ -35,6 +35,14 @@ RESIDUAL = model_of(
     {"kind": "repeat", "times": 2, "layers": [CONV, RELU, CONV]},
     {"kind": "global_avg_pool2d"}, linear(3),
 )  # fmt: skip
+# Behind a flatten of steps the numbers of one channel lie apart, one in every step.
+WINDOW = Window(6, 3, (0,))
+ALONG = [{"kind": "conv1d", "out_channels": 8, "padding": 1}, RELU, linear(6), RELU, {"kind": "flatten"}]
+STEPS = model_of(*ALONG, linear(10), RELU, linear(4))
+OWN_SCALE = model_of({"kind": "window_norm", "layers": [*ALONG, linear(10), RELU, linear(4)]})
+SKIP = model_of(
+    {"kind": "skip", "layers": [CONV, NORM, RELU, CONV]}, RELU, {"kind": "global_avg_pool2d"}, linear(3)
+)
 
 
 def test_a_chain_ends_at_the_next_layer_that_mixes_channels():
@@ -69,15 +77,19 @@ def test_what_cannot_lose_channels_says_why(layers, why):
         slimmer(model_of(*layers), (1, 8, 8), 0.5)
 
 
-@pytest.mark.parametrize(("model", "least"), [(CHAIN, 0.4), (RESIDUAL, 0.1)], ids=["chain", "residual"])
-def test_dropped_filters_that_were_zero_are_not_missed(model: ModelSpec, least: float):
+@pytest.mark.parametrize(
+    ("model", "shape", "least"),
+    [(CHAIN, (1, 8, 8), 0.4), (RESIDUAL, (1, 8, 8), 0.1), (STEPS, WINDOW, 0.4), (OWN_SCALE, WINDOW, 0.4),
+     (SKIP, (1, 8, 8), 0.2)],
+    ids=["chain", "residual", "steps", "window_norm", "skip"],
+)  # fmt: skip
+def test_dropped_filters_that_were_zero_are_not_missed(model: ModelSpec, shape: AnyShape, least: float):
     """The truth is the wide model itself, its weakest filters and their statistics set to zero."""
-    shape = (1, 8, 8)
     wide, slim = build(model, shape, seed=0).eval(), slimmer(model, shape, 0.5)
     narrow = build(slim, shape, seed=1).eval()
     _zero_what_goes(wide, model, slim)
     narrow.load_state_dict(slimmed(wide.state_dict(), slim, shape, narrow.state_dict()))
-    x = torch.randn(5, *shape)
+    x = torch.randn(5, *shape) if isinstance(shape, tuple) and len(shape) == 3 else torch.randn(5, 6, 3)
     with torch.no_grad():
         assert torch.allclose(wide(x), narrow(x), atol=1e-5)
     assert sum(p.numel() for p in narrow.parameters()) < (1 - least) * sum(
@@ -90,7 +102,7 @@ def _zero_what_goes(wide: nn.Module, model: ModelSpec, slim: ModelSpec) -> None:
 
     def walk(rows: nn.Sequential, wides, slims) -> None:
         for i, (one, other) in enumerate(zip(wides, slims, strict=True)):
-            if one.kind == "residual":
+            if one.kind in ("residual", *AROUND):
                 walk(rows[i].layers, one.layers, other.layers)
             if one.kind == "repeat":
                 for turn in range(one.times):
@@ -168,12 +180,12 @@ def test_the_feed_forward_part_of_a_transformer_gets_narrower():
     "name",
     [
         "cnn-mnist", "cnn-fashion", "cnn-rgb", "resnet-20", "mlp-image", "convnext-mini", "autoencoder",
-        "vae", "dcgan",
+        "vae", "dcgan", "unet-small",
     ],
 )  # fmt: skip
 def test_presets_lose_half_of_what_may_go(name: str):
     spec = PRESETS[name].spec
-    shape = spec.task.input((3, 24, 24) if name == "cnn-rgb" else (1, 28, 28), 10)
+    shape = spec.task.input((3, 24, 24) if name in ("cnn-rgb", "unet-small") else (1, 28, 28), 10)
     slim = slimmer(spec.model, shape, 0.5)
     assert slim.n_params(shape) < 0.7 * spec.model.n_params(shape)
     wide, narrow = build(spec.model, shape, seed=0), build(slim, shape, seed=0)

@@ -38,7 +38,7 @@ def trainer_for(
 
 class DuelTrainer(Trainer):
     """Alternating updates. train/loss and grad_norm are the generator's, train/discriminator_loss is the
-    other's; train/accuracy is how many of the batch's true and made images the discriminator told."""
+    other's; train/told_apart is how many of the batch's true and made images the discriminator told."""
 
     def advance(self, rows: Rows, size: int) -> None:
         """One update of each network from the B true images of `rows`. Never waits for the device."""

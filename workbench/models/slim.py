@@ -64,7 +64,7 @@ def _row(cut: dict[str, Tensor], prefix: str, layers: Sequence[Any]) -> None:
                 own, count = kept, whole
             _take(cut, f"{prefix}{place}.", own, count)
         reader = layers[chain.reader]
-        _read(cut, f"{prefix}{chain.reader}.weight", kept, whole, 1 - _outputs(reader))
+        _read(cut, f"{prefix}{chain.reader}.weight", kept, whole, 1 - _outputs(reader), steps=chain.steps)
 
 
 def _outputs(layer: Any) -> int:
@@ -95,13 +95,17 @@ def _take(cut: dict[str, Tensor], prefix: str, kept: Tensor, whole: int | None =
             cut[prefix + part] = tensor[kept]
 
 
-def _read(cut: dict[str, Tensor], name: str, kept: Tensor, whole: int, axis: int = 1) -> None:
+def _read(
+    cut: dict[str, Tensor], name: str, kept: Tensor, whole: int, axis: int = 1, *, steps: bool = False
+) -> None:
     """Of a reader's weight, its inputs along `axis`, the inputs `kept`; behind a flatten each stands for a
-    block."""
+    block, or for one number of every step where `steps`."""
     weight = cut.get(name)
     if weight is None or weight.ndim < 2 or weight.shape[axis] % whole:
         return  # another model's: `slimmed` says so
-    cut[name] = weight.index_select(axis, _spread(kept, weight.shape[axis] // whole))
+    block = weight.shape[axis] // whole
+    places = (torch.arange(block).unsqueeze(1) * whole + kept).reshape(-1) if steps else _spread(kept, block)
+    cut[name] = weight.index_select(axis, places)
 
 
 def _spread(kept: Tensor, block: int) -> Tensor:

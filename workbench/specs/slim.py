@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from workbench.specs import nesting
 from workbench.specs.base import AnyShape, Duel, Pair
 from workbench.specs.errors import Problem, SpecError
 from workbench.specs.layer import Layer
@@ -22,6 +23,7 @@ COUNTS = {
 INNER = {  # layers that hold a chain within themselves: the field of its width
     "transformer_encoder_layer": "dim_feedforward", "transformer_decoder_layer": "dim_feedforward",
 }  # fmt: skip
+AROUND = ("window_norm", "skip")  # groups of one row, whose last layer's outputs stay
 # Between maker and reader: each channel for itself. Numbers per channel (batch_norm, prelu) go with it.
 ALONE = frozenset({
     "batch_norm", "prelu", "relu", "relu6", "leaky_relu", "rrelu", "elu", "selu", "celu", "gelu", "silu",
@@ -34,12 +36,14 @@ ALONE = frozenset({
 
 class Chain(NamedTuple):
     """Places within one row of layers. block: numbers of one channel among the maker's outputs: those of a
-    linear layer whose vector becomes an image (unflatten) lie channel by channel; else 1."""
+    linear layer whose vector becomes an image (unflatten) lie channel by channel; else 1. steps: whether the
+    reader sees a flattened sequence, of which every step holds all channels."""
 
     maker: int
     between: tuple[int, ...]
     reader: int
     block: int = 1
+    steps: bool = False
 
 
 def chains(layers: Sequence[Layer]) -> list[Chain]:
@@ -56,7 +60,9 @@ def chains(layers: Sequence[Layer]) -> list[Chain]:
         for place in range(maker + 1, len(layers)):
             later: Any = layers[place]
             if _makes(later):
-                found.append(Chain(maker, tuple(between), place, block))
+                kinds = {layers[k].kind for k in between}  # type: ignore[attr-defined]
+                steps = layer.kind in ("conv1d", "linear") and "flatten" in kinds and "unflatten" not in kinds  # type: ignore[attr-defined]
+                found.append(Chain(maker, tuple(between), place, block, steps))
                 break
             is_image = later.kind == "unflatten" and layer.kind == "linear" and block == 1  # type: ignore[attr-defined]
             if later.kind not in ALONE and not is_image:
@@ -99,6 +105,8 @@ def groups(layer: Any) -> Iterator[tuple[str, Sequence[Layer]]]:
     elif layer.kind == "repeat":
         for turn in range(layer.times):
             yield f"{turn}.", layer.layers
+    elif layer.kind in AROUND:
+        yield "layers.", layer.layers
 
 
 def stacks(model: ModelSpec, shape: AnyShape) -> list[tuple[str, Sequence[Layer]]]:
@@ -134,7 +142,7 @@ def _within(layer: Any, amount: float) -> Any:
         return layer.model_copy(update=rows)
     if layer.kind == "parallel":
         return layer.model_copy(update={"branches": tuple(_row(branch, amount) for branch in layer.branches)})
-    if layer.kind == "repeat":
+    if layer.kind == "repeat" or layer.kind in AROUND:
         return layer.model_copy(update={"layers": _row(layer.layers, amount)})
     return layer
 
@@ -144,7 +152,7 @@ def _fewer(n: int, amount: float) -> int:
 
 
 def _nothing(model: ModelSpec) -> Problem:
-    kinds = [layer.kind for layer in (*model.layers, *model.decoder)]
+    kinds = [getattr(layer, "kind", "") for layer in nesting.every((*model.layers, *model.decoder))]
     makers = [kind for kind in kinds if kind in COUNTS]
     if not makers:
         fact = f"none of its layers ({', '.join(dict.fromkeys(kinds))}) has channels of its own to lose"
