@@ -258,6 +258,7 @@ def test_names_that_come_twice_are_told_apart(tmp_path: Path) -> None:
 
 
 MONTHS = [f"{m:02d}/01/{y}" for y in range(2001, 2009) for m in range(1, 13)]
+TWO_WAYS = ["03/04/2024", "05/06/2024", "04/02/2024", "2024-05-01", "2024-03-02"]
 
 
 @pytest.mark.parametrize(
@@ -271,6 +272,13 @@ MONTHS = [f"{m:02d}/01/{y}" for y in range(2001, 2009) for m in range(1, 13)]
         (["01/11/2024", "01/12/2024", "02/01/2024", "02/02/2024", "02/03/2024", "02/04/2024"], None,
          "2024-01-12", "month first: its rows are in order so"),
         (MONTHS, None, "2001-02-01", "month first: its moments are evenly apart so"),
+        (TWO_WAYS, None, "2024-06-05", "nothing tells whether `03/04/2024` has"),
+        (TWO_WAYS, "day", "2024-06-05", "day first: as asked for"),
+        (TWO_WAYS, "month", "2024-05-06", "month first: as asked for"),
+        ([*TWO_WAYS, "25/04/2024"], "month", "2024-06-05", "though the month was asked for"),
+        (["2024-05-01", "03/04/2024"] * 2, "month", "2024-03-04", "month first: as asked"),
+        (["01/11/2024", "01/12/2024", "02/01/2024", "02/02/2024", "2024-02-03", "2024-02-04"], None,
+         "2024-01-12", "month first: its rows are in order so"),
     ],
 )  # fmt: skip
 def test_day_and_month_are_told_apart_and_the_report_says_by_what(
@@ -283,9 +291,13 @@ def test_day_and_month_are_told_apart_and_the_report_says_by_what(
     assert columns["when"].unsure == ("nothing tells" in told)
 
 
-def test_what_a_registered_table_reads_month_first_is_read_so_again(tmp_path: Path) -> None:
-    known = {"when": TableColumn(name="when", role="date", kind="moment", way="%m/%d/%Y")}
-    (tmp_path / "t.csv").write_text("when,v\n03/04/2024,1\n05/04/2024,2\n")
+@pytest.mark.parametrize("way", ["%m/%d/%Y", "%Y-%m-%d | %m/%d/%Y"])
+@pytest.mark.parametrize("more", ["", "2024-05-01,3\n"])
+def test_what_a_registered_table_reads_month_first_is_read_so_again(
+    tmp_path: Path, way: str, more: str
+) -> None:
+    known = {"when": TableColumn(name="when", role="date", kind="moment", way=way)}
+    (tmp_path / "t.csv").write_text("when,v\n03/04/2024,1\n05/04/2024,2\n" + more)
     source = open_source(tmp_path / "t.csv", Limits())
     files = [sniff(member, head) for member, head in source.scan(Report())]
     with open_table(source, files, TableReading(), Limits(), Report(), known=known) as table:

@@ -116,7 +116,7 @@ def decide(
             if way is not None and OR in way:
                 one, _, other = way.partition(OR)
                 report.repaired(f"column `{name}`", f"dates are written in two ways: {one} and {other}")
-            elif way is not None and leads(way):
+            if way is not None and leads(way):
                 found[-1].unsure = not own.when.why
                 _tell_order(own, way, name, report)
         elif native == {"number"} or (grammar is not None and (own.look.cells or c in numeric)):
@@ -148,7 +148,7 @@ def _tell_order(own: Seen, way: str, name: str, report: Report) -> None:
     if own.when.why:
         report.kept(f"column `{name}`", f"dates are read with the {order} first: {own.when.why}")
         return
-    example = shown(next(iter(own.when.seen)), 40)
+    example = shown(own.when.of_both(way), 40)
     report.repaired(
         f"column `{name}`",
         f"nothing tells whether `{example}` has the day or the month first: the {order} is taken; choose the "

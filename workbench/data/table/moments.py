@@ -88,14 +88,15 @@ class MomentLook:
         best = self._fitting()
         self.why = ""
         if best is None:
-            return self._two(first)
+            return self._two(leads(like) or first, like)
         other = swapped(best)
         if other is None:
             return best
         texts = list(self.seen)
         fits = {way: _share(texts, way) for way in (best, other)}
-        if like in fits and fits[like] >= max(fits.values()) - 1e-9:
-            return like
+        known = next((way for way in like.split(OR) if way in fits), "")
+        if known and fits[known] >= max(fits.values()) - 1e-9:
+            return known
         asked = next((way for way in fits if leads(way) == first), None)
         if asked is not None and fits[asked] >= ENOUGH:
             self.why = "as asked for"
@@ -105,34 +106,65 @@ class MomentLook:
             only = next(text for text in texts if _share([text], best) > _share([text], other))
             self.why = f"`{only[:40]}` can be read so only{against}"
             return best
-        rising = [way for way in fits if _in_order(moments(texts, way))]
-        if len(rising) == 1:
-            self.why = "its rows are in order so"
-            return rising[0]
-        even, uneven = sorted(fits, key=lambda way: -_filled(moments(texts, way)))
-        if _filled(moments(texts, even)) >= EVEN and _filled(moments(texts, uneven)) < 0.5 * EVEN:
-            self.why = "its moments are evenly apart so"
-            return even
-        return best
+        return self._by_course(list(fits)) or best
 
-    def _two(self, first: str | None) -> str | None:
+    def _two(self, first: str | None, like: str) -> str | None:
         """Two ways of writing that fit the column together. Not such as differ in the order of day and month
         or in having a zone: then a cell could mean either."""
         if not self.seen or self.never > (1 - ENOUGH) * self.cells:
             return None
         texts = list(self.seen)
         shares = {way: share for way in formats() if (share := _share(texts, way)) >= LEAST_PART}
+        unasked = {"day": "month", "month": "day"}.get(first or "")
         pairs = [
             (one, other) for one in shares for other in shares
-            if one != other and swapped(one) != other and leads(one) != first != leads(other)
+            if one != other and swapped(one) != other
             and shares[one] >= shares[other] and shares[one] + shares[other] >= ENOUGH
         ]  # fmt: skip
-        # Of day and month the day comes first where the other order fits as well.
-        for one, other in sorted(pairs, key=lambda pair: -shares[pair[0]] - shares[pair[1]]):
-            if _share(texts, one + OR + other) >= ENOUGH:
-                self.why = "two ways"
-                return one + OR + other
+        # Of day and month the one that is asked for, else the day, comes first where the other fits as well.
+        pairs.sort(
+            key=lambda pair: ([*map(leads, pair)].count(unasked or "-"), -sum(shares[way] for way in pair))
+        )
+        fitting = (one + OR + other for one, other in pairs)
+        best = next((way for way in fitting if _share(texts, way) >= ENOUGH), None)
+        if best is None:
+            return None
+        ones, _, others = best.partition(OR)
+        ways = [one + OR + other for one in _orders(ones) for other in _orders(others)]
+        equal = [way for way in ways if _share(texts, way) >= _share(texts, best) - 1e-9]
+        if like in equal:
+            return like
+        if len(equal) == 1:
+            against = f", though the {first} was asked for" if first and leads(best) != first else ""
+            self.why = f"the other order does not fit{against}"
+        elif first:
+            self.why = "as asked for"
+        else:
+            return self._by_course(equal) or best
+        return best
+
+    def _by_course(self, ways: Sequence[str]) -> str | None:
+        """Of ways that fit equally the one in which moments are in order or evenly apart; None where that
+        tells nothing. What told stands in `why`."""
+        texts = list(self.seen)
+        rising = [way for way in ways if _in_order(moments(texts, way))]
+        if len(rising) == 1:
+            self.why = "its rows are in order so"
+            return rising[0]
+        even, uneven, *_ = sorted(ways, key=lambda way: -_filled(moments(texts, way)))
+        if _filled(moments(texts, even)) >= EVEN and _filled(moments(texts, uneven)) < 0.5 * EVEN:
+            self.why = "its moments are evenly apart so"
+            return even
         return None
+
+    def of_both(self, way: str) -> str:
+        """The first cell that a way of writing reads with day and month in each other's place as well; the
+        first of all where there is none."""
+        halves = [one for one in way.split(OR) if leads(one)]
+        return next(
+            (text for text in self.seen for one in halves if all(_share([text], w) for w in _orders(one))),
+            next(iter(self.seen)),
+        )
 
     def mixes_zones(self) -> bool:
         """Whether some cells tell a zone and others none, and are moments otherwise."""
@@ -163,13 +195,20 @@ class MomentLook:
 
 
 def leads(way: str) -> str:
-    """ "day" or "month", as a format of numbers alone begins with; empty for all others."""
-    return {"%d": "day", "%m": "month"}.get(way[:2], "") if _NUMERIC.match(way) else ""
+    """ "day" or "month", as a format of numbers alone begins with, of two ways the first such; empty for all
+    others."""
+    first = next((one[:2] for one in way.split(OR) if _NUMERIC.match(one)), "")
+    return {"%d": "day", "%m": "month"}.get(first, "")
 
 
 def swapped(way: str) -> str | None:
     """The format with day and month in each other's place; None where only one order is ever written."""
     return f"{way[3:5]}{way[2]}{way[:2]}{way[5:]}" if leads(way) else None
+
+
+def _orders(way: str) -> list[str]:
+    """A format, and the one with day and month in each other's place where both are written."""
+    return [one for one in (way, swapped(way)) if one is not None]
 
 
 def _in_order(found: np.ndarray) -> bool:
