@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,22 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.data.test_series import folder_of
 from tests.worker.taught import taught
 from workbench import catalog
 from workbench.data.dataset import rows_of
+from workbench.data.series.dataset import load
 from workbench.engine.batches import normalised
 from workbench.jobs.hardest import KINDS, hardest
-from workbench.specs.data import DataSpec
+from workbench.specs.data import DataSpec, SeriesSpec
 from workbench.specs.errors import DataError, RunError
 from workbench.specs.presets import preset
+from workbench.specs.tasks import ForecastingTask
 from workbench.store import Store, open_store
+from workbench.tasks.forecasting import Forecasting
 from workbench.worker.answering import Answers
-from workbench.worker.samples import doubtful_labels, oddness
+from workbench.worker.samples import _Look, doubtful_labels, oddness
+from workbench.worker.trained import Trained
 
 PLANTED = 20  # in each split
 SPEC = preset("cnn-digits").spec.with_changes(
@@ -242,6 +248,49 @@ def test_of_numbers_the_farthest_off_come_first(name: str, home: Path) -> None:
         assert "residual sugar" in line["text"]
     assert found["mislabelled"] == []
     store.close()
+
+
+class Diverged(torch.nn.Module):
+    """Tells no number, of some values or of all."""
+
+    def __init__(self, n: int, bad: float, share: float) -> None:
+        super().__init__()
+        told = torch.where(torch.arange(n) < share * n, bad, 0.0)
+        self.told = torch.nn.Parameter(told)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_zeros(len(x), 1) + self.told
+
+
+@pytest.fixture
+def holed(tmp_path: Path) -> Any:
+    """A series of two variates in which a quarter was not measured, and steps 80 to 85 of neither."""
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(120, 2)).cumsum(axis=0)
+    values[draw.random(values.shape) < 0.25] = np.nan
+    values[80:86] = np.nan
+    spec = DataSpec(name="s", validation=0.2, test=0.2, series=SeriesSpec(look_back=10, horizon=3))
+    return load(folder_of(tmp_path, values), spec)
+
+
+def found_in(holed: Any, bad: float, share: float) -> dict[str, Any]:
+    """What is found in the validation of a series under a model that tells `bad`, and else 0, scaled."""
+    model = Diverged(6, bad, share)
+    task = Forecasting(ForecastingTask(), 3, holed.targets, holed.std, holed.naive, has_holes=True)
+    row = SimpleNamespace(id="r", name="r", spec=SimpleNamespace(task=SimpleNamespace(kind="forecasting")))
+    look = _Look(Trained(row, SimpleNamespace(name="best", step=1), model, holed, task, 0), "validation", 1)
+    while (found := look.work()[1]) is None:
+        pass
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_forecaster_that_tells_no_numbers_is_refused(holed: Any, bad: float, share: float) -> None:
+    """It stood as one without error, or with one of 3.4e38."""
+    with pytest.raises(RunError, match="must answer with numbers"):
+        found_in(holed, bad, share)
+    assert len(found_in(holed, 0.0, 1.0)["hardest"]) > 10
 
 
 # ---------------------------------------------------------------- the two scores by themselves

@@ -216,8 +216,7 @@ class _Look:
             return
         steps = self._whole.index[places][:, None] + np.arange(self._whole.horizon)
         y = torch.from_numpy(self._whole.truth(steps))
-        off = (trained.task.point(scores) - y).abs()
-        self._off[here] = off.nanmean(dim=(1, 2)).nan_to_num(0.0).numpy()  # none of it was measured
+        self._off[here] = _far_off(trained.task.point(scores), y).numpy()
 
     def _walk(self, trained: Trained) -> Iterator[int]:
         """First the features of what is usual, then scores and features of each batch; samples per step."""
@@ -275,6 +274,14 @@ def oddness(features: Tensor, bank: Tensor, same: Tensor) -> Tensor:
     nearest = min(NEIGHBOUR, max(1, len(bank) - 1))
     found = distance.kthvalue(nearest, dim=1).values
     return found.nan_to_num(0.0, posinf=0.0)
+
+
+def _far_off(told: Tensor, y: Tensor) -> Tensor:
+    """The mean absolute error of each window over what was measured: (B, H, C), (B, H, C) -> (B,).
+    0 where none was; NaN where the model tells no number of one that was."""
+    there = ~y.isnan()
+    off = torch.where(there, (told - y).abs(), 0.0)
+    return off.sum(dim=(1, 2)) / there.sum(dim=(1, 2)).clamp(min=1)
 
 
 def _asked(trained: Trained, split: Any, rows: np.ndarray) -> tuple[Tensor, Tensor]:
