@@ -204,6 +204,66 @@ def test_all_variants_are_measured_beside_the_original_and_kept(store: Store) ->
     assert len(told) == 3
 
 
+def test_a_pruned_variant_learns_from_the_version_of_its_parent_or_not_at_all(store: Store) -> None:
+    from workbench import catalog
+
+    catalog.copy(store, "digits", "mine")
+    spec = TINY.with_changes("data.name=mine")
+    parent = taught(store, spec)
+    catalog.drop_images(store, "mine", list(range(30)))  # the split of version 2 is drawn anew
+    for what in ("weights", "channels"):
+        child = store.runs.get(smaller.prune(store, parent, Prune(what=what)))  # type: ignore[arg-type]
+        assert child.data_version == 1
+    assert store.runs.get(runs.fork(store, parent)).data_version is None  # a fork takes the newest
+    later = taught(store, spec.with_changes("name=later"))
+    catalog.delete(store, "mine")
+    catalog.copy(store, "digits", "mine")
+    before = len(store.runs.list())
+    with pytest.raises(RunError, match="version 2 of mine is gone"):
+        smaller.prune(store, later, Prune())
+    assert len(store.runs.list()) == before
+
+
+def test_a_variant_of_another_version_or_reading_has_no_figures_and_spoils_none(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench import catalog
+    from workbench.worker import variants
+
+    catalog.copy(store, "digits", "mine")
+    spec = TINY.with_changes("data.name=mine")
+    parent = taught(store, spec)
+    catalog.drop_images(store, "mine", [0, 5])
+
+    def variant(version: int, *changes: str) -> str:
+        child = store.runs.create(spec.with_changes("training.prune={}", *changes), parent=parent).id
+        store.runs.update(child, data_version=version)
+        store.checkpoints.copy(parent, "best", child, "best")
+        return child
+
+    alike, newer = variant(1), variant(2)
+    read, faulty = variant(1, "data.normalize=unit"), variant(1, "name=faulty")
+    true = variants.evaluate
+    turns: list[str] = []
+
+    def evaluate(*given: object, **named: object) -> object:
+        turns.append("")
+        if len(turns) == 2:  # the newest is measured first
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nat some line")
+        return true(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(variants, "evaluate", evaluate)
+    found = variants.measure(store, {"run": parent}, lambda words, share: None)
+    told = {row["run"]: row for row in found["rows"]}
+    assert told[alike]["value"] == told[parent]["value"]
+    assert "version 2 of mine, and the run itself from version 1" in told[newer]["problem"]
+    assert "data.normalize" in told[read]["problem"]
+    assert "mat1 and mat2 shapes cannot be multiplied" in told[faulty]["problem"]
+    assert "some line" not in told[faulty]["problem"]
+    assert all("value" not in told[run] for run in (newer, read, faulty))
+    assert [row["change"] for row in smaller.ratios(found)].count(None) == 3
+
+
 def test_processes_that_cannot_share_a_batch_are_refused(store: Store) -> None:
     few = TINY.with_changes("training.processes=4", "training.batch_size=2")
     found = [p for p in check(store, few).problems if p.where == "training.processes"]

@@ -126,8 +126,13 @@ def _cells(one: dict[str, Any]) -> list[str]:
     return [
         what, one["run"], f"{one['bytes'] / 1e3:,.0f} kB", zipped, f"{one['parameters']:,}",
         f"{one['nonzeros']:,}", f"{one['value']:.4f}", f"{one['latency_1_ms']:.3f}",
-        f"{one['latency_32_ms']:.3f}", f"{one['size']:.2f}", f"{one['speed_1']:.2f}, {one['speed_32']:.2f}",
+        f"{one['latency_32_ms']:.3f}", _ratio(one["size"]),
+        f"{_ratio(one['speed_1'])}, {_ratio(one['speed_32'])}",
     ]  # fmt: skip
+
+
+def _ratio(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"
 
 
 def _prune(amount: float, structured: bool, per_layer: bool) -> Prune:

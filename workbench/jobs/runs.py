@@ -205,9 +205,10 @@ def fork(
 
 def fork_as(
     store: Store, parent: RunRow, spec: RunSpec, checkpoint: str | None = None, replay: bool = False,
-    matching: bool = False,
+    matching: bool = False, version: int | None = None,
 ) -> str:  # fmt: skip
-    """`fork` with the child's whole spec."""
+    """`fork` with the child's whole spec. version: of the data set that the child learns from; None is the
+    newest when it starts, and with replay the parent's."""
     _must_be_ours(parent, "forked")
     if replay and checkpoint is not None:
         raise SpecError.of(
@@ -218,7 +219,9 @@ def fork_as(
         checkpoint = known_checkpoint(store, parent, checkpoint)
         if not matching:
             must_fit(parent.spec, spec)
-    _must_work(store, spec, parent.data_version if replay else None)
+    if replay:  # on the very samples that the parent saw
+        version = parent.data_version
+    _must_work(store, spec, version)
     must_start_from_something(spec, checkpoint)
     if replay:
         steering.with_ledger(spec, store, parent.id)  # the changed spec must take it
@@ -234,9 +237,10 @@ def fork_as(
             store.checkpoints.copy(parent.id, steering.START, row.id, steering.START)
         else:
             weights.pin(store, row)
-        if replay:  # on the very images that the parent saw
+        if replay:
             store.ledger.copy(parent.id, row.id)
-            store.runs.update(row.id, beat=False, data_version=parent.data_version)
+        if version is not None:
+            store.runs.update(row.id, beat=False, data_version=version)
 
     _complete(store, row, fill)
     store.runs.release([row.id])

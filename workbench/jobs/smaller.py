@@ -10,10 +10,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from workbench import catalog
+from workbench.jobs import teachers
 from workbench.jobs.check import see
 from workbench.jobs.runs import fork_as
 from workbench.jobs.starting import known_checkpoint
-from workbench.specs.errors import SpecError
+from workbench.specs.data import DataSpec
+from workbench.specs.errors import DataError, RunError, SpecError
 from workbench.specs.run import RunSpec
 from workbench.specs.schedules import Cosine
 from workbench.specs.slim import slimmer
@@ -24,6 +27,7 @@ from workbench.store.checkpoints import INT8
 RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending
 SHEET = "variants"  # what was measured last, kept with the run
 CLEARLY = 1.05  # times quicker: less may be the noise of the clock
+LEARNING_ONLY = ("name", "augment")  # of the data: what does not change the samples that are judged on
 MOST_LOOKED_AT = 500  # newest runs among which variants are looked for
 
 
@@ -51,12 +55,24 @@ def pruned(store: Store, parent: RunRow, prune: Prune, epochs: float = 1.0) -> R
 def prune(store: Store, ref: str, prune: Prune, epochs: float = 1.0, checkpoint: str | None = None) -> str:
     """Start a pruned variant of a run, fine-tuned for so many epochs; its id.
 
-    checkpoint: the best where there is one. Raises RunError, SpecError.
+    It learns from the version of the data that its parent learned from: the split of another one may give it
+    samples to learn that the parent is tested on. checkpoint: the best where there is one.
+    Raises RunError, SpecError.
     """
     parent = store.runs.get(ref)
+    version = parent.data_version
+    try:
+        catalog.with_shipped(store, parent.spec.data.name, version)
+    except DataError as error:
+        told = "" if version is None else f"version {version} of "
+        raise RunError.of(
+            f"run `{parent.name}`", "a pruned variant learns from the data that its run has learned from",
+            f"{told}{parent.spec.data.name} is gone ({error.problems[0].fact})",
+            "Train a run on the data as it is now, and prune that one.",
+        ) from error  # fmt: skip
     known = {info.name for info in store.checkpoints.list(parent.id)}
     name = known_checkpoint(store, parent, checkpoint or ("best" if "best" in known else "last"))
-    return fork_as(store, parent, pruned(store, parent, prune, epochs), name)
+    return fork_as(store, parent, pruned(store, parent, prune, epochs), name, version=version)
 
 
 def variants(store: Store, row: RunRow) -> Sequence[tuple[str, RunRow]]:
@@ -71,6 +87,39 @@ def variants(store: Store, row: RunRow) -> Sequence[tuple[str, RunRow]]:
         elif training.distill is not None and training.distill.teacher == row.id:
             found.append(("student", other))
     return found
+
+
+def must_be_comparable(store: Store, row: RunRow, variant: RunRow) -> None:
+    """Raises RunError where a variant learned from another cut or version of the data than the run itself:
+    it may have seen the samples that both would be judged on. Also where it reads them otherwise.
+
+    Raises DataError where the data is gone.
+    """
+    ours, theirs = teachers.cuts_of(store, row, variant.spec, variant.data_version)
+    them, us = variant.spec.data, row.spec.data
+    if (ours.name, ours.version) != (theirs.name, theirs.version):
+        fact = (
+            f"it learned from version {theirs.version} of {theirs.name}, and the run itself from version "
+            f"{ours.version}" + ("" if ours.name == theirs.name else f" of {ours.name}")
+        )
+    else:
+        aside = LEARNING_ONLY + (("folds",) if them.fold is us.fold is None else ())
+        names = [name for name in DataSpec.model_fields if name not in aside]
+        name = next((name for name in names if getattr(them, name) != getattr(us, name)), None)
+        if name is None:
+            return
+        fact = (
+            f"its data.{name} is {_brief(getattr(them, name))}, and the run's own {_brief(getattr(us, name))}"
+        )
+    raise RunError.of(
+        f"run `{variant.name}`", "only what learned from the same cut of the same data is comparable", fact,
+        "Make the variant anew of this run.",
+    )  # fmt: skip
+
+
+def _brief(value: Any) -> str:
+    text = "empty" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def quantise_question(run_id: str, how: str, checkpoint: str | None = None) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def teacher_problems(
         row = teacher_of(store, asked)
         _checkpoint(store, row, asked.checkpoint)
         theirs = see(row.spec, row.data_version)
-        cuts = _cuts(store, row, spec, version)
+        cuts = cuts_of(store, row, spec, version)
     except WorkbenchError as error:
         return [
             Problem(where=WHERE, rule=p.rule, fact=f"{p.where}: {p.fact}", repair=p.repair)
@@ -183,8 +183,9 @@ def _leak(row: RunRow, cuts: tuple[Cut, Cut]) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _cuts(store: Store, row: RunRow, spec: RunSpec, version: int | None) -> tuple[Cut, Cut]:
-    """How the teacher's data is cut, and the student's. Raises DataError where a set is gone."""
+def cuts_of(store: Store, row: RunRow, spec: RunSpec, version: int | None) -> tuple[Cut, Cut]:
+    """How the data of a run is cut, and that of another's spec and version; None is the newest. Versions with
+    the same rows count as one. Raises DataError where a set or version is gone."""
     found = []
     for data, number in ((row.spec.data, row.data_version), (spec.data, version)):
         kept = catalog.with_shipped(store, data.name, number)

@@ -22,11 +22,11 @@ from workbench.engine.checkpoint import Checkpoint, from_bytes, to_bytes
 from workbench.engine.device import place
 from workbench.engine.evaluate import evaluate
 from workbench.engine.feeds import feed_for
-from workbench.jobs.smaller import SHEET, variants
+from workbench.jobs.smaller import SHEET, must_be_comparable, variants
 from workbench.models.build import build
 from workbench.models.duel import product_of
 from workbench.models.int8 import KINDS, loaded, quantised
-from workbench.specs.errors import RunError, WorkbenchError
+from workbench.specs.errors import Problem, RunError, WorkbenchError
 from workbench.store import RunRow, Store
 from workbench.store.checkpoints import INT8
 from workbench.tasks.generation import Generation
@@ -128,9 +128,18 @@ def measure(store: Store, question: Mapping[str, Any], progress: Progress) -> di
         facts = {"kind": kind, "run": other.id, "name": other.name, "state": other.state.value}
         try:
             trained = shelf.get(other.id, checkpoint)
+            if other.id != row.id:
+                must_be_comparable(store, row, trained.row)
             facts |= {"checkpoint": trained.checkpoint.name, **_measured(store, original, trained, split)}
         except WorkbenchError as error:
             facts |= {"checkpoint": checkpoint or "", "problem": error.problems[0].sentence()}
+        except (RuntimeError, IndexError) as error:  # torch's: its model cannot take these samples
+            words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            problem = Problem(
+                where=f"run `{other.name}`", rule="a model must take the samples it is judged on", fact=words,
+                repair="Make the variant anew of this run.",
+            )  # fmt: skip
+            facts |= {"checkpoint": checkpoint or "", "problem": problem.sentence()}
         rows.append(facts)
     found = {
         "run": row.id, "name": row.name, "checkpoint": original.checkpoint.name, "split": split,
