@@ -267,3 +267,17 @@ def test_a_stretched_band_holds_its_share_and_quantiles_stay_in_order():
     assert marks["coverage"] == pytest.approx(0.8, abs=0.005)
     assert marks["raw_coverage"] == pytest.approx(raw["coverage"], abs=1e-6)
     assert task(loss="quantile", calibrate=False).carried(sums) == {} == task().carried(sums)
+
+
+def test_the_raw_coverage_of_variates_with_holes_is_a_mean_over_values_as_the_coverage_is():
+    """Under factors of 1 they are the same; variate b is measured in 10 of 100 windows, and c in none."""
+    own = task(loss="quantile")
+    scores, y = drawn(own.n_classes, n=100)
+    y[10:, :, 1] = y[:, :, 2] = torch.nan
+    y[:10, :, 1] = 100.0  # outside of every band
+    own.widths = np.ones(V)
+    marks = own.marks_of(own.sums(scores, y).double().numpy())
+    assert marks["raw_coverage"] == pytest.approx(marks["coverage"], abs=1e-6)
+    told = own.predict(scores)
+    inside = (y >= told[..., 0, :]) & (y <= told[..., -1, :])
+    assert marks["coverage"] == pytest.approx(float(inside[~y.isnan()].float().mean()), abs=1e-6)

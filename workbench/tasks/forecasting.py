@@ -197,7 +197,7 @@ class Forecasting(Quiet):
         if len(self.quantiles) > 1:
             found["coverage"] = _mean(within, n)
             if self.widths is not None:
-                found["raw_coverage"] = self._shares(sums)[there, len(FACTORS) // 2].mean()
+                found["raw_coverage"] = _mean(self._shares(sums)[:, len(FACTORS) // 2], n.sum(axis=0))
         return {name: float(value) for name, value in found.items()}
 
     def report_of(self, sums: np.ndarray) -> Mapping[str, Any] | None:
