@@ -54,6 +54,20 @@ PACKS: dict[str, Callable[[Path, dict[str, np.ndarray]], Path]] = {
 }
 
 
+@pytest.mark.parametrize("names", [("x_train", "x_test"), ("images",), ("arr_0",), ("faces",)])
+def test_images_alone_are_a_set_without_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    parts = np.split(RGB, len(names))
+    prepared, arrays = prepared_of(tmp_path, **dict(zip(names, parts, strict=True)))
+    assert (prepared.schema.classes, prepared.schema.task) == ((), "reconstruction")
+    np.testing.assert_array_equal(arrays.images, RGB.transpose(0, 3, 1, 2))
+    assert any("without classes" in row["reason"] for row in prepared.report)
+
+
+def test_images_beside_something_that_could_be_their_labels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="come in pairs"):
+        prepared_of(tmp_path, images=RGB, verdict=Y)
+
+
 @pytest.mark.parametrize("pack", PACKS)
 def test_a_quadruple_comes_out_pixel_for_pixel(pack: str, tmp_path: Path) -> None:
     arrays = {"x_train": RGB[:8], "y_train": Y[:8], "x_test": RGB[8:], "y_test": Y[8:]}
@@ -235,7 +249,6 @@ NAN[4, 0, 0], NAN[7, 1, 1] = np.nan, np.inf
 
 # What cannot be a set: the fact that the error names.
 WHOLE: dict[str, tuple[dict[str, np.ndarray | bytes], str]] = {
-    "images without labels": ({"x_train": GREY}, "holds neither"),
     "labels without images": ({"y_train": Y, "y_test": Y}, "holds neither"),
     "a split without labels": ({"x_train": GREY, "y_train": Y, "x_test": GREY}, "for test and no labels"),
     "fewer labels": ({"x": GREY, "y": Y[:5]}, "12 images and 5 labels"),

@@ -42,9 +42,11 @@ def import_arrays(
     limits: Limits,
     report: Report,
     tick: Callable[[str, float], None],
+    unread: int = 0,
 ) -> Prepared:
-    """Put images and labels together, bring the values to bytes, and write the set. Raises DataError."""
-    parts, names = assembled(found, source.where, report)
+    """Put images and labels together, bring the values to bytes, and write the set. unread: arrays that
+    cannot be used. Raises DataError."""
+    parts, names = assembled(found, source.where, report, unread=unread)
     forms = {part.images.member.path: form_of(part.images, report) for part in parts}
     heights = {(f.channels, f.height, f.width) for f in forms.values()}
     if len(heights) > 1:
@@ -56,13 +58,8 @@ def import_arrays(
     room_for(n_images, shape, limits, source.where)
     whole = _whole(source, [*(a for p in parts for a in (p.labels, p.groups) if a), *names], limits)
     given = class_names or (_text(whole[names[0].member.path]) if names else None)
-    labels = labels_of(
-        {p.labels.member.path: whole[p.labels.member.path] for p in parts},
-        source.where,
-        limits,
-        report,
-        given,
-    )
+    told = {p.labels.member.path: whole[p.labels.member.path] for p in parts if p.labels}
+    labels = labels_of(told, source.where, limits, report, given) if told else None
     grouped = all(part.groups for part in parts)  # a group may reach over splits: numbered as one
     words = [text(whole[part.groups.member.path]) for part in parts if part.groups]
     ids = np.unique(np.concatenate(words)) if grouped else np.zeros(0)
@@ -74,7 +71,9 @@ def import_arrays(
         by_path = {part.images.member.path: part for part in parts}
         for member, stream in source.read([part.images.member for part in parts]):
             part = by_path[member.path]
-            numbers = labels.numbers[part.labels.member.path]
+            numbers = np.zeros(part.images.dims[0], np.int64)
+            if labels and part.labels:
+                numbers = labels.numbers[part.labels.member.path]
             own = None
             if grouped and part.groups:
                 own = np.searchsorted(ids, text(whole[part.groups.member.path]))
@@ -86,7 +85,14 @@ def import_arrays(
                 shown(member.path),
                 f"{part.images.dims[0]:,} images of {width} × {height}, {SPLITS[part.split]}; {scale.words}",
             )
-        return writer.finish(schema.model_copy(update={"classes": labels.classes}), report)
+        if not labels:
+            report.kept(
+                "all images",
+                f"{n_images:,} without classes: to be painted anew, or made of noise. To tell classes apart, "
+                "put an array of labels beside them, named alike: `x_train` and `y_train`",
+            )
+        classes = labels.classes if labels else ()
+        return writer.finish(schema.model_copy(update={"classes": classes}), report)
     finally:
         writer.close()
 

@@ -32,6 +32,7 @@ class Found:
     images: list[Candidate] = field(default_factory=list)
     idx: list[IdxFile] = field(default_factory=list)
     arrays: list[Array] = field(default_factory=list)
+    unread: int = 0  # NumPy files that cannot be used: the labels may be among them
     others: list[Member] = field(default_factory=list)
     texts: list[Sniffed] = field(default_factory=list)  # of the others, those that can be read as texts
     no_texts: dict[str, str] = field(default_factory=dict)  # path of the rest: why not
@@ -81,6 +82,8 @@ def sorted_out(source: Source, report: Report, tick: Progress) -> Found:
         elif is_npy(head):
             if array := as_array(member, head, report):
                 found.arrays.append(array)
+            else:
+                found.unread += 1
         elif file := as_idx(member, head):
             found.idx.append(file)
         else:

@@ -78,7 +78,11 @@ def _is_text(source: Source, found: Found, kind: str | None) -> bool:
                 source.where, "a set of texts needs files of text", found.no_text(), "Check the files."
             )
         return kind == "text"
-    if any(len(file.dims) > 1 for file in found.idx) or has_images(found.arrays) or not found.texts:
+    if (
+        any(len(file.dims) > 1 for file in found.idx)
+        or has_images(found.arrays, found.unread)
+        or not found.texts
+    ):
         return False
     if not found.images:
         return True

@@ -64,11 +64,11 @@ class Scale(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Images with their labels and, where there are any, their groups."""
+    """Images with their labels and groups, where there are any. Labels have all parts of a set, or none."""
 
     split: int
     images: Array
-    labels: Array
+    labels: Array | None
     groups: Array | None
 
 
@@ -102,15 +102,22 @@ def as_array(member: Member, head: bytes, report: Report) -> Array | None:
     return array
 
 
-def has_images(arrays: Sequence[Array]) -> bool:
-    """Whether two or more arrays are there, one of which could be images."""
-    return len(arrays) > 1 and any(len(a.dims) > 1 and a.dtype.kind in "biuf" for a in arrays)
+def has_images(arrays: Sequence[Array], unread: int) -> bool:
+    """Whether an array could be images: of rows where others could be labels, alone by its shape. unread:
+    arrays that cannot be used; beside them none is alone."""
+    if len(arrays) == 1 and unread:
+        return False
+    least = 1 if len(arrays) > 1 else 2
+    return any(len(a.dims) > least and a.dtype.kind in "biuf" for a in arrays)
 
 
-def assembled(found: Sequence[Array], where: str, report: Report) -> tuple[list[Part], list[Array]]:
+def assembled(
+    found: Sequence[Array], where: str, report: Report, *, unread: int = 0
+) -> tuple[list[Part], list[Array]]:
     """Parts in the order train, validation, test, and the array of class names if there is one.
 
-    Roles are read off names (`x_train`, `train_labels`, `Y`), and off shapes where names do not tell.
+    Roles are read off names (`x_train`, `train_labels`, `Y`), and off shapes where names do not tell. Images
+    alone, beside nothing that could tell their classes, are a set without classes; what is `unread` could.
     Raises DataError.
     """
     by_split: dict[int, dict[str, Array]] = {}
@@ -129,12 +136,14 @@ def assembled(found: Sequence[Array], where: str, report: Report) -> tuple[list[
             )
         else:
             by_split[split][role] = array
+    alone = not unread and (len(unknown) + len(names) == 0 or len(found) == 1)
     _place_by_shape(unknown, by_split, report)
+    alone = alone and not any("labels" in roles for roles in by_split.values())
     parts = []
     for split, roles in sorted(by_split.items()):
         if "images" not in roles and "labels" not in roles:
             continue
-        parts.append(_part(split, roles, where))
+        parts.append(_part(split, roles, where, alone=alone))
     if not parts:
         raise DataError.of(
             where, "NumPy files hold images and labels", "neither can be told from names or shapes",
@@ -174,13 +183,16 @@ def _place_by_shape(unknown: Sequence[Array], by_split: dict[int, dict[str, Arra
         if len(large.dims) > 1 and large in numeric and len(small.dims) in (1, 2):
             by_split[TRAIN] = {"images": large, "labels": small}
             return
+    if not by_split and len(numeric) == len(unknown) == 1 and len(numeric[0].dims) > 2:
+        by_split[TRAIN] = {"images": numeric[0]}
+        return
     for array in unknown:
         report.refused(shown(array.member.path), "its name tells neither images nor labels; it is left out")
 
 
-def _part(split: int, roles: dict[str, Array], where: str) -> Part:
+def _part(split: int, roles: dict[str, Array], where: str, *, alone: bool) -> Part:
     images, labels = roles.get("images"), roles.get("labels")
-    if images is None or labels is None:
+    if images is None or (labels is None and not alone):
         have = "images" if images else "labels"
         raise DataError.of(
             where,
@@ -194,7 +206,9 @@ def _part(split: int, roles: dict[str, Array], where: str) -> Part:
             name, "images are numbers of shape (N, H, W), (N, H, W, C) or (N, C, H, W)",
             f"it is {dims_text(images)} of {images.dtype}", "Save the images as one array.",
         )  # fmt: skip
-    n = labels.dims[0] if labels.dims else 0
+    n = images.dims[0]
+    if labels is not None:
+        n = labels.dims[0] if labels.dims else 0
     if n != images.dims[0]:
         last = " (the images' last axis; move it first)" if images.dims[-1] == n else ""
         raise DataError.of(

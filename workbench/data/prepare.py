@@ -126,9 +126,11 @@ def prepare(
             elif any(len(file.dims) > 1 for file in found.idx) and not found.images:
                 refuse([*found.others, *(a.member for a in found.arrays)], report)
                 prepared = import_idx(opened, found.idx, folder, class_names=class_names, **common)
-            elif has_images(found.arrays) and not found.images:
+            elif has_images(found.arrays, found.unread) and not found.images:
                 refuse([*found.others, *(file.member for file in found.idx)], report)
-                prepared = import_arrays(opened, found.arrays, folder, class_names=class_names, **common)
+                prepared = import_arrays(
+                    opened, found.arrays, folder, class_names=class_names, unread=found.unread, **common
+                )
             elif (pairs := _paired(opened, found, kind, report)) is not None:
                 refuse([m for m in found.others if PurePosixPath(m.path).name.lower() not in _LISTS], report)
                 prepared = import_pairs(
