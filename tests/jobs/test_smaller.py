@@ -264,6 +264,45 @@ def test_a_variant_of_another_version_or_reading_has_no_figures_and_spoils_none(
     assert [row["change"] for row in smaller.ratios(found)].count(None) == 3
 
 
+def test_only_students_of_the_same_data_and_cut_are_measured_beside_their_teacher(store: Store) -> None:
+    from workbench import catalog
+    from workbench.worker.variants import measure
+
+    catalog.copy(store, "digits", "twin")
+    parent = store.runs.get(taught(store, TINY))
+    spec = smaller.student(store, parent)
+    usual = taught(store, spec.with_changes("data.folds=7"))  # no fold is chosen
+    told: dict[str, str] = {}
+    for change in ("data.split_seed=3", "data.limit=100", "data.fold=2", "data.test=0.2", "data.name=twin"):
+        other = spec.with_changes(change)
+        assert check(store, other).ok  # a warning alone
+        row = store.runs.create(other)
+        store.runs.update(row.id, data_version=1)
+        store.checkpoints.copy(usual, "best", row.id, "best")
+        told[row.id] = change.split("=")[0]
+    rows = {row["run"]: row for row in measure(store, {"run": parent.id}, lambda words, share: None)["rows"]}
+    assert {row["kind"] for row in rows.values()} == {"original", "student"}
+    assert "problem" not in rows[usual]
+    assert rows[usual]["value"] > 0
+    for run_id, field in told.items():
+        words = "version 1 of twin, and the run itself from version 1 of digits"
+        assert (words if field == "data.name" else f"its {field} is") in rows[run_id]["problem"]
+        assert "value" not in rows[run_id]
+
+
+def test_a_student_is_taught_on_the_version_that_its_teacher_learned_from(store: Store) -> None:
+    from workbench import catalog
+
+    catalog.copy(store, "digits", "mine")
+    parent = store.runs.get(taught(store, TINY.with_changes("data.name=mine")))
+    catalog.drop_images(store, "mine", [0, 5])
+    child = store.runs.get(smaller.teach(store, parent))
+    assert child.data_version == 1
+    smaller.must_be_comparable(store, parent, child)
+    plain = store.runs.get(runs.submit(store, TINY.with_changes("data.name=mine")))
+    assert plain.data_version is None  # the newest
+
+
 def test_processes_that_cannot_share_a_batch_are_refused(store: Store) -> None:
     few = TINY.with_changes("training.processes=4", "training.batch_size=2")
     found = [p for p in check(store, few).problems if p.where == "training.processes"]

@@ -30,20 +30,23 @@ MOST_STEPS = 100_000_000  # as many as a run may have
 ENDED = (RunState.LOST, RunState.FAILED, RunState.STOPPED)
 
 
-def submit(store: Store, spec: RunSpec, held: bool = False) -> str:
+def submit(store: Store, spec: RunSpec, held: bool = False, version: int | None = None) -> str:
     """Check `spec`, put it in the queue, see that a supervisor is there; the new run's id.
 
-    held: it waits there until it is released.
+    held: it waits there until it is released. version: of the data set that it learns from; None is the
+    newest when it starts.
 
     Raises SpecError with every problem of the check; warnings do not stop a run.
     """
-    _must_work(store, spec)
+    _must_work(store, spec, version)
     must_start_from_something(spec, None)
     row = store.runs.create(teachers.named(store, spec), held=True)  # until it has all it starts from
 
     def fill() -> None:
         teachers.pin(store, row)
         weights.pin(store, row)
+        if version is not None:
+            store.runs.update(row.id, beat=False, data_version=version)
 
     _complete(store, row, fill)
     if not held:

@@ -13,7 +13,7 @@ from typing import Any
 from workbench import catalog
 from workbench.jobs import teachers
 from workbench.jobs.check import see
-from workbench.jobs.runs import fork_as
+from workbench.jobs.runs import fork_as, submit
 from workbench.jobs.starting import known_checkpoint
 from workbench.specs.data import DataSpec
 from workbench.specs.errors import DataError, RunError, SpecError
@@ -60,19 +60,25 @@ def prune(store: Store, ref: str, prune: Prune, epochs: float = 1.0, checkpoint:
     Raises RunError, SpecError.
     """
     parent = store.runs.get(ref)
+    version = _version(store, parent)
+    known = {info.name for info in store.checkpoints.list(parent.id)}
+    name = known_checkpoint(store, parent, checkpoint or ("best" if "best" in known else "last"))
+    return fork_as(store, parent, pruned(store, parent, prune, epochs), name, version=version)
+
+
+def _version(store: Store, parent: RunRow) -> int | None:
+    """Which version of the data its variants learn from. Raises RunError where that is gone."""
     version = parent.data_version
     try:
         catalog.with_shipped(store, parent.spec.data.name, version)
     except DataError as error:
         told = "" if version is None else f"version {version} of "
         raise RunError.of(
-            f"run `{parent.name}`", "a pruned variant learns from the data that its run has learned from",
+            f"run `{parent.name}`", "its variants learn from the data that it has learned from",
             f"{told}{parent.spec.data.name} is gone ({error.problems[0].fact})",
-            "Train a run on the data as it is now, and prune that one.",
+            "Train a run on the data as it is now, and make variants of that one.",
         ) from error  # fmt: skip
-    known = {info.name for info in store.checkpoints.list(parent.id)}
-    name = known_checkpoint(store, parent, checkpoint or ("best" if "best" in known else "last"))
-    return fork_as(store, parent, pruned(store, parent, prune, epochs), name, version=version)
+    return version
 
 
 def variants(store: Store, row: RunRow) -> Sequence[tuple[str, RunRow]]:
@@ -187,3 +193,12 @@ def student(store: Store, parent: RunRow, amount: float = 0.5, checkpoint: str =
     training = spec.training.model_copy(update={"distill": asked, "prune": None})
     name = f"{parent.name}, student"[:200]
     return spec.model_copy(update={"name": name, "model": model, "training": training})
+
+
+def teach(store: Store, parent: RunRow, amount: float = 0.5) -> str:
+    """Start the student of a run on the version of the data that the run learned from; its id.
+
+    Raises RunError, SpecError.
+    """
+    version = _version(store, parent)
+    return submit(store, student(store, parent, amount), version=version)

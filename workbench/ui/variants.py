@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.jobs import runs, smaller, trials
+from workbench.jobs import smaller, trials
 from workbench.specs.errors import WorkbenchError
 from workbench.specs.smaller import Prune
 from workbench.store import RunRow
@@ -302,9 +302,7 @@ def _student(row: RunRow) -> None:
     st.caption("It starts from fresh weights and learns as long as the run did: a whole training.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Teach it", icon=":material/school:", key=f"student.go.{row.id}"):
-            _do(
-                lambda: nav.go("live", run=runs.submit(store(), smaller.student(store(), row, float(amount))))
-            )
+            _do(lambda: nav.go("live", run=smaller.teach(store(), row, float(amount))))
         if st.button(
             "Design it", icon=":material/layers:", key=f"student.edit.{row.id}",
             help="Opens the layers; the teacher is filled in",
