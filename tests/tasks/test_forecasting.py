@@ -18,12 +18,12 @@ from workbench.data.report import Report
 from workbench.data.series.dataset import load
 from workbench.engine.evaluate import judge
 from workbench.engine.feeds import feed_for
-from workbench.engine.series import floors
+from workbench.engine.series import band_words, floors
 from workbench.specs.data import DataSchema, DataSpec, SeriesSpec
 from workbench.specs.run import RunSpec
 from workbench.specs.series_import import SeriesImport
 from workbench.specs.tasks import ForecastingTask
-from workbench.tasks.forecasting import Forecasting
+from workbench.tasks.forecasting import FACTORS, Forecasting
 from workbench.worker.series import Steps, read_steps
 from workbench.worker.trained import task_of
 
@@ -146,7 +146,9 @@ def test_values_that_were_never_measured_count_nowhere(loss: str):
         low, high = own.predict(scores)[:, :, 0], own.predict(scores)[:, :, -1]
         within = ((y >= low) & (y <= high))[there].float().mean()
         assert marks["coverage"] == pytest.approx(float(within), rel=1e-5)
-        assert own.marks_of(sums)["coverage"] == pytest.approx(own._shares(sums)[:, 128].mean(), abs=0.03)
+        assert own.marks_of(sums)["coverage"] == pytest.approx(
+            own._shares(sums)[:, len(FACTORS) // 2].mean(), abs=0.03
+        )
         nothing = own.sums(scores, torch.full_like(y, torch.nan)).numpy()
         assert own.carried(nothing)["widths"] == [1.0] * V
 
@@ -281,3 +283,38 @@ def test_the_raw_coverage_of_variates_with_holes_is_a_mean_over_values_as_the_co
     told = own.predict(scores)
     inside = (y >= told[..., 0, :]) & (y <= told[..., -1, :])
     assert marks["coverage"] == pytest.approx(float(inside[~y.isnan()].float().mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize("half", [1 / 300, 300.0])
+def test_a_band_far_too_narrow_or_wide_is_stretched_to_its_share(half: float):
+    own = task(loss="quantile")
+    y = torch.randn(4000, H, V, generator=torch.Generator().manual_seed(2))
+    scores = (torch.tensor([-1.2816, 0.0, 1.2816]).view(3, 1) * half).expand(4000, H, 3, V).flatten(1)
+    sums = own.sums(scores, y).double().numpy()
+    own.widths = np.array(own.carried(sums)["widths"])
+    assert own.widths == pytest.approx([1 / half] * V, rel=0.03)
+    assert own.marks_of(own.sums(scores, y).double().numpy())["coverage"] == pytest.approx(0.8, abs=0.005)
+    assert band_words(own, None).endswith(f" {own.widths.mean():.2f} times as wide by the validation")
+
+
+def test_a_band_that_no_factor_stretches_to_its_share_says_what_it_holds():
+    """Of b four in ten forecasts have no width; c has none at all, and a is stretched as ever."""
+    own = task(loss="quantile")
+    draw = torch.Generator().manual_seed(3)
+    y = torch.randn(1000, H, V, generator=draw)
+    scores = torch.tensor([-1.2816, 0.0, 1.2816]).view(3, 1).expand(1000, H, 3, V).clone()
+    scores[:400, ..., 1] = scores[..., 2] = 0.0
+    scores = scores.flatten(1)
+    sums = own.sums(scores, y).double().numpy()
+    learned = own.carried(sums)
+    words = band_words(own, sums)
+    own.widths = np.array(learned["widths"])
+    told = own.predict(scores)
+    inside = ((y >= told[..., 0, :]) & (y <= told[..., -1, :])).float().mean(dim=(0, 1))
+    assert learned["held"] == pytest.approx(inside.tolist(), abs=0.003)  # as scored under the factors
+    assert learned["held"][1:] == pytest.approx([0.6, 0.0])
+    assert own.widths[0] == pytest.approx(1.0, rel=0.05)
+    assert own.widths[1] < 5  # no wider than holds as many
+    assert words.endswith(" by the validation, which held 60 % of b, 0 % of c instead of 80 %")
+    own.held = learned["held"]
+    assert band_words(own, None) == words  # as a checkpoint tells it

@@ -23,6 +23,7 @@ FLOORS = ("persistence", "seasonal")
 FLOOR_BATCH = 512
 SHOWN = 12  # windows of a panel
 MOST_NUMBERS = 60_000  # of a panel
+MOST_TOLD = 3  # variates whose band holds too few
 BAND = 1.2816  # standard deviations that hold four of five normal errors
 
 
@@ -190,10 +191,18 @@ def band_words(task: Any, sums: np.ndarray | None) -> str:
     """What the band is, for people; empty where there is none."""
     if len(task.quantiles) > 1:
         named = f"quantiles {task.quantiles[0]:g} to {task.quantiles[-1]:g}"
-        widths = task.carried(sums).get("widths") if task.widths is None else task.widths
-        if widths is None:
+        learned = task.carried(sums) if task.widths is None else {"widths": task.widths, "held": task.held}
+        if not learned:
             return named
-        return f"{named}, {np.mean(widths):.2f} times as wide by the validation"
+        found = f"{named}, {np.mean(learned['widths']):.2f} times as wide by the validation"
+        missed = task.missed(learned.get("held", ()))
+        if not missed:
+            return found
+        told = ", ".join(
+            f"{100 * share:.0f} % of {name[:40]}" for name, share in [*missed.items()][:MOST_TOLD]
+        )
+        more = f" and too few of {len(missed) - MOST_TOLD} more" if len(missed) > MOST_TOLD else ""
+        return f"{found}, which held {told}{more} instead of {100 * task.share:.0f} %"
     return "" if sums is None else "80 % by the validation's errors"
 
 

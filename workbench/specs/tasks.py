@@ -89,7 +89,8 @@ class ForecastingTask(TaskSpec):
     calibrate: bool = knob(
         True,
         "Quantile: the band is stretched around its middle until it holds as many values of the validation "
-        "as it is meant to; the factors go with the model",
+        "as it is meant to; the factors go with the model. Up to 1024 times as wide: where that is not "
+        "enough, what it holds stands beside it",
     )
     delta: float = knob(
         1.0, "Errors up to this are squared by the huber loss, in standard deviations", gt=0, le=1000,

@@ -19,7 +19,7 @@ from workbench.specs.tasks import ForecastingTask
 from workbench.tasks.quiet import Quiet
 
 # Factors that a band may be stretched by; the one in the middle is 1.
-FACTORS = np.exp2(np.linspace(-4, 4, 257)).astype(np.float32)
+FACTORS = np.exp2(np.linspace(-10, 10, 641)).astype(np.float32)
 FEWEST = 10  # windows that a band is stretched after
 
 
@@ -28,7 +28,8 @@ class Forecasting(Quiet):
 
     std, naive (V,): the scale of each variate in its own units, and the mean error there of telling the value
     of a season before, which MASE divides by. widths (V,): what the band of each is stretched by around its
-    middle; None leaves it as the model tells it. has_holes: whether y may hold NaN.
+    middle; None leaves it as the model tells it. held: which share of the validation each held so, where no
+    factor let it hold what it is meant to. has_holes: whether y may hold NaN.
     """
 
     kind = "forecasting"
@@ -45,6 +46,7 @@ class Forecasting(Quiet):
         self.quantiles = spec.told
         self.middle = min(range(len(self.quantiles)), key=lambda q: abs(self.quantiles[q] - 0.5))
         self.widths: np.ndarray | None = None
+        self.held: Sequence[float] = ()
 
     @property
     def n_classes(self) -> int:
@@ -146,20 +148,39 @@ class Forecasting(Quiet):
 
     def carried(self, sums: np.ndarray | None) -> dict[str, list[float]]:
         """What a model needs besides its weights to tell its band: {"widths": (V,)}, the factors that let it
-        hold its share of the values that `sums` were made of; nothing where none was asked for.
+        hold its share of the values that `sums` were made of; nothing where none was asked for. Where no
+        factor up to the largest does (a band without width is never wider), the least that holds as many as
+        any, and at least 1; then "held" (V,) tells the shares that the bands of all of them hold.
 
-        Check: under them, so large a share of those very values lies within the band.
+        Check: under them, so large a share of those very values lies within the band, or what "held" says.
         Source: Romano, Patterson and Candès 2019, https://arxiv.org/abs/1905.03222, with factors in place of
         summands, so that a band stays as wide here and as narrow there as the model tells it.
         """
         if sums is None or len(self.quantiles) < 2 or not self.spec.calibrate or sums[0] < FEWEST:
             return {}
-        share = self.quantiles[-1] - self.quantiles[0]
-        within = self._shares(sums)
-        level = min(1.0, share * (1 + 1 / sums[0]))
-        return {  # 1 of a variate of which there is no value to hold
-            "widths": [float(np.interp(level, own[:-1], FACTORS)) if own[-1] > 0 else 1.0 for own in within]
-        }
+        level = min(1.0, self.share * (1 + 1 / sums[0]))
+        widths, held = [], []
+        for own in self._shares(sums)[:, :-1]:
+            if np.isnan(own[-1]):  # there is no value to hold
+                width = 1.0
+            elif own[-1] < level:
+                width = max(1.0, float(FACTORS[np.searchsorted(own, own[-1])]))
+            else:
+                width = float(np.interp(level, own, FACTORS))
+            widths.append(width)
+            held.append(self.share if np.isnan(own[-1]) else float(np.interp(width, FACTORS, own)))
+        return {"widths": widths} | ({"held": held} if self.missed(held) else {})
+
+    def missed(self, held: Sequence[float]) -> dict[str, float]:
+        """Of shares (V,) that bands hold those that people are told of, by variate: half a percent and more
+        below what is meant."""
+        named = zip(self.variates, held, strict=False)
+        return {name: share for name, share in named if share < self.share - 0.005}
+
+    @property
+    def share(self) -> float:
+        """Of the values, that the band is meant to hold."""
+        return self.quantiles[-1] - self.quantiles[0]
 
     def _shares(self, sums: np.ndarray) -> np.ndarray:
         """Values of each variate that the model's own band holds from each factor on, (V, F + 1), 0..1."""

@@ -190,7 +190,7 @@ def show(answer: Mapping[str, Any]) -> None:
         times = answer["times"]
         st.caption(
             f"{len(times):,} {'step' if len(times) == 1 else 'steps'} ahead: {times[0]} to {times[-1]}"
-            + (f". Band: {answer['band']}" if answer["band"] else "")
+            + (f". Band: {plain(str(answer['band']), 400)}" if answer["band"] else "")
         )
         st.plotly_chart(ahead_figure(ahead_info(answer, at)), key="predict.figure", config=PLAIN)
         for repair in answer["repairs"][:20]:

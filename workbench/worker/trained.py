@@ -160,7 +160,7 @@ class Shelf:
         model.eval()
         task = task_of(row.spec, data)
         if isinstance(task, Forecasting) and "widths" in kept:
-            task.widths = np.array(kept["widths"])
+            task.widths, task.held = np.array(kept["widths"]), kept.get("held", ())
         return Trained(row, info, model, data, task, least_of(row.spec, data))
 
     def _data_of(self, row: RunRow) -> Any:
