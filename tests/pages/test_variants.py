@@ -12,7 +12,10 @@ from tests.pages.conftest import Opener
 from tests.pages.test_pages import asked, texts
 from tests.worker.taught import taught
 from workbench.jobs import smaller
+from workbench.specs.errors import SpecError
+from workbench.specs.model import ModelSpec
 from workbench.specs.presets import PRESETS
+from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
 from workbench.ui.variants import EXPORTED, change_text, table_csv
 
@@ -27,6 +30,13 @@ def store(home) -> Store:
 @pytest.fixture
 def app(store: Store, visit: Opener) -> AppTest:
     return visit("variants", run=taught(store, TINY))
+
+
+def saved(store: Store, spec: RunSpec) -> str:
+    """A run with a checkpoint, which nothing reads here."""
+    run_id = store.runs.create(spec).id
+    store.checkpoints.write(run_id, "last", b"", step=1, epoch=1.0, metrics={})
+    return run_id
 
 
 def test_without_a_run_the_page_says_what_to_do(visit: Opener) -> None:
@@ -57,6 +67,35 @@ def test_a_student_is_launched_or_opened_in_the_editor(app: AppTest, store: Stor
     again.button(key=f"student.edit.{parent}").click().run()
     assert again.title[0].value == "Model"
     assert parent in (store.drafts.get(asked(again, "draft")) or "")
+
+
+def test_a_model_that_cannot_be_narrowed_is_told_before_a_student_of_its_size_is_taught(
+    store: Store, visit: Opener
+) -> None:
+    spec = PRESETS["lstm-classifier"].spec.with_changes("training.device=cpu", "training.steps=1")
+    parent = saved(store, spec)
+    app = visit("variants", run=parent)
+    assert app.slider(key=f"student.amount.{parent}").disabled
+    assert app.button(key=f"student.go.{parent}").disabled
+    assert not app.button(key=f"student.edit.{parent}").disabled
+    assert "This model cannot be narrowed" in texts(app)
+    assert "Press Design it" in texts(app)
+    with pytest.raises(SpecError, match="Press Design it"):
+        smaller.teach(store, store.runs.get(parent))
+    assert [row.id for row in store.runs.list()] == [parent]
+    few = [
+        {"kind": "flatten"},
+        {"kind": "linear", "out_features": 3},
+        {"kind": "relu"},
+        TINY.model.layers[-1],
+    ]
+    thin = TINY.model_copy(update={"model": ModelSpec.model_validate({"layers": few})})
+    parent = saved(store, thin)
+    app = visit("variants", run=parent)
+    assert not app.button(key=f"student.go.{parent}").disabled
+    app.slider(key=f"student.amount.{parent}").set_value(0.1).run()  # a tenth of three is none
+    assert app.button(key=f"student.go.{parent}").disabled
+    assert "Choose a larger share" in texts(app)
 
 
 def test_what_was_measured_is_shown_and_can_be_taken_away(store: Store, visit: Opener) -> None:

@@ -16,7 +16,8 @@ from workbench.jobs.check import see
 from workbench.jobs.runs import fork_as, submit
 from workbench.jobs.starting import known_checkpoint
 from workbench.specs.data import DataSpec
-from workbench.specs.errors import DataError, RunError, SpecError
+from workbench.specs.errors import DataError, Problem, RunError, SpecError
+from workbench.specs.model import ModelSpec
 from workbench.specs.run import RunSpec
 from workbench.specs.schedules import Cosine
 from workbench.specs.slim import slimmer
@@ -28,6 +29,7 @@ RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: singl
 SHEET = "variants"  # what was measured last, kept with the run
 CLEARLY = 1.05  # times quicker: less may be the noise of the clock
 LEARNING_ONLY = ("name", "augment")  # of the data: what does not change the samples that are judged on
+MOST_NARROWED = 0.9  # of its channels a student may have less
 MOST_LOOKED_AT = 500  # newest runs among which variants are looked for
 
 
@@ -182,13 +184,40 @@ def quicker_at(row: dict[str, Any]) -> str:
     return " and ".join(sizes) or "none"
 
 
+def narrowed(store: Store, parent: RunRow, amount: float) -> ModelSpec:
+    """The run's model with `amount` of its channels left out. Raises DataError, and SpecError where none of
+    them can be, or so few that none would go."""
+    shape = see(store, parent.spec, parent.data_version)[0]
+    try:
+        return slimmer(parent.spec.model, shape, amount)
+    except SpecError as error:
+        fact = error.problems[0].fact
+    repair = "Press Design it to make a smaller one."
+    with contextlib.suppress(SpecError):
+        slimmer(parent.spec.model, shape, MOST_NARROWED)
+        fact, repair = f"{100 * amount:.0f} % of its channels is less than one", "Choose a larger share."
+    raise SpecError.of("student", "a student is narrower than its teacher", fact, repair)
+
+
+def why_not_narrower(store: Store, parent: RunRow, amount: float) -> Problem | None:
+    """What `narrowed` would refuse; None where it would not, or the data is gone, which is told elsewhere."""
+    try:
+        narrowed(store, parent, amount)
+    except SpecError as error:
+        return error.problems[0]
+    except DataError:
+        pass
+    return None
+
+
 def student(store: Store, parent: RunRow, amount: float = 0.5, checkpoint: str = "best") -> RunSpec:
     """The spec of a student of a run: the same training from fresh weights, taught by it, and a model with
-    `amount` of its channels left out where they can be; the very same model where they cannot."""
+    `amount` of its channels left out where they can be; where they cannot the very same model, to be made
+    smaller by hand."""
     spec = parent.spec
     model = spec.model
     with contextlib.suppress(SpecError):
-        model = slimmer(model, see(store, spec, parent.data_version)[0], amount)
+        model = narrowed(store, parent, amount)
     asked = Distill(teacher=parent.id, checkpoint=checkpoint)
     training = spec.training.model_copy(update={"distill": asked, "prune": None})
     name = f"{parent.name}, student"[:200]
@@ -198,7 +227,8 @@ def student(store: Store, parent: RunRow, amount: float = 0.5, checkpoint: str =
 def teach(store: Store, parent: RunRow, amount: float = 0.5) -> str:
     """Start the student of a run on the version of the data that the run learned from; its id.
 
-    Raises RunError, SpecError.
+    Raises RunError, SpecError: also where it would not be smaller than the run.
     """
     version = _version(store, parent)
+    narrowed(store, parent, amount)
     return submit(store, student(store, parent, amount), version=version)

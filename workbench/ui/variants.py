@@ -295,13 +295,23 @@ def _student(row: RunRow) -> None:
             "picture is right. Prune its channels instead."
         )
         return
+    never = smaller.why_not_narrower(store(), row, smaller.MOST_NARROWED)
     amount = st.slider(
-        "Narrower by", 0.1, 0.9, 0.5, 0.05, key=f"student.amount.{row.id}",
-        help="Share of the channels that the student has less, where they can go",
+        "Narrower by", 0.1, smaller.MOST_NARROWED, 0.5, 0.05, key=f"student.amount.{row.id}",
+        disabled=never is not None, help="Share of the channels that the student has less, where they can go",
     )  # fmt: skip
+    problem = never or smaller.why_not_narrower(store(), row, float(amount))
+    if never is not None:
+        st.caption(
+            f"This model cannot be narrowed: {never.fact}. The student would have its size. {never.repair}"
+        )
+    elif problem is not None:
+        st.caption(f"The student would have the size of this model: {problem.fact}. {problem.repair}")
     st.caption("It starts from fresh weights and learns as long as the run did: a whole training.")
     with st.container(horizontal=True, gap="small"):
-        if st.button("Teach it", icon=":material/school:", key=f"student.go.{row.id}"):
+        if st.button(
+            "Teach it", icon=":material/school:", key=f"student.go.{row.id}", disabled=problem is not None
+        ):  # fmt: skip
             _do(lambda: nav.go("live", run=smaller.teach(store(), row, float(amount))))
         if st.button(
             "Design it", icon=":material/layers:", key=f"student.edit.{row.id}",
