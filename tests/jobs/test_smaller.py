@@ -303,6 +303,29 @@ def test_a_student_is_taught_on_the_version_that_its_teacher_learned_from(store:
     assert plain.data_version is None  # the newest
 
 
+def test_variants_are_found_and_measured_however_many_runs_came_after_them(store: Store) -> None:
+    from sqlalchemy import insert, select
+
+    from workbench.store.schema import runs as table
+    from workbench.worker.variants import measure
+
+    parent = store.runs.get(taught(store, TINY))
+    made = [smaller.prune(store, parent.id, Prune()), smaller.teach(store, parent)]
+    child = store.runs.get(made[0])
+    grand = smaller.prune(store, taught(store, child.spec), Prune())  # of another run
+    store.runs.rename(grand, f"not of {parent.id}")
+    with store._engine.begin() as connection:
+        one = dict(connection.execute(select(table).where(table.c.id == grand)).one()._mapping)
+        spec = store.runs.get(grand).spec.model_copy(update={"name": f"like {parent.id}"}).to_json()
+        later = [{**one, "id": f"later-{i}", "created": 2e9 + i, "spec": spec} for i in range(600)]
+        connection.execute(insert(table), later)
+    found = smaller.variants(store, parent)
+    assert [(kind, other.id) for kind, other in found] == [("student", made[1]), ("pruned", made[0])]
+    for _ in range(2):  # measured again, nothing is forgotten
+        rows = measure(store, {"run": parent.id}, lambda words, share: None)["rows"]
+        assert [row["run"] for row in rows] == [parent.id, *reversed(made)]
+
+
 def test_processes_that_cannot_share_a_batch_are_refused(store: Store) -> None:
     few = TINY.with_changes("training.processes=4", "training.batch_size=2")
     found = [p for p in check(store, few).problems if p.where == "training.processes"]

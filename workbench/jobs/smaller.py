@@ -30,7 +30,6 @@ SHEET = "variants"  # what was measured last, kept with the run
 CLEARLY = 1.05  # times quicker: less may be the noise of the clock
 LEARNING_ONLY = ("name", "augment")  # of the data: what does not change the samples that are judged on
 MOST_NARROWED = 0.9  # of its channels a student may have less
-MOST_LOOKED_AT = 500  # newest runs among which variants are looked for
 
 
 def pruned(store: Store, parent: RunRow, prune: Prune, epochs: float = 1.0) -> RunSpec:
@@ -86,8 +85,8 @@ def _version(store: Store, parent: RunRow) -> int | None:
 def variants(store: Store, row: RunRow) -> Sequence[tuple[str, RunRow]]:
     """(kind, run) of the runs made of this one: "pruned" and "student", newest first."""
     found: list[tuple[str, RunRow]] = []
-    for other in store.runs.list(limit=MOST_LOOKED_AT):
-        training: Any = None if other.id == row.id or other.is_own_loop else other.spec.training
+    for other in store.runs.concerning(row.id):
+        training: Any = None if other.is_own_loop else other.spec.training
         if training is None:
             continue
         if training.prune is not None and other.parent == row.id:

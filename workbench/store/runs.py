@@ -75,6 +75,14 @@ class Runs:
         with self._engine.connect() as connection:
             return self._rows(connection, run_ids)
 
+    def concerning(self, run_id: str) -> Sequence[RunRow]:
+        """The runs that were forked off this one, and those whose spec holds its id (a student's its
+        teacher), newest first: among all there are, not among the newest."""
+        either = or_(runs.c.parent == run_id, runs.c.spec.contains(run_id, autoescape=True))
+        newest = select(runs).where(either, runs.c.id != run_id).order_by(runs.c.created.desc(), runs.c.id)
+        with self._engine.connect() as connection:
+            return [frozen(row) for row in connection.execute(newest)]
+
     def search(
         self, query: Query = EVERYTHING, *, sort_key: str = "created", descending: bool = True,
         limit: int = 50, offset: int = 0,
