@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -291,6 +292,28 @@ def test_a_forecaster_that_tells_no_numbers_is_refused(holed: Any, bad: float, s
     with pytest.raises(RunError, match="must answer with numbers"):
         found_in(holed, bad, share)
     assert len(found_in(holed, 0.0, 1.0)["hardest"]) > 10
+
+
+def test_what_was_filled_in_is_no_truth_and_windows_of_nothing_else_are_left_out(
+    holed: Any, tmp_path: Path
+) -> None:
+    """Against the file itself, which has holes where values were filled in."""
+    found, split = found_in(holed, 0.0, 1.0), holed.validation
+    given = pd.read_csv(tmp_path / "s.csv").drop(columns="time").to_numpy()
+    windows = np.stack([given[at : at + 3] for at in split.index])  # (N, 3, 2)
+    measured = ~np.isnan(windows).all(axis=(1, 2))
+    assert found["judged"] == found["of"] == measured.sum() == len(split) - 4
+    assert found["filled"] == 4
+    means = np.nanmean(np.abs((windows[measured] - holed.mean) / holed.std), axis=(1, 2))
+    off = dict(zip(split.index[measured], means, strict=True))
+    for kind in ("hardest", "oddest"):
+        assert {line["row"] for line in found[kind]} == set(split.index[measured])
+        for line in found[kind]:
+            assert np.array(line["truth"], float) == pytest.approx(
+                given[line["row"] : line["row"] + 3, 0], rel=1e-4, abs=1e-4, nan_ok=True
+            )
+            assert line["loss"] == pytest.approx(off[line["row"]], rel=1e-4)
+    assert any(None in line["truth"] for line in found["hardest"])
 
 
 # ---------------------------------------------------------------- the two scores by themselves

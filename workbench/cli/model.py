@@ -197,7 +197,10 @@ def hardest(
     drawn = "" if found["judged"] == found["of"] else f" of {found['of']:,}"
     is_text = found["kind"] in ("text", "table", "series")
     what = {"text": "texts", "table": "rows", "series": "windows"}.get(found["kind"], "images")
-    print(f"{found['judged']:,}{drawn} {what} of {where} (checkpoint {found['checkpoint']})")
+    filled = (
+        f"; {found['filled']:,} more left out: all of their values were filled in" if found["filled"] else ""
+    )
+    print(f"{found['judged']:,}{drawn} {what} of {where} (checkpoint {found['checkpoint']}){filled}")
     if found["task"] != "classification":
         _off(found, what)
         return

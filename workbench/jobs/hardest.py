@@ -29,7 +29,8 @@ def hardest(
     "label", "prediction", "confidence", "label_share", "loss", "oddness"}` and of texts `text`. row counts in
     that version of the set; label and prediction are class numbers; loss is in nats; kind: images, text,
     table or series. Of a regression label and prediction are numbers in `unit` and loss is how far they are
-    apart; of a series lines have `truth` and `told` instead, and loss is the mean error in its spread. `task`
+    apart; of a series lines have `truth` (None where it was filled in) and `told` instead, and loss is the
+    mean error in its spread; windows that were filled in wholly are left out and counted as `filled`. `task`
     says which.
 
     Raises RunError, also for language models and translators, whose samples have no classes; DataError or

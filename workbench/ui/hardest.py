@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import streamlit as st
@@ -18,6 +19,7 @@ from workbench.data import SHIPPED
 from workbench.data.prepared import open_arrays, read_labels
 from workbench.data.report import shown
 from workbench.data.table.stored import StoredTable
+from workbench.figures.theme import ACCENT
 from workbench.jobs.hardest import SPLITS, hardest
 from workbench.specs.tables import INPUTS
 from workbench.store import Query, RunRow
@@ -50,6 +52,7 @@ OF_NUMBERS = {  # where numbers are told, and no class
 }
 TASKS = ("classification", "regression", "forecasting")
 WHAT = {"text": "texts", "table": "rows", "series": "windows"}
+COURSE_PX = (104, 26)  # of a course that is drawn as a picture
 MOST_COLUMNS = 40  # of a table beside each row
 SPLIT_WORDS = {"validation": "Validation", "test": "Test", "train": "Training"}
 
@@ -124,27 +127,52 @@ def _rows(row: DatasetRow, answer: Line, lines: Sequence[Line]) -> None:
 
 def _windows(answer: Line, lines: Sequence[Line]) -> None:
     """Windows of a series: when they are, how far off they are, and the course of both."""
+    ends = [v for line in lines for v in (*line["truth"], *line["told"]) if v is not None]
+    scale = {"y_min": min(ends), "y_max": max(ends)}
+    has_gaps = any(v is None for line in lines for v in line["truth"])
     found = {
         "What is told of": [line["text"] for line in lines],
         "Mean error": [line["loss"] for line in lines],
         "Odd": [line["oddness"] for line in lines],
-        "True": [line["truth"] for line in lines],
+        "True": [
+            _course(line["truth"], min(ends), max(ends)) if has_gaps else line["truth"] for line in lines
+        ],
         "Told": [line["told"] for line in lines],
     }
-    ends = [v for line in lines for v in (*line["truth"], *line["told"])]
-    scale = {"y_min": min(ends), "y_max": max(ends)}
+    true: Any = st.column_config.LineChartColumn(help="What came, on one scale for all rows", **scale)
+    if has_gaps:
+        true = st.column_config.ImageColumn(
+            width="small", help="What came, on one scale for all rows; a gap where it was filled in"
+        )
     config = {
         "What is told of": st.column_config.TextColumn(width="medium", pinned=True),
         "Mean error": st.column_config.NumberColumn(
             format="%.3f", help="Mean absolute error over the steps ahead, where every variate has variance 1"
         ),
         "Odd": st.column_config.NumberColumn(format="%.2f", help="How unlike the windows of the training"),
-        "True": st.column_config.LineChartColumn(help="What came, on one scale for all rows", **scale),
+        "True": true,
         "Told": st.column_config.LineChartColumn(help="What the model told, on the same scale", **scale),
     }
     st.dataframe(
         found, hide_index=True, column_config=config, key=f"hard.windows.{answer['run']}.{answer['split']}"
     )
+
+
+def _course(values: Sequence[float | None], low: float, high: float) -> str:
+    """A course as a picture with gaps, as a data URL: a line chart in a cell draws nothing where one value is
+    missing."""
+    wide, tall = COURSE_PX
+    across, up = (wide - 4) / max(1, len(values) - 1), (tall - 4) / ((high - low) or 1.0)
+    path, is_drawn = [], False
+    for i, value in enumerate(values):
+        if value is not None:
+            place = f"{2 + i * across:.1f} {tall - 2 - (value - low) * up:.1f}"
+            path.append(f"L{place}" if is_drawn else f"M{place}h0.1")  # one alone is a dot
+        is_drawn = value is not None
+    stroke = f"fill='none' stroke='{ACCENT}' stroke-width='1.5' stroke-linecap='round'"
+    size = f"width='{wide}' height='{tall}' viewBox='0 0 {wide} {tall}'"
+    drawn = f"<svg xmlns='http://www.w3.org/2000/svg' {size}><path {stroke} d='{''.join(path)}'/></svg>"
+    return f"data:image/svg+xml;utf8,{quote(drawn)}"
 
 
 def _cell(value: Any) -> Any:
@@ -207,6 +235,8 @@ def _facts(answer: Mapping[str, Any], kind: str) -> None:
     )
     if judged < whole:
         words += f", drawn from {count(whole)}"
+    if answer.get("filled"):
+        words += f" · {count(answer['filled'])} more left out: all of their values were filled in"
     if kind == "mislabelled":
         words += f" · {count(answer['doubted'])} labels in doubt"
     st.caption(words)

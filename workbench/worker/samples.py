@@ -95,7 +95,8 @@ class _Look:
                 told, "Look at what it tells at its validations.",
             )  # fmt: skip
         whole = getattr(trained.data, split)
-        if not len(whole):
+        judged = np.flatnonzero(whole.measured) if task == "forecasting" else np.arange(len(whole))
+        if not len(judged):
             what = WHAT[trained.data.kind]
             raise RunError.of(
                 name, f"its {split} split must have {what}", "it has none", "Choose another split."
@@ -104,12 +105,13 @@ class _Look:
         self._task = task
         self._facts = {
             "run": trained.row.id, "checkpoint": trained.checkpoint.name, "step": trained.checkpoint.step,
-            "data": trained.data.name, "version": version, "split": split, "of": len(whole),
+            "data": trained.data.name, "version": version, "split": split, "of": len(judged),
+            "filled": len(whole) - len(judged),
             "kind": trained.data.kind, "classes": list(trained.data.classes), "task": task,
             "unit": getattr(trained.data, "unit", ""),
         }  # fmt: skip
         self._whole = whole
-        self._part, self._bank = _drawn(whole, MOST), _drawn(trained.data.train, BANK)
+        self._part, self._bank = judged[_drawn(judged, MOST)], _drawn(trained.data.train, BANK)
         n = len(self._part)
         has_classes = task == "classification"
         self._y = np.asarray(whole.y, np.int64)[self._part] if has_classes else np.zeros(0, np.int64)
@@ -132,10 +134,10 @@ class _Look:
         return self._done / self._all, None
 
     def found(self) -> dict[str, Any]:
-        """run, checkpoint, step, data, version, split, `of` (its samples), `judged` (how many were), kind (of
-        data), classes; and hardest, mislabelled and oddest: lists, the worst first, of `{"row", "label",
-        "prediction", "confidence", "label_share", "loss", "oddness"}` and of texts `text`; row counts in that
-        version of the set.
+        """run, checkpoint, step, data, version, split, `of` (its samples), `filled` (windows besides those,
+        all of whose values were filled in), `judged` (how many were), kind (of data), classes; and hardest,
+        mislabelled and oddest: lists, the worst first, of `{"row", "label", "prediction", "confidence",
+        "label_share", "loss", "oddness"}` and of texts `text`; row counts in that version of the set.
         """
         y = self._y
         if not (np.isfinite(self._scores).all() and np.isfinite(self._off).all()):
@@ -171,8 +173,9 @@ class _Look:
 
     def _of_numbers(self) -> dict[str, Any]:
         """`found` where numbers are told: lines are `{"row", "loss", "oddness"}` and of rows `label`,
-        `prediction` and `text`, of windows `text` (from when to when), `truth` and `told` of the first
-        variate. loss: the absolute error in the target's unit, of windows its mean in the series' spread."""
+        `prediction` and `text`, of windows `text` (from when to when), `truth` (None where it was filled in)
+        and `told` of the first variate. loss: the absolute error in the target's unit, of windows its mean in
+        the series' spread."""
         order = {
             "hardest": np.argsort(-self._off, kind="stable"), "mislabelled": np.zeros(0, np.int64),
             "oddest": np.argsort(-self._odd, kind="stable"),
@@ -198,9 +201,10 @@ class _Look:
         variate = int(self._whole.targets[0])
         mean, std = float(data.mean[variate]), float(data.std[variate])
         middle = trained.task.point(scores)[0, :, 0].numpy()
+        truth = self._whole.truth(np.arange(at, at + self._whole.horizon)[:LONGEST])[:, 0] * std + mean
         return line | {
             "text": f"{data.label(at)} to {data.label(at + self._whole.horizon - 1)}",
-            "truth": (self._whole.told(place)[:, 0] * std + mean).tolist()[:LONGEST],
+            "truth": [None if np.isnan(value) else float(value) for value in truth],
             "told": (middle * std + mean).tolist()[:LONGEST],
         }  # fmt: skip
 

@@ -80,6 +80,14 @@ class Windows:
         found = self.values[steps][..., self.targets]
         return found if self.known is None else np.where(self.known[steps][..., self.targets], found, np.nan)
 
+    @property
+    def measured(self) -> np.ndarray:
+        """Whether a window tells a value that was given, (N,) bool."""
+        if self.known is None:
+            return np.ones(len(self), bool)
+        until = np.concatenate([[0], self.known[:, self.targets].any(axis=1).cumsum()])  # steps that have one
+        return np.asarray(until[self.index + self.horizon] > until[self.index])
+
     def of(self, values: np.ndarray, filled: np.ndarray) -> Windows:
         """The same windows on other values (T, V) float32, of which `filled` (T, V) were made up."""
         known, held = _holes(values, filled)
