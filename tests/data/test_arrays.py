@@ -63,11 +63,6 @@ def test_images_alone_are_a_set_without_classes(names: tuple[str, ...], tmp_path
     assert any("without classes" in row["reason"] for row in prepared.report)
 
 
-def test_images_beside_something_that_could_be_their_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="come in pairs"):
-        prepared_of(tmp_path, images=RGB, verdict=Y)
-
-
 @pytest.mark.parametrize("pack", PACKS)
 def test_a_quadruple_comes_out_pixel_for_pixel(pack: str, tmp_path: Path) -> None:
     arrays = {"x_train": RGB[:8], "y_train": Y[:8], "x_test": RGB[8:], "y_test": Y[8:]}
@@ -249,6 +244,7 @@ NAN[4, 0, 0], NAN[7, 1, 1] = np.nan, np.inf
 
 # What cannot be a set: the fact that the error names.
 WHOLE: dict[str, tuple[dict[str, np.ndarray | bytes], str]] = {
+    "images beside what may be their labels": ({"x_train": GREY, "verdict": Y}, "come in pairs"),
     "labels without images": ({"y_train": Y, "y_test": Y}, "holds neither"),
     "a split without labels": ({"x_train": GREY, "y_train": Y, "x_test": GREY}, "for test and no labels"),
     "fewer labels": ({"x": GREY, "y": Y[:5]}, "12 images and 5 labels"),
