@@ -133,7 +133,7 @@ def measure(store: Store, question: Mapping[str, Any], progress: Progress) -> di
             facts |= {"checkpoint": trained.checkpoint.name, **_measured(store, original, trained, split)}
         except WorkbenchError as error:
             facts |= {"checkpoint": checkpoint or "", "problem": error.problems[0].sentence()}
-        except (RuntimeError, IndexError, ValueError) as error:  # torch's: its model cannot take these samples
+        except (RuntimeError, IndexError, ValueError) as error:  # its model cannot take the samples
             words = (str(error).splitlines() or [type(error).__name__])[0][:200]
             problem = Problem(
                 where=f"run `{other.name}`", rule="a model must take the samples it is judged on", fact=words,
