@@ -48,7 +48,7 @@ def test_windows_hold_the_past_and_what_follows_it(walk: SeriesData):
         for i in (0, len(split) // 2, len(split) - 1):
             at = int(split.index[i])
             assert np.array_equal(split.seen(i), walk.train.values[at - 12 : at])
-            assert np.array_equal(split.told(i), walk.train.values[at : at + 5])
+            assert np.array_equal(split.truth(np.arange(at, at + 5)), walk.train.values[at : at + 5])
 
 
 def test_nothing_that_is_told_of_one_split_is_told_or_seen_in_an_earlier_one(walk: SeriesData):
@@ -74,7 +74,8 @@ def test_held_out_values_change_nothing_that_is_learned_from(tmp_path: Path):
     assert np.array_equal(one.std, two.std)
     assert np.array_equal(one.naive, two.naive)
     assert all(np.array_equal(one.train.seen(i), two.train.seen(i)) for i in range(len(one.train)))
-    assert all(np.array_equal(one.train.told(i), two.train.told(i)) for i in range(len(one.train)))
+    told = one.train.index[:, None] + np.arange(2)
+    assert np.array_equal(one.train.truth(told), two.train.truth(told))
 
 
 def test_the_scale_is_scikit_learns_on_the_training_steps_alone(tmp_path: Path):
@@ -133,7 +134,9 @@ def test_one_variate_may_be_told_while_all_are_seen(tmp_path: Path):
     assert shape(folder, chosen) == (Window(6, 3), 4)
     found = load(folder, chosen)
     assert found.targets == ("b",)
-    assert np.array_equal(found.test.told(0)[:, 0], found.test.values[found.test.index[0] :, 1][:4])
+    first = int(found.test.index[0])
+    told = found.test.truth(np.arange(first, first + 4))
+    assert np.array_equal(told[:, 0], found.test.values[first : first + 4, 1])
     with pytest.raises(DataError, match=r"`d` is none.*Known: `a`, `b`, `c`"):
         shape(folder, spec(target="d"))
 

@@ -230,7 +230,8 @@ def test_of_numbers_the_farthest_off_come_first(name: str, home: Path) -> None:
     split, std = trained.data.test, getattr(trained.data, "std", np.ones(1))
     with torch.inference_mode():
         if name == "quantile-forecast":
-            seen, true = (np.stack([f(i) for i in range(len(split))]) for f in (split.seen, split.told))
+            seen = np.stack([split.seen(i) for i in range(len(split))])
+            true = split.truth(split.index[:, None] + np.arange(split.horizon))
             told = trained.model(torch.from_numpy(seen)).numpy().reshape(len(split), 12, 3)[:, :, 1:2]
         else:
             told, true = trained.model(torch.from_numpy(np.array(split.x))).numpy(), split.y.reshape(-1, 1)
@@ -242,7 +243,8 @@ def test_of_numbers_the_farthest_off_come_first(name: str, home: Path) -> None:
     place = int(off.argmax())
     assert line["row"] == split.index[place]
     if name == "quantile-forecast":
-        own = split.told(place)[:, 0] * std[0] + trained.data.mean[0]
+        ahead = split.index[place] + np.arange(split.horizon)
+        own = split.truth(ahead)[:, 0] * std[0] + trained.data.mean[0]
         assert line["truth"] == pytest.approx(own, rel=1e-5)
     else:
         assert abs(line["label"] - line["prediction"]) == pytest.approx(line["loss"], rel=1e-4)

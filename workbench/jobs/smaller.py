@@ -28,7 +28,7 @@ from workbench.store.checkpoints import INT8
 RATE = {"weights": 0.3, "channels": 1.0}  # of the parent's learning rate: single weights need little mending
 SHEET = "variants"  # what was measured last, kept with the run
 CLEARLY = 1.05  # times quicker: less may be the noise of the clock
-LEARNING_ONLY = ("name", "augment")  # of the data: what does not change the samples that are judged on
+ASIDE = ("name", "augment")  # of the data: the set is compared by its version, random changes are of learning
 MOST_NARROWED = 0.9  # of its channels a student may have less
 
 
@@ -110,7 +110,7 @@ def must_be_comparable(store: Store, row: RunRow, variant: RunRow) -> None:
             f"{ours.version}" + ("" if ours.name == theirs.name else f" of {ours.name}")
         )
     else:
-        aside = LEARNING_ONLY + (("folds",) if them.fold is us.fold is None else ())
+        aside = ASIDE + (("folds",) if them.fold is us.fold is None else ())
         names = [name for name in DataSpec.model_fields if name not in aside]
         name = next((name for name in names if getattr(them, name) != getattr(us, name)), None)
         if name is None:

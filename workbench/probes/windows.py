@@ -31,7 +31,7 @@ def probe_windows(data: Any, n: int) -> ProbeWindows:
         at = int(split.index[i])
         steps = [data.label(row) for row in range(at - split.look_back, at)]
         items.append(
-            {"tokens": steps, "target_tokens": None, "label": f"Window {k + 1}",
+            {"tokens": steps, "target_tokens": None, "label": f"Window {k + 1}", "whole_name": True,
              "text": f"{steps[0]} to {steps[-1]}"}
         )  # fmt: skip
     inputs = torch.from_numpy(np.stack([split.seen(i) for i in chosen]))

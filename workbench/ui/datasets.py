@@ -24,6 +24,7 @@ from workbench.ui.tiles import TILE_PX
 from workbench.ui.tiles import enlarged as enlarged  # of the predict page too
 
 PAGE_SIZE = 48
+HOW_IT_WAS_READ = ("dates", "gaps", "duplicates", "timezone")  # kept beside the columns of a series
 WORDS = {
     "train": "to learn from",
     "validation": "to validate on while training",
@@ -241,7 +242,9 @@ def about(row: DatasetRow) -> None:
         "Licence": schema.licence or "not stated",
         "Purpose": fitting.words_of(schema).capitalize(),
         "Classes": ", ".join(schema.classes),
-        "Columns": "; ".join(f"{role}: {name}" for role, name in schema.columns.items()),
+        "Columns": "; ".join(
+            f"{role}: {name}" for role, name in schema.columns.items() if role not in HOW_IT_WAS_READ
+        ),
         "Variates": ", ".join(schema.variates),
         "Step": schema.frequency,
         "Shape": "×".join(map(str, schema.shape)) + " (channels × height × width)" if schema.shape else "",

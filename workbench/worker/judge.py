@@ -125,7 +125,7 @@ def _other(store: Store, trained: Trained, data: str) -> tuple[str, Split]:
     asked: dict[str, Any] = {"size": height if height == width else None, "channels": channels}
     if trained.row.spec.task.kind == "segmentation":
         asked["kind"] = "masks"
-        if not any(_PLAIN.fullmatch(name) for name in trained.data.classes):  # the files do not tell them
+        if not all(_PLAIN.fullmatch(name) for name in trained.data.classes):  # the files do not tell them
             asked["class_names"] = trained.data.classes
     with tempfile.TemporaryDirectory(prefix="workbench-") as place:
         folder = Path(place) / "set"

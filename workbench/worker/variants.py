@@ -127,12 +127,14 @@ def measure(store: Store, question: Mapping[str, Any], progress: Progress) -> di
         progress(f"Measuring {other.name[:60]} ({checkpoint or kind})", (number + 0.2) / len(asked))
         facts = {"kind": kind, "run": other.id, "name": other.name, "state": other.state.value}
         try:
+            if other.id != row.id:  # before its data and weights are read
+                must_be_comparable(store, row, other)
             trained = shelf.get(other.id, checkpoint)
-            if other.id != row.id:
-                must_be_comparable(store, row, trained.row)
             facts |= {"checkpoint": trained.checkpoint.name, **_measured(store, original, trained, split)}
         except WorkbenchError as error:
             facts |= {"checkpoint": checkpoint or "", "problem": error.problems[0].sentence()}
+        except torch.OutOfMemoryError:
+            raise  # of the machine, not of the variant
         except (RuntimeError, IndexError, ValueError) as error:  # its model cannot take the samples
             words = (str(error).splitlines() or [type(error).__name__])[0][:200]
             problem = Problem(

@@ -70,11 +70,6 @@ class Windows:
         followed = np.maximum.accumulate(self.known[steps][::-1], axis=0)[::-1]
         return np.where(followed, self.values[steps], self.held[steps])
 
-    def told(self, i: int) -> np.ndarray:
-        """What it tells, (H, targets)."""
-        at = int(self.index[i])
-        return self.values[at : at + self.horizon, self.targets]
-
     def truth(self, steps: np.ndarray) -> np.ndarray:
         """Values of the targets at steps (...), (..., targets): NaN where they were filled."""
         found = self.values[steps][..., self.targets]

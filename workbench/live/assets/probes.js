@@ -42,7 +42,7 @@ export class Probes {
     const images = panel.arrays?.images;
     const paper = images ? canvasOf("wbl-thumb", "") : null;
     if (paper) drawPixels(paper, images, i, 36);
-    return el("button", { type: "button", class: paper && "wbl-pictured", title: words || label, "aria-label": `Probe ${item?.label.startsWith("Window") ? "" : `${paper ? "image" : "text"} ${i + 1}: `}${label}`, onclick: () => {
+    return el("button", { type: "button", class: paper && "wbl-pictured", title: words || label, "aria-label": `Probe ${item?.whole_name ? "" : `${paper ? "image" : "text"} ${i + 1}: `}${label}`, onclick: () => {
       remember({ text: i ? i + 1 : null });
       this.chosen = i;
       this.onpick();
