@@ -28,6 +28,9 @@ from workbench.worker.trained import task_of
 IMAGE = (3, 12, 12)
 MODELS: dict[str, dict[str, Any]] = {
     "segmentation": {"model": {"layers": unet(3, (4, 8))}, "task": {"kind": "segmentation"}},
+    "named": {
+        "model": {"layers": unet(3, (4, 8))}, "task": {"kind": "segmentation"}, "data": {"name": "named"},
+    },
     "vae": {
         "model": {"layers": autoencoder(IMAGE, 4, draws=True)}, "task": {"kind": "reconstruction"},
         "data": {"name": "marked", "normalize": "unit"},
@@ -46,6 +49,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, dict[str, 
     place = tmp_path_factory.mktemp("pictures")
     store: Store = open_store(place / "home")
     catalog.add(store, folder(place / "in", pairs(12)), "marked")
+    names = ("background", "cat", "dog")
+    catalog.add(store, folder(place / "named", pairs(12)), "named", class_names=names)
     catalog.add(store, folder(place / "two", pairs(6, values=(0, 2))), "two")
     catalog.add(store, folder(place / "plain", {f"{i}.png": photo(i) for i in range(3)}), "plain")
     runs = {}
@@ -148,6 +153,10 @@ def test_another_set_is_judged_by_its_masks_in_the_numbering_of_the_model(house:
     for data in ("two", str(folder(tmp_path / "again", other))):
         found = answers.answer("evaluate", {"run": runs["segmentation"], "data": data})
         assert (found["samples"], found["confusion"]) == (6, expected.tolist())
+    found = answers.answer(
+        "evaluate", {"run": runs["named"], "data": str(folder(tmp_path / "all", pairs(6)))}
+    )
+    assert list(found["classes"]) == ["background", "cat", "dog"]  # files tell values alone
     with pytest.raises(WorkbenchError, match="judged on images with masks, but these have none"):
         answers.answer("evaluate", {"run": runs["segmentation"], "data": "plain"})
 
