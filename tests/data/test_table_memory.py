@@ -14,7 +14,7 @@ import pytest
 
 ROWS, COLUMNS, GROUP, ROOM_MB = 400_000, 50, 20_000, 64
 WORK = """
-import json, resource, sys
+import json, mmap, resource, sys
 from pathlib import Path
 import numpy as np
 import pyarrow, pyarrow.compute, pandas, sklearn.preprocessing, sklearn.impute
@@ -30,9 +30,9 @@ status = Path("/proc/self/status").read_text().splitlines()
 now = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (now + room, now + room))
 try:
-    held = bytearray(room + (1 << 20))
+    mmap.mmap(-1, room + (1 << 20), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # from no heap
     limited = False
-except MemoryError:
+except OSError:
     limited = True
 prepared = prepare(root / "large.parquet", root / "set", table=asked)
 data = load(root / "set", spec)
