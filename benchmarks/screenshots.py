@@ -1,9 +1,10 @@
 """`make screenshots`: docs/screenshots/ and docs/screenshots.md made anew from the running product.
 
 Every page in the states it can be in, at 1440 and 800 px, in light and in dark. Real servers with homes
-of their own and a real Chromium. Three homes: one that nobody has used; one with real data and real
-trainings (running, paused, parked, ended); one as full as a year leaves it: a hundred runs and twenty in
-the queue, whose figures are written into the store, because training them would take a day.
+of their own and a real Chromium. Five homes: one that nobody has used; one with real data and real
+trainings (running, paused, parked, ended); one of texts; one of every other kind; one as full as a year
+leaves it: a hundred runs and twenty in the queue, whose figures are written into the store, because
+training them would take a day.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from benchmarks.shots import (
     CROWDED,
     FIRST_VISIT,
     HALTED,
+    KINDS,
     LOOKS,
     NOTHING_YET,
     PATIENCE_MS,
@@ -199,7 +201,7 @@ def awkward_zip(store: Store, path: Path) -> Path:
     return path
 
 
-# ---------------------------------------------------------------- the three walks
+# ---------------------------------------------------------------- the walks
 
 
 def unused(browser: Browser) -> None:
@@ -300,6 +302,34 @@ def written(browser: Browser) -> None:
         )  # fmt: skip
 
 
+def of_each_kind(browser: Browser) -> None:
+    """Tables, series, masks, networks that make pictures, and smaller variants: short trainings of each."""
+    with home("kinds") as folder, whole(folder) as base:
+        store = open_store(folder)
+        store.drafts.put(tour.KEPT, tour.OVER)
+        original = command("train", "cnn-digits", "--name", "Digits", "--set", "training.epochs=6")
+        command("shrink", original, "--prune", "0.5", "--structured")
+        command("shrink", original, "--quantise", "static")
+        command("variants", original)
+        facts = {
+            name: command("train", preset, "--name", words, "--set", f"training.epochs={epochs}")
+            for name, preset, epochs, words in (
+                ("rows", "ft-transformer", 2, "Who earns more than 50,000"),
+                ("rates", "resmlp-table", 12, "Quality of wine"),
+                ("ahead", "quantile-forecast", 30, "A year of sunspots ahead"),
+                ("patches", "vit-tiny", 2, "ViT on Fashion-MNIST"),
+                ("marked", "unet-small", 16, "Shapes and their masks"),
+                ("codes", "vae", 4, "A map of clothes"),
+                ("made", "dcgan", 10, "Clothes that never were"),
+            )
+        }
+        table, masks = (PRESETS[name].spec for name in ("ft-transformer", "unet-small"))
+        walk(
+            browser, base, KINDS, **facts, original=original,
+            table=draft(store, "shot-table", table), masks=draft(store, "shot-masks", masks),
+        )  # fmt: skip
+
+
 def a_year_of_runs(store: Store) -> list[str]:
     """A hundred ended runs with curves; their ids, newest first."""
     rng = random.Random(0)
@@ -341,7 +371,7 @@ def a_queue(store: Store) -> list[str]:
 
 ONLY: set[str] = set()  # names of the shots to take again; empty: all
 HOMES: dict[str, Callable[[Browser], None]] = {
-    "unused": unused, "busy": busy, "full": full, "texts": written,
+    "unused": unused, "busy": busy, "full": full, "texts": written, "kinds": of_each_kind,
 }  # fmt: skip
 
 

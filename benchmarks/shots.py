@@ -161,7 +161,41 @@ TEXTS = (
     Shot("predict-translated", "predict?run={translator}", "Predict: a translation", "textarea",
          then(press(ASK), wait(".st-key-box-answer h3"))),
 )  # fmt: skip
-ALL = (*FIRST_VISIT, *NOTHING_YET, *HALTED, *AT_WORK, *CROWDED, *TEXTS)
+KINDS = (
+    Shot("data-table", "data?set=adult-sample", "Data: a table"),
+    Shot("data-series", "data?set=sunspots", "Data: a series", ".stPlotlyChart"),
+    Shot("data-masks", "data?set=shapes", "Data: images with their masks", ".st-key-grid-images-masks img"),
+    Shot("model-table", "model?draft={table}", "Model: attention over the columns of a table",
+         "[data-parameters]"),
+    Shot("model-masks", "model?draft={masks}&form=Drawing", "Model: the drawing of a U-Net",
+         "[data-parameters]", then(wait(".wb-drawing svg"), scroll(".wb-drawing svg"))),
+    Shot("live-columns", "live?run={rows}&tab=columns", "Live: what a model of a table goes by",
+         "#wbl-columns [data-column]"),
+    Shot("live-column-attention", "live?run={rows}&tab=attention", "Live: attention from column to column",
+         "#wbl-attention canvas"),
+    Shot("live-rows", "live?run={rates}&tab=rows", "Live: numbers predicted, and how far they are off",
+         "#wbl-rows tbody tr"),
+    Shot("live-forecast", "live?run={ahead}&tab=forecast", "Live: forecasts against truth, with their band",
+         "#wbl-forecast .wbl-window canvas"),
+    Shot("live-patches", "live?run={patches}&tab=attention", "Live: what a vision transformer looks at",
+         "#wbl-attention canvas"),
+    Shot("live-masks", "live?run={marked}&tab=masks", "Live: masks over images", "#wbl-masks canvas"),
+    Shot("live-codes", "live?run={codes}&tab=latent", "Live: the map of a variational autoencoder's codes",
+         "#wbl-latent canvas"),
+    Shot("live-losses", "live?run={made}&tab=curves", "Live: both losses of a GAN",
+         ".wbl section[data-panel=discriminator] canvas"),
+    Shot("live-samples", "live?run={made}&tab=made", "Live: what a GAN makes of the same noise",
+         "#wbl-made .wbl-gallery canvas"),
+    Shot("predict-row", "predict?run={rows}", "Predict: a row by form", ".wb-probabilities"),
+    Shot("predict-forecast", "predict?run={ahead}", "Predict: the time after the end of a series",
+         ".st-key-box-answer .stPlotlyChart"),
+    Shot("predict-mask", "predict?run={marked}", "Predict: a mask", ".stDownloadButton"),
+    Shot("variants", "variants?run={original}", "Variants: size, accuracy and speed beside the original",
+         ".stDataFrame"),
+    Shot("variants-make", "variants?run={original}", "Variants: making a smaller one", ".st-key-box-prune",
+         scroll(".st-key-box-student")),
+)  # fmt: skip
+ALL = (*FIRST_VISIT, *NOTHING_YET, *HALTED, *AT_WORK, *CROWDED, *TEXTS, *KINDS)
 
 
 def listing() -> str:

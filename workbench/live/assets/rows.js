@@ -3,6 +3,7 @@
 import { canvasOf, el, group, percent, real, say, short, show, toggle } from "./dom.js";
 import { bars } from "./texts.js";
 import { Scrub } from "./scrub.js";
+import { niceTicks, tickText } from "./ticks.js";
 import { View, notice } from "./view.js";
 import { waiting } from "./words.js";
 
@@ -102,14 +103,14 @@ class Numbers {
     ctx.strokeStyle = colours.line;
     ctx.lineWidth = 1;
     ctx.strokeRect(left, top, right - left, bottom - top);
-    for (const part of [0, 0.5, 1]) {
-      ctx.textAlign = part === 0 ? "left" : part === 1 ? "right" : "center";
-      ctx.textBaseline = "top";
-      ctx.fillText(short(x0 + part * (x1 - x0), 3), x(x0 + part * (x1 - x0)), bottom + 4);
-      ctx.textAlign = "right";
-      ctx.textBaseline = part === 0 ? "bottom" : part === 1 ? "top" : "middle";
-      ctx.fillText(short(y0 + part * (y1 - y0), 3), left - 5, y(y0 + part * (y1 - y0)));
-    }
+    const across = niceTicks(x0, x1, Math.max(2, Math.floor((right - left) / 90)));
+    const up = niceTicks(y0, y1, 5);
+    ctx.textAlign = "center";
+    ctx.textBaseline = "top";
+    for (const v of across) ctx.fillText(tickText(v, across), x(v), bottom + 4);
+    ctx.textAlign = "right";
+    ctx.textBaseline = "middle";
+    for (const v of up) ctx.fillText(tickText(v, up), left - 5, y(v));
     ctx.textAlign = "center";
     ctx.textBaseline = "bottom";
     ctx.fillText(xName, (left + right) / 2, TALL - 2);
