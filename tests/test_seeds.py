@@ -44,6 +44,11 @@ def test_a_wrong_command_does_not_parse() -> None:
         parsed(["shrink", "RUN", "--melt", "1"])
 
 
+def test_no_part_of_the_page_stands_twice() -> None:
+    heads = re.findall(r"^#+ .*|^<!-- .*|^\| (?:S\d|CNN) \|", PAGE, re.M)
+    assert [head for head in set(heads) if heads.count(head) > (head == "| S8 |") + 1] == []
+
+
 def test_every_model_of_the_articles_has_a_row() -> None:
     assert [seed for seed in SEEDS if not re.search(rf"^\| {seed} \|", PAGE, re.M)] == []
 
