@@ -43,8 +43,8 @@ def edited(editor: Locator, field: str, value: str) -> None:
     """A number of a layer is changed, and the parameters follow."""
     before = int(editor.get_attribute("data-parameters") or 0)
     editor.locator(f"[data-name={field}]").first.fill(value)
-    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 15)
-    expect(editor).to_have_attribute("data-ok", "true", timeout=10_000)
+    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 30)
+    expect(editor).to_have_attribute("data-ok", "true")
 
 
 def launched(page: Page, name: str, epochs: int | None = None) -> str:

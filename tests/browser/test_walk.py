@@ -83,7 +83,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     before = int(editor.get_attribute("data-parameters") or 0)
     kernels = editor.locator("input[data-name=out_channels]").first
     kernels.fill("8")
-    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 10)
+    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 30)
     last = editor.locator("input[data-name=out_features]").last
     last.fill("7")
     expect(editor).to_have_attribute("data-ok", "false", timeout=60_000)
