@@ -272,10 +272,13 @@ def test_only_students_of_the_same_data_and_cut_are_measured_beside_their_teache
     parent = store.runs.get(taught(store, TINY))
     spec = smaller.student(store, parent)
     usual = taught(store, spec.with_changes("data.folds=7"))  # no fold is chosen
+    assert not check(store, spec.with_changes("data.folds=7")).problems
     told: dict[str, str] = {}
     for change in ("data.split_seed=3", "data.limit=100", "data.fold=2", "data.test=0.2", "data.name=twin"):
         other = spec.with_changes(change)
-        assert check(store, other).ok  # a warning alone
+        found = check(store, other)
+        assert found.ok  # a warning alone
+        assert found.problems
         row = store.runs.create(other)
         store.runs.update(row.id, data_version=1)
         store.checkpoints.copy(usual, "best", row.id, "best")

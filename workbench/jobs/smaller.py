@@ -115,18 +115,12 @@ def must_be_comparable(store: Store, row: RunRow, variant: RunRow) -> None:
         name = next((name for name in names if getattr(them, name) != getattr(us, name)), None)
         if name is None:
             return
-        fact = (
-            f"its data.{name} is {_brief(getattr(them, name))}, and the run's own {_brief(getattr(us, name))}"
-        )
+        theirs_is, ours_is = (teachers.short(getattr(data, name)) for data in (them, us))
+        fact = f"its data.{name} is {theirs_is}, and the run's own {ours_is}"
     raise RunError.of(
         f"run `{variant.name}`", "only what learned from the same cut of the same data is comparable", fact,
         "Make the variant anew of this run.",
     )  # fmt: skip
-
-
-def _brief(value: Any) -> str:
-    text = "empty" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def quantise_question(run_id: str, how: str, checkpoint: str | None = None) -> dict[str, Any]:

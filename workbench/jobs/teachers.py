@@ -159,7 +159,7 @@ def _differences(
         if us.data.text.tokenizer != "pretrained":  # it is trained on the training split
             pairs.append(("data set, for its tokens", *cuts))
     return [
-        (name, f"run `{row.name}` has {_short(one)}, and this one {_short(other)}")
+        (name, f"run `{row.name}` has {short(one)}, and this one {short(other)}")
         for name, one, other in pairs
         if one != other
     ]
@@ -189,14 +189,19 @@ def cuts_of(store: Store, row: RunRow, spec: RunSpec, version: int | None) -> tu
     found = []
     for data, number in ((row.spec.data, row.data_version), (spec.data, version)):
         kept = catalog.with_shipped(store, data.name, number)
-        shares = tuple(getattr(data, name) for name in SPLITS)
+        shares = tuple(
+            None if name == "folds" and data.fold is None else getattr(data, name) for name in SPLITS
+        )
         found.append((Cut(data.name, kept.version, shares), kept.fingerprint))
     (theirs, one), (ours, other) = found
     same = theirs.name == ours.name and one == other  # a version that was restored is the old one again
     return (theirs._replace(version=ours.version) if same else theirs), ours
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A setting in a few words."""
+    if value is None:
+        return "empty"
     if isinstance(value, tuple) and value and all(isinstance(part, str) for part in value):
         return f"{len(value)} classes ({', '.join(value[:3])}{', …' if len(value) > 3 else ''})"
     text = str(value)
