@@ -218,6 +218,19 @@ def test_a_model_without_a_checkpoint_is_said(say: Said, run_id: str, tmp_path: 
     assert say("predict", run_id, str(tmp_path / "none.png"))[0] == 2
 
 
+def test_what_was_mended_in_rows_is_told_beside_their_answers(
+    say: Said, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.cli import model
+
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    answers = [{"input": f"row {k}", "prediction": 2.0, "repairs": ["column `b`: missing"]} for k in (1, 2)]
+    monkeypatch.setattr(model, "answer", lambda *_, **__: answers)
+    assert json.loads(say("predict", run_id, str(tmp_path / "rows.csv"), "--json")[1]) == answers
+    said = say("predict", run_id, str(tmp_path / "rows.csv"))[1]
+    assert said == "repaired: column `b`: missing\nrow 1: 2\nrow 2: 2\n"
+
+
 # ---------------------------------------------------------------- data and the house
 
 

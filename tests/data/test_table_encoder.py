@@ -182,6 +182,22 @@ def test_what_the_import_would_take_for_no_date_is_none_in_a_row_either(cell: ob
         from_rows([{"day": "01/02/2024"}, {"day": cell}], [own], ["day"])
 
 
+def test_numbers_of_another_unit_and_words_that_were_not_learned_are_told(tmp_path: Path) -> None:
+    frame = made()
+    data = loaded(tmp_path, frame.assign(a=frame["a"].map("{} kg".format, na_action="ignore")))
+    fields, needed, report = data.schema.fields, data.encoder.columns, Report()
+    asked = "a,b,kind\n155 lb,1.2k,x\n70 kg,2,Paris\n71,3,\n"
+    found = from_file("r.csv", asked.encode(), fields, needed, report)
+    assert np.isnan(found["a"]).tolist() == [True, False, False]
+    assert np.isnan(found["b"]).tolist() == [True, False, False]
+    told = [row["reason"] for row in report.rows()]
+    assert "1 cells that are no number in `kg` are missing" in told
+    assert "1 cells that are no number are missing" in told
+    assert data.encoder.unlearned(found) == {"kind": (1, "Paris")}
+    with pytest.raises(DataError, match="Write a number in `kg`, or leave it empty"):
+        from_rows([{"a": "155 lb"}], fields, needed)
+
+
 def test_rows_that_are_none_of_the_tables_are_refused(tmp_path: Path) -> None:
     data = loaded(tmp_path, made())
     fields, needed = data.schema.fields, data.encoder.columns

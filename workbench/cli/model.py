@@ -118,10 +118,15 @@ def predict(
         payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
     found = answer(store, "predict", payload, timeout_s=120.0)
     if as_json:
-        keys = ("input", "prediction", "probabilities", "unit", "text")
+        keys = ("input", "prediction", "probabilities", "unit", "text", "repairs")
         print_json([{key: item[key] for key in keys if key in item} for item in found])
         return
+    told: list[str] = []
     for item in found:
+        if (repairs := item.get("repairs", [])) != told:
+            told = repairs
+            for repair in repairs:
+                print(f"repaired: {repair}")
         if "text" in item:
             print(f"{item['input']}{item['text']}" if _goes_on(store, run) else item["text"])
             continue

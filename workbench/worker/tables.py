@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.data.report import Report
+from workbench.data.report import Report, shown
 from workbench.data.table.asked import from_file, from_rows
 from workbench.specs.errors import DataError
 from workbench.worker.trained import Trained
@@ -35,6 +35,11 @@ def say_rows(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any
         report = Report()
         blob = base64.b64decode(item["content"])
         columns = from_file(item["name"], blob, fields, encoder.columns, report)
+        for name, (n, word) in encoder.unlearned(columns).items():
+            report.repaired(
+                f"column `{shown(name, 60)}`",
+                f"{n:,} cells hold words that were not learned, such as `{shown(word, 40)}`",
+            )
         found += _answers(trained, columns, f"{item['name']}, row", report)
     if not found:
         raise DataError.of("rows", "there must be rows to answer", "there are none", "Give a row or a file.")

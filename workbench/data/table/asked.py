@@ -127,9 +127,10 @@ def _number(value: Any, own: TableColumn) -> float:
     else:
         found = number(str(value).strip(), Grammar(own.decimal, own.unit, own.scaled))
         if found != found:
+            unit = f" in `{shown(own.unit, 20)}`" if own.unit else ""
             raise DataError.of(
-                f"column `{shown(own.name, 60)}`", "a cell of it is a number",
-                f"it is `{shown(str(value), 40)}`", "Write a number, or leave it empty.",
+                f"column `{shown(own.name, 60)}`", f"a cell of it is a number{unit}",
+                f"it is `{shown(str(value), 40)}`", f"Write a number{unit}, or leave it empty.",
             )  # fmt: skip
     return float("nan") if found in own.sentinels else found
 

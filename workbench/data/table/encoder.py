@@ -128,6 +128,17 @@ class Encoder:
                 at += own.codes - 1
         return x
 
+    def unlearned(self, columns: Mapping[str, np.ndarray]) -> dict[str, tuple[int, str]]:
+        """Of each column of categories that has some: cells with words that no code stands for, and one of
+        them. With buckets each word has a code."""
+        found = {}
+        for own in self.words:
+            known = {ABSENT, *own.words}
+            odd = [word for word in as_words(columns[own.column]) if word not in known]
+            if odd and not own.buckets:
+                found[own.column] = (len(odd), odd[0])
+        return found
+
     def to_json(self) -> str:
         tree = {
             "spec": self.spec.model_dump(mode="json"),

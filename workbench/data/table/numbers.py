@@ -40,7 +40,8 @@ Why = Literal["far", "alone", "near", "value"]
 
 
 class Grammar(NamedTuple):
-    """How the cells of one column become numbers. unit: what was cut off, for people."""
+    """How the cells of one column become numbers. unit: what is cut off; a number
+    of another one is none of the column."""
 
     decimal: str = "."
     unit: str = ""
@@ -102,7 +103,7 @@ def value(body: str, decimal: str) -> float | None:
 
 
 def number(text: str, grammar: Grammar) -> float:
-    """One cell, not a number (NaN) where it is none."""
+    """One cell, not a number (NaN) where it is none, or one of another unit than the column's."""
     found = parts(text)
     if found is None:
         return math.nan
@@ -111,6 +112,10 @@ def number(text: str, grammar: Grammar) -> float:
         return math.nan
     if found.exponent:
         got *= 10.0 ** int(found.exponent[1:]) if abs(int(found.exponent[1:])) < 300 else math.inf
+    if found.unit and not grammar.scaled:
+        strange = found.unit != grammar.unit if grammar.unit else found.unit in SCALES
+        if strange:
+            return math.nan  # 155 lb are not 155 kg
     if grammar.scaled and found.unit:
         factor = SCALES.get(found.unit)
         if factor is None:

@@ -158,7 +158,8 @@ def tell(decided: Sequence[Decided], report: Report) -> None:
                 "column of categories (categorical, --categorical) to keep them",
             )  # fmt: skip
         if own.odd:
-            kind = "number" if own.kind == "number" else "date"
+            unit = f" in `{shown(own.grammar.unit, 20)}`" if own.grammar.unit else ""
+            kind = f"number{unit}" if own.kind == "number" else "date"
             report.repaired(where, f"{own.odd:,} cells that are no {kind} are missing")
 
 
