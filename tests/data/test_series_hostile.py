@@ -166,7 +166,7 @@ def test_summer_time_is_hinted_at_where_it_is_not(tmp_path: Path):
     stored, report = read(tmp_path, lines(times, values, head="time,v"))
     assert stored.schema.frequency == "1 h"
     assert "1 have a moment that was there already, 2021-10-31 02:00" in report
-    assert "summer time ends: name the time zone" in report
+    assert "repaired: rows: they may be the hour that comes twice when summer time ends" in report
     assert "1 step is missing in 1 place (1 after 2021-03-28 01:00)" in report
 
 
@@ -221,6 +221,7 @@ def test_missing_cells_are_filled_and_counted(tmp_path: Path):
     assert stored.values[:7, 0].tolist() == [1, 1, 2, 3, 3, 3, 6]
     assert stored.values[-1, 0] == N - 2
     assert "column `a`: 4 missing values filled" in report
+    assert data.look(tmp_path / "s.csv")["examples"][0] == ["2021-03-01 00:00:00", "", "10.0"]
     assert stored.filled[:, 1].sum() == 0
 
 

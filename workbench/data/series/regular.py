@@ -151,7 +151,10 @@ def _joined(
         and len({m // DAY for m in twice.tolist()}) <= 2 + len(own) // 4000
         and (autumn <= {"10", "11", "03", "04"})
     ):
-        report.kept("rows", "they may be the hour that comes twice when summer time ends: name the time zone")
+        report.repaired(
+            "rows", "they may be the hour that comes twice when summer time ends: name the time zone (timezone, "
+            "--timezone)",
+        )  # fmt: skip
     return own, kept
 
 
@@ -175,7 +178,7 @@ def _on_grid(
         at, values, slots = at[keep], values[keep], slots[keep]
     n = int(slots[-1]) + 1
     if n > LARGEST * len(slots) + 10:
-        report.kept(
+        report.repaired(
             "gaps", f"{n - len(slots):,} of {n:,} steps would be missing: rows are taken one after the other"
         )
         return _filled(at, values, names, None, asked, report)
