@@ -113,7 +113,7 @@ class TrainingSpec(Spec):
     processes: int = knob(
         1,
         "Processes that share each batch: a part of the machine's cores each, or a GPU each. The same batch, "
-        "the same losses but for rounding",
+        "the same losses but for rounding; dropout draws otherwise, and batch norm sees the parts",
         unit="processes", ge=1, le=16, advanced=True,
     )  # fmt: skip
 

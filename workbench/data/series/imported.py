@@ -125,8 +125,8 @@ def guessed_series(
         "task": "forecasting", "form": "series", "header": True, "names": [str(name) for name in table.names],
         "columns": {"time": " + ".join(found.time), "values": ", ".join(found.values[:50])},
         "frequency": str(frequency or ""), "rows": len(frame), "left": dict(list(found.left.items())[:50]),
-        "examples": frame.head(SHOWN).astype(str).fillna("").to_numpy().tolist(), "files": [f.path for f in table.files],
-        "variates": list(found.values),
+        "examples": frame.head(SHOWN).astype(str).fillna("").to_numpy().tolist(),
+        "files": [f.path for f in table.files], "variates": list(found.values),
         "unsure": [column.name for column in table.columns if column.unsure and column.name in found.time],
     }  # fmt: skip
 

@@ -152,8 +152,8 @@ def _joined(
         and (autumn <= {"10", "11", "03", "04"})
     ):
         report.repaired(
-            "rows", "they may be the hour that comes twice when summer time ends: name the time zone (timezone, "
-            "--timezone)",
+            "rows", "they may be the hour that comes twice when summer time ends: name the time zone "
+            "(timezone, --timezone)",
         )  # fmt: skip
     return own, kept
 
