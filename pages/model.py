@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from workbench.figures.layers import layers_figure, layers_info
-from workbench.figures.theme import PLAIN
+from workbench.figures.layers import layers_bars, layers_info
 from workbench.ui import kept, model, nav
 from workbench.ui.errors import guard
 from workbench.ui.marks import heading
@@ -42,7 +41,7 @@ def bench(given: model.Input) -> None:
                 if view == "Parameters by layer":
                     info = layers_info(model.rows_of(given.shape))
                     if info.names:
-                        st.plotly_chart(layers_figure(info), key="layers", config=PLAIN)
+                        st.html(layers_bars(info))
                     else:
                         st.caption("No layer has parameters yet.")
                 elif view == "Drawing":

@@ -11,11 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.run import slow_files
 from workbench import data
 from workbench.data.prepared import Prepared
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", REPO.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`tests/run.py` hands slow tests over by file and those with a browser by folder: none may be lost."""
+    known = slow_files()
+    for item in items:
+        file = item.path.relative_to(REPO).as_posix()
+        if item.get_closest_marker("browser"):
+            is_found = file.startswith("tests/browser/")
+        else:
+            is_found = not item.get_closest_marker("slow") or file in known
+        if not is_found:
+            raise pytest.UsageError(f"tests/run.py would not run {item.nodeid}")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from workbench.figures import theme
 from workbench.figures.balance import balance_figure, balance_info
-from workbench.figures.layers import layers_figure, layers_info
+from workbench.figures.layers import layers_bars, layers_info
 from workbench.figures.schedule import schedule_figure, schedule_info
 from workbench.records import RunState
 from workbench.specs.optimizers import SGD
@@ -75,7 +76,11 @@ def test_parameters_by_layer_sum_to_the_model() -> None:
     assert sum(info.parameters) == 225_034
     assert info.names == ("0 conv2d", "3 conv2d", "7 linear", "9 linear")
     assert sum(info.shares) == pytest.approx(1)
-    assert list(layers_figure(info).data[0].x) == list(info.parameters)
+    bars = layers_bars(info)
+    assert re.findall(r"<b>([\d,]+)</b>", bars) == [f"{n:,}" for n in info.parameters]
+    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", bars)]
+    assert max(widths) == 100
+    assert np.allclose(np.array(widths) / 100 * max(info.parameters), info.parameters, atol=0.01 * 225_034)
 
 
 def luminance(colour: str) -> float:

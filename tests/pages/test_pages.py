@@ -169,6 +169,7 @@ def test_a_draft_survives_a_reload(visit: Opener) -> None:
 def test_every_form_of_the_model_opens(visit: Opener, view: str) -> None:
     app = visit("model", form=view)
     assert not app.error
+    assert (view == "Parameters by layer") is any("<b>204,928</b>" in e.proto.body for e in app.get("html"))
 
 
 def test_a_model_is_imported_from_yaml(visit: Opener) -> None:
