@@ -54,3 +54,7 @@ def test_a_series_from_its_file_to_its_forecast(tmp_path: Path) -> None:
         (later,) = json.loads(shell("predict", name, str(tmp_path / "later.csv"), "--json").stdout)
         assert later["times"][0][:10] == "2024-01-06"
         np.testing.assert_allclose(later["prediction"], told["prediction"], rtol=1e-4)
+        frame.drop(index=range(100, 120)).to_csv(tmp_path / "holed.csv", index=False)
+        holed = json.loads(shell("evaluate", name, "--data", str(tmp_path / "holed.csv"), "--json").stdout)
+        assert holed["metrics"]["loss"] == pytest.approx(holed["metrics"]["scaled_mse"], rel=1e-3)
+        assert any("20 steps are missing in 1 place" in row for row in holed["repairs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -20,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardSc
 from workbench.data import kept, load, prepare
 from workbench.data.report import Report
 from workbench.data.table.asked import from_file, from_rows
-from workbench.data.table.dataset import TableData
+from workbench.data.table.dataset import TableData, whole
 from workbench.data.table.kept import encoder_of
 from workbench.data.table.stored import StoredTable
 from workbench.specs.base import Columns
@@ -196,6 +197,39 @@ def test_numbers_of_another_unit_and_words_that_were_not_learned_are_told(tmp_pa
     assert data.encoder.unlearned(found) == {"kind": (1, "Paris")}
     with pytest.raises(DataError, match="Write a number in `kg`, or leave it empty"):
         from_rows([{"a": "155 lb"}], fields, needed)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"a": "tall"}, "other, column `a`: it holds numbers in the run's table, but it holds words"),
+        ({"day": "some day"}, "other, column `day`: it holds moments in the run's table, but it holds words"),
+        ({"b": "{} lb"}, "column `b`: its numbers are in `kg` in the run's table, but they are in `lb`"),
+        ({"kind": None}, "other: a table to judge on has the columns of the run's, but it has no `kind`"),
+    ],
+)
+def test_another_table_is_judged_where_its_columns_are_the_runs(
+    tmp_path: Path, change: dict[str, str | None], told: str
+) -> None:
+    frame = made()
+    data = loaded(tmp_path, frame.assign(b=frame["b"].map("{} kg".format)))
+    same = frame.assign(b=frame["b"].map("{} kg".format), kind=frame["kind"].replace("z", "new"))
+    loaded(tmp_path, same, "same")
+    split, odd = whole(tmp_path / "same", data, "same")
+    assert (len(split), odd) == (N, {"kind": ((same["kind"] == "new").sum(), "new")})
+    loaded(tmp_path, same.assign(a=None), "empty")
+    empty, _ = whole(tmp_path / "empty", data, "empty")
+    first = data.encoder.numbers[0]
+    assert (first.column, first.part) == ("a", "")
+    assert np.allclose(empty.x[:, 0], split.x[np.isnan(frame["a"]), 0][0])
+    for name, cell in change.items():
+        if cell is None:
+            other = same.drop(columns=name)
+        else:
+            other = same.assign(**{name: same["b"].str.removesuffix(" kg").map(cell.format)})
+    loaded(tmp_path, other, "other")
+    with pytest.raises(DataError, match=re.escape(told)):
+        whole(tmp_path / "other", data, "other")
 
 
 def test_rows_that_are_none_of_the_tables_are_refused(tmp_path: Path) -> None:

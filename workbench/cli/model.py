@@ -40,6 +40,8 @@ def evaluate(
         return
     where = f"checkpoint {found['checkpoint']}, step {found['step']}"
     print(f"{found['samples']:,} samples of {found['data']} ({where})")
+    for repair in found.get("repairs", ()):
+        print(f"repaired: {repair}")
     for name, value in found["metrics"].items():
         print(f"{name}: {value:.4f}")
     for floor, marks in ((found["report"] or {}).get("floors") or {}).items():

@@ -55,6 +55,10 @@ class Report:
                 out.append({"file": file, "action": action, "reason": reason})
         return out
 
+    def mended(self) -> list[str]:
+        """What was repaired or refused, a line each."""
+        return [f"{row['file']}: {row['reason']}" for row in self.rows() if row["action"] != "kept"]
+
     def first_refused(self, n: int) -> list[tuple[str, str]]:
         """The first `n` refused files with their reasons, for an error message."""
         return self._named["refused"][:n]

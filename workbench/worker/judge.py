@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from workbench.data.masks import VOID, open_masks, taken_masks
 from workbench.data.pictures import to_array
 from workbench.data.prepare import prepare
 from workbench.data.prepared import Arrays, open_arrays, read_schema
+from workbench.data.report import Report
+from workbench.data.table.asked import tell_unlearned
 from workbench.data.table.dataset import TableSplit
 from workbench.data.table.dataset import whole as whole_table
 from workbench.data.text.dataset import whole
@@ -28,6 +31,7 @@ from workbench.specs.picture_tasks import UNLABELLED
 from workbench.specs.tables import TableImport
 from workbench.specs.tasks import TranslationTask
 from workbench.store import Store
+from workbench.tasks.forecasting import Forecasting
 from workbench.worker.series import other_series
 from workbench.worker.trained import Trained
 
@@ -35,7 +39,8 @@ _PLAIN = re.compile(r"class \d+|#[0-9a-f]{6}|background|foreground")  # names th
 
 
 def judge(store: Store, trained: Trained, data: str | None = None, beam: int | None = None) -> dict[str, Any]:
-    """`{"metrics": {"loss", "accuracy", …}, "confusion": [[…]], "report": …}`; confusion rows: true classes.
+    """`{"metrics": {"loss", …}, "confusion": [[…]], "report": …, "repairs": […]}`; confusion rows: true
+    classes; repairs: what was mended in a file of rows or steps, or counts as missing or unknown.
     Translators are judged by what they write too: bleu, chrf, exact_match, with the run's beams or `beam`.
 
     data: None for the run's own test split (validation where there is none); a registered set's name
@@ -43,18 +48,22 @@ def judge(store: Store, trained: Trained, data: str | None = None, beam: int | N
     """
     name: str
     split: Any
+    mended, judged_by = Report(50), trained.task
     if data is not None and trained.data.kind == "series":
-        name, split = data, other_series(store, trained, data)
+        name, split = data, other_series(store, trained, data, mended)
+        if isinstance(trained.task, Forecasting):
+            judged_by = copy(trained.task)
+            judged_by.has_holes = split.known is not None  # which the run's own series may not have
     elif data is not None and trained.data.kind == "table":
-        name, split = _other_table(store, trained, data)
+        name, split = _other_table(store, trained, data, mended)
     elif data is not None and trained.data.kind != "images":
         name, split = _other_texts(store, trained, data)
     else:
         name, split = _own(trained) if data is None else _other(store, trained, data)
-    found = evaluate(trained.model, split, trained.data, trained.task, device="cpu", least=trained.least)
+    found = evaluate(trained.model, split, trained.data, judged_by, device="cpu", least=trained.least)
     report, written = found.report, {}
     if trained.data.kind == "series":
-        report = {**(report or {}), "floors": floors(split, trained.data, trained.task)}
+        report = {**(report or {}), "floors": floors(split, trained.data, judged_by)}
     if isinstance(trained.row.spec.task, TranslationTask):
         task = trained.row.spec.task
         beams = task.beam if beam is None else int(beam)
@@ -67,6 +76,7 @@ def judge(store: Store, trained: Trained, data: str | None = None, beam: int | N
         "data": name,
         "images": int(found.n),
         "samples": int(found.n),
+        "repairs": mended.mended(),
         "run": trained.row.id,
         "checkpoint": trained.checkpoint.name,
         "step": trained.checkpoint.step,
@@ -80,15 +90,17 @@ def _other_texts(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
         raise DataError.of(
             data, "texts to judge on must be a registered set", "it is none", did_you_mean(data, known)
         )
-    return data, whole(store.datasets.get(data).path, trained.data)
+    return data, whole(store.datasets.get(data).path, trained.data, data)
 
 
-def _other_table(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
+def _other_table(store: Store, trained: Trained, data: str, report: Report) -> tuple[str, Any]:
     """All rows of a registered table, or of a file, with the run's own encoder. Raises DataError."""
     known = {row.name: row for row in catalog.list(store)}
     path = Path(data).expanduser()
     if data in known:
-        return data, whole_table(store.datasets.get(data).path, trained.data)
+        split, odd = whole_table(store.datasets.get(data).path, trained.data, data)
+        tell_unlearned(odd, report)
+        return data, split
     if not path.exists():
         raise DataError.of(
             data, "data is a table or a registered set", "it is neither", did_you_mean(data, known)
@@ -99,8 +111,14 @@ def _other_table(store: Store, trained: Trained, data: str) -> tuple[str, Any]:
         asked = TableImport(
             target=tuple(own.name for own in schema.fields if own.role == "target"), task=schema.task
         )
-        prepare(path, Path(place) / "set", kind="table", table=asked, known=fields)
-        split = whole_table(Path(place) / "set", trained.data)
+        found = prepare(path, Path(place) / "set", kind="table", table=asked, known=fields)
+        for row in found.report:
+            if row["action"] == "repaired":
+                report.repaired(row["file"], row["reason"])
+            elif row["action"] == "refused":
+                report.refused(row["file"], row["reason"])
+        split, odd = whole_table(Path(place) / "set", trained.data, path.name)
+        tell_unlearned(odd, report)
         return path.name, TableSplit(np.array(split.x), split.y, split.index, split.stored)
 
 

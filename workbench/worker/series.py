@@ -63,13 +63,13 @@ def ahead(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
             path = Path(place) / f"file{PurePath(str(item['name'])).suffix[:12]}"
             path.write_bytes(base64.b64decode(item["content"]))
             steps = continued(trained, read_steps(trained, path, str(item["name"]), report))
-        repairs = [f"{row['file']}: {row['reason']}" for row in report.rows() if row["action"] != "kept"]
-        found.append(_told(trained, str(item["name"]), steps, repairs))
+        found.append(_told(trained, str(item["name"]), steps, report.mended()))
     return found
 
 
-def other_series(store: Store, trained: Trained, data: str) -> Windows:
-    """All windows of a registered set or of a file, under the scale of the model. Raises DataError."""
+def other_series(store: Store, trained: Trained, data: str, report: Report) -> Windows:
+    """All windows of a registered set or of a file, under the scale of the model; what was mended in the file
+    is in the report. Raises DataError."""
     known = {row.name: row for row in catalog.list(store)}
     path = Path(data).expanduser()
     if data in known:
@@ -80,7 +80,7 @@ def other_series(store: Store, trained: Trained, data: str) -> Windows:
             np.asarray(stored.filled)[:, places],
         )  # fmt: skip
     elif path.exists():
-        steps = read_steps(trained, path, path.name, Report(50))
+        steps = read_steps(trained, path, path.name, report)
     else:
         raise DataError.of(
             data, "data to judge on is a file or a registered set", "it is neither", did_you_mean(data, known)

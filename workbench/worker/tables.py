@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.data.report import Report, shown
-from workbench.data.table.asked import from_file, from_rows
+from workbench.data.report import Report
+from workbench.data.table.asked import from_file, from_rows, tell_unlearned
 from workbench.specs.errors import DataError
 from workbench.worker.trained import Trained
 
@@ -35,11 +35,7 @@ def say_rows(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any
         report = Report()
         blob = base64.b64decode(item["content"])
         columns = from_file(item["name"], blob, fields, encoder.columns, report)
-        for name, (n, word) in encoder.unlearned(columns).items():
-            report.repaired(
-                f"column `{shown(name, 60)}`",
-                f"{n:,} cells hold words that were not learned, such as `{shown(word, 40)}`",
-            )
+        tell_unlearned(encoder.unlearned(columns), report)
         found += _answers(trained, columns, f"{item['name']}, row", report)
     if not found:
         raise DataError.of("rows", "there must be rows to answer", "there are none", "Give a row or a file.")
@@ -53,7 +49,7 @@ def _answers(
     with torch.inference_mode():
         parts = [trained.task.predict(trained.model(x[at : at + BATCH])) for at in range(0, len(x), BATCH)]
     told = torch.cat(parts).numpy() if parts else np.zeros((0, 1), np.float32)
-    repairs = [f"{row['file']}: {row['reason']}" for row in report.rows() if row["action"] != "kept"]
+    repairs = report.mended()
     return [
         {"input": f"{where} {i + 1}", **_said(trained, row), **({"repairs": repairs} if repairs else {})}
         for i, row in enumerate(told)

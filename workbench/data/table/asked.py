@@ -82,7 +82,14 @@ def from_file(
         if column not in there:
             report.repaired(f"column `{shown(column, 60)}`", "it is not there and counts as missing")
     found = {column: np.concatenate([part[column] for part in parts]) for column in there}
-    return {column: found[column] if column in found else _nothing(n, known[column]) for column in needed}
+    return {column: found[column] if column in found else nothing(n, known[column]) for column in needed}
+
+
+def tell_unlearned(odd: Mapping[str, tuple[int, str]], report: Report) -> None:
+    """Words that were not learned (`Encoder.unlearned`), in the report."""
+    for name, (n, word) in odd.items():
+        reason = f"{n:,} cells hold words that were not learned, such as `{shown(word, 40)}`"
+        report.repaired(f"column `{shown(name, 60)}`", reason)
 
 
 def template(fields: Sequence[TableColumn], encoder: Encoder) -> list[TableColumn]:
@@ -143,7 +150,8 @@ def _word(value: Any) -> str:
     return str(value).strip()
 
 
-def _nothing(n: int, own: TableColumn) -> np.ndarray:
+def nothing(n: int, own: TableColumn) -> np.ndarray:
+    """A column (n,) of the kind without any value."""
     if own.kind == "number":
         return np.full(n, np.nan)
     if own.kind == "moment":

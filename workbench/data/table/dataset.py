@@ -13,6 +13,7 @@ from workbench.data.cutting import SplitRows
 from workbench.data.prepared import read_fingerprint
 from workbench.data.splits import SPLITS
 from workbench.data.table import kept
+from workbench.data.table.asked import nothing
 from workbench.data.table.encoder import Encoder
 from workbench.data.table.stored import StoredTable
 from workbench.specs.base import Shape, did_you_mean
@@ -111,23 +112,30 @@ def rows_of(folder: Path, spec: DataSpec) -> SplitRows:
     return kept.rows_of(StoredTable(folder), spec)
 
 
-def whole(folder: Path, data: TableData) -> TableSplit:
-    """All rows of another table with this one's columns, encoded as it is. Raises DataError."""
+def whole(folder: Path, data: TableData, where: str) -> tuple[TableSplit, dict[str, tuple[int, str]]]:
+    """All rows of another table with this one's columns, encoded as it is; and of its columns of categories
+    those with words that were not learned (`Encoder.unlearned`). where: its name, for people.
+
+    Raises DataError where a column is not there, or holds something else than the run's.
+    """
     stored = StoredTable(folder)
-    names = {own.name for own in stored.schema.fields}
-    for name in data.encoder.columns:
-        if name not in names:
-            raise DataError.of(
-                str(folder.name), "a table to judge on has the columns of the run's", f"it has no `{name}`",
-                "Name its columns alike.",
-            )  # fmt: skip
+    _alike(stored, data, where)
     if stored.schema.task != data.schema.task:
         raise DataError.of(
-            str(folder.name),
-            f"the run's table is for {data.schema.task}",
-            f"this one is for {stored.schema.task}",
+            where, f"the run's table is for {data.schema.task}", f"this one is for {stored.schema.task}"
         )
-    parts = [data.encoder.encode(columns) for _, columns in stored.pieces(data.encoder.columns)]
+    like = {own.name: own for own in data.schema.fields}
+    parts, odd = [], dict[str, tuple[int, str]]()
+    for _, columns in stored.pieces(data.encoder.columns):
+        # A column without any cell has no kind: it came as words.
+        fit = {
+            name: cells if _kind(cells) == like[name].kind or like[name].role == "category"
+            else nothing(len(cells), like[name])
+            for name, cells in columns.items()
+        }  # fmt: skip
+        parts.append(data.encoder.encode(fit))
+        for name, (n, word) in data.encoder.unlearned(fit).items():
+            odd[name] = (odd[name][0] + n, odd[name][1]) if name in odd else (n, word)
     index = np.arange(len(stored))
     y = _targets(stored, index, data.encoder)
     if data.schema.task != "regression":
@@ -135,12 +143,39 @@ def whole(folder: Path, data: TableData) -> TableSplit:
         for name in stored.schema.classes:
             if name not in ours:
                 raise DataError.of(
-                    str(folder.name), "every class must be one the model knows", f"`{name}` is not",
+                    where, "every class must be one the model knows", f"`{name}` is not",
                     did_you_mean(name, ours),
                 )  # fmt: skip
         places = np.array([ours[name] for name in stored.schema.classes])
         y = places[y] if stored.targets is None else y[:, np.argsort(places)]
-    return TableSplit(np.concatenate(parts), y, index, stored)
+    return TableSplit(np.concatenate(parts), y, index, stored), odd
+
+
+def _alike(stored: StoredTable, data: TableData, where: str) -> None:
+    """Raises DataError unless each column that the model reads is there, of the run's kind and unit."""
+    theirs, ours = ({own.name: own for own in one.fields} for one in (stored.schema, data.schema))
+    targets = [own.name for own in data.schema.fields if own.role == "target" and own.name in theirs]
+    for name in [*data.encoder.columns, *targets]:
+        if name not in theirs:
+            raise DataError.of(
+                where, "a table to judge on has the columns of the run's", f"it has no `{name}`",
+                "Name its columns alike.",
+            )  # fmt: skip
+        own, other = ours[name], theirs[name]
+        if own.role not in ("category", "target") and own.kind != other.kind and other.missing < len(stored):
+            fact, rule = f"it holds {other.kind}s", f"it holds {own.kind}s in the run's table"
+        elif own.unit and other.unit and own.unit != other.unit:
+            fact, rule = f"they are in `{other.unit}`", f"its numbers are in `{own.unit}` in the run's table"
+        else:
+            continue
+        raise DataError.of(
+            f"{where}, column `{name}`", rule, fact,
+            "Judge on its file instead of the set, which is then read as the run's table was.",
+        )  # fmt: skip
+
+
+def _kind(cells: np.ndarray) -> str:
+    return {"f": "number", "M": "moment"}.get(cells.dtype.kind, "word")
 
 
 def scores_of(schema: DataSchema) -> int:

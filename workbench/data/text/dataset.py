@@ -154,18 +154,19 @@ def tokenizers(folder: Path, spec: DataSpec) -> tuple[Tokenizer, Tokenizer | Non
     return *kept.tokenizers(stored, spec), kept.most_of(stored.schema.task, spec.text.length)
 
 
-def whole(folder: Path, like: TextData) -> Texts:
-    """All texts of another set, read with the tokenizers of `like` and its classes. Raises DataError."""
+def whole(folder: Path, like: TextData, where: str) -> Texts:
+    """All texts of another set, read with the tokenizers of `like` and its classes. where: its name, for
+    people. Raises DataError."""
     stored = Stored(folder)
     if stored.schema.task != like.schema.task:
         raise DataError.of(
-            str(folder.name), f"the set must be one for {like.schema.task}",
+            where, f"the set must be one for {like.schema.task}",
             f"it is for {stored.schema.task}", "Choose another set.",
         )  # fmt: skip
     missing = [name for name in stored.schema.classes if name not in like.classes]
     if missing:
         raise DataError.of(
-            str(folder.name), "every class must be one the model knows", f"`{missing[0]}` is not",
+            where, "every class must be one the model knows", f"`{missing[0]}` is not",
             "Choose another set.",
         )  # fmt: skip
     numbers = np.array([like.classes.index(name) for name in stored.schema.classes] or [0], np.int64)
