@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,15 +23,17 @@ from workbench.specs.errors import DataError
 COLOUR = 1 << 24  # added to what is a colour 0xRRGGBB and not a number
 SHARE, IN_ONE = 0.0005, 0.01  # a value is a class's with this share of all pixels, or of one mask's
 MOST_VALUES = 4096  # of one mask that are counted; a photograph has more
+REACH = 32  # of a value that a save with loss brought near a class's: it is taken for that
 LIKE_NUMBERS = 64  # numbers below are class numbers, and 255 beside them is a border that counts nowhere
 
 
 class Mask(NamedTuple):
     """values (H, W) int64: numbers, or colours (COLOUR + 0xRRGGBB); palette (256, 3) uint8 of numbers that
-    are places in it, None otherwise."""
+    are places in it, None otherwise; is_lossy: whether its format changes values."""
 
     values: np.ndarray
     palette: np.ndarray | None
+    is_lossy: bool = False
 
     def coloured(self) -> np.ndarray:
         """The values as colours, whatever they are."""
@@ -53,7 +55,7 @@ def read_mask(blob: bytes, limits: Limits) -> Mask:
             if 8 * image.width * image.height > limits.memory:
                 raise Unusable(f"unpacked it takes more than the {human(limits.memory)} of memory allowed")
             image.load()
-            return _values(image)
+            return _values(image)._replace(is_lossy=image.format == "JPEG")
     except Unusable:
         raise
     except UnidentifiedImageError:
@@ -93,9 +95,11 @@ class Census:
     in_one: dict[int, float] = field(default_factory=dict)  # the largest share of one mask, numbers
     in_one_colour: dict[int, float] = field(default_factory=dict)
     is_colour: bool = False
+    is_lossy: bool = False
 
     def count(self, mask: Mask) -> None:
         """One more mask."""
+        self.is_lossy = self.is_lossy or mask.is_lossy
         self.is_colour = self.is_colour or bool((mask.values >= COLOUR).any())
         for values, total, most in (
             (mask.values, self.numbers, self.in_one), (mask.coloured(), self.colours, self.in_one_colour)
@@ -111,6 +115,9 @@ class Census:
         total, most = (self.colours, self.in_one_colour) if self.is_colour else (self.numbers, self.in_one)
         pixels = sum(total.values())
         kept = sorted(v for v, n in total.items() if n >= SHARE * pixels or most[v] >= IN_ONE)
+        reach = REACH if self.is_lossy and not self.is_colour else 0
+        if reach:
+            kept = _apart(kept, total, reach)
         others = [value for value in kept if value != VOID]
         numbered = not self.is_colour and VOID in kept and len(others) > 1 and max(others) < LIKE_NUMBERS
         kept = others if numbered else kept
@@ -125,14 +132,19 @@ class Census:
                 where, "masks need at least two classes", value, "Check that these are the masks."
             )
         void = VOID if numbered else None
-        stray = {value: n for value, n in total.items() if value not in kept and value != void}
-        return Legend(tuple(kept), _names(kept, names), self.is_colour, void, sum(stray.values()), len(stray))
+        stray = {
+            value: n for value, n in total.items()
+            if value != void and min(abs(value - own) for own in kept) > reach
+        }  # fmt: skip
+        n_stray = sum(stray.values())
+        return Legend(tuple(kept), _names(kept, names), self.is_colour, void, n_stray, len(stray), reach)
 
 
 @dataclass(frozen=True)
 class Legend:
     """values: of the masks, by class number; void: a value that counts nowhere; n_stray: pixels of other
-    values, which count nowhere either; n_values: how many such values there are."""
+    values, which count nowhere either; n_values: how many such values there are; reach: how far from a
+    class's a value may lie that is taken for it."""
 
     values: tuple[int, ...]
     names: tuple[str, ...]
@@ -140,15 +152,27 @@ class Legend:
     void: int | None
     n_stray: int
     n_values: int
+    reach: int = 0
 
     def numbered(self, mask: Mask) -> tuple[np.ndarray, int]:
         """Class numbers (H, W) uint8, and how many pixels have a stray value."""
         values = mask.coloured() if self.is_colour else mask.values
         known = np.array(self.values)
-        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        there = known[place] == values
+        right = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        left = np.maximum(right - 1, 0)
+        place = np.where(np.abs(values - known[left]) < np.abs(values - known[right]), left, right)
+        there = np.abs(values - known[place]) <= self.reach
         stray = ~there & (values != (-1 if self.void is None else self.void))
         return np.where(there, place, VOID).astype(np.uint8), int(stray.sum())
+
+
+def _apart(kept: Sequence[int], total: Mapping[int, int], reach: int) -> list[int]:
+    """Those of the values that lie farther than `reach` from all that have more pixels, rising."""
+    found: list[int] = []
+    for value in sorted(kept, key=lambda own: -total[own]):
+        if all(abs(value - own) > reach for own in found):
+            found.append(value)
+    return sorted(found)
 
 
 def _names(kept: Sequence[int], given: Sequence[str]) -> tuple[str, ...]:

@@ -81,6 +81,11 @@ def import_pairs(
             report.repaired(
                 "masks", f"{strays:,} pixels of {legend.n_values:,} stray {plural} count nowhere",
             )  # fmt: skip
+        if legend.reach:
+            report.repaired(
+                "masks", f"JPEG changes values: those up to {legend.reach} from a class's are taken for it; "
+                "save masks of class numbers as PNG",
+            )  # fmt: skip
         if legend.void is not None:
             report.kept("masks", f"value {VOID} is a border that counts nowhere")
         _summary(writer, legend.names, report)
