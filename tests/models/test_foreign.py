@@ -222,6 +222,8 @@ def test_a_hostile_file_is_refused_in_words_and_nothing_runs(kind: str, tmp_path
     problem = refusal.value.problems[0]
     assert problem.fact
     assert problem.repair
+    assert "weights_only" not in problem.fact  # torch's own advice is how to run the objects all the same
+    assert "\x1b" not in problem.fact
     assert not (tmp_path / "ran").exists()
 
 

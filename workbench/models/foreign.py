@@ -98,8 +98,10 @@ def _of_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # pickle's own, torch's, and whatever a hostile file brings about
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if "weights only" in str(error).lower() or "Unsupported" in str(error):
+            other = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
             raise refused(
-                "a file of weights holds tensors and nothing else: other objects can run programs", first,
+                "a file of weights holds tensors and nothing else: other objects can run programs",
+                f"it holds `{other[1]}`" if other else "it holds other objects",
                 "Save the tensors alone: torch.save(model.state_dict(), 'weights.pt').",
             ) from None  # fmt: skip
         raise _damaged(first) from None
