@@ -97,7 +97,7 @@ def _of_torch(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's own, torch's, and whatever a hostile file brings about
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        if "weights only" in str(error).lower() or "Unsupported" in str(error):
+        if re.search("weights.only|unsupported", str(error), re.IGNORECASE):
             other = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
             raise refused(
                 "a file of weights holds tensors and nothing else: other objects can run programs",
