@@ -148,7 +148,10 @@ def test_rows_of_a_form_and_of_a_file_are_read_as_the_table_was(tmp_path: Path) 
     data = loaded(tmp_path, made())
     fields, needed = data.schema.fields, data.encoder.columns
     form = from_rows([{"a": "4,000.5", "b": 2, "kind": "x", "day": "2021-02-03"}], fields, needed)
-    file = from_file("r.csv", b"day;a;kind;b\n2021-02-03;4000,5;x;2\n", fields, needed, Report())
+    beside: dict[str, list[str]] = {}
+    asked = b"day;a;id;kind;b;seen\n2021-02-03;4000,5;007;x;2;2024-05-01\n"
+    file = from_file("r.csv", asked, fields, needed, Report(), beside)
+    assert beside == {"id": ["007"], "seen": ["2024-05-01"]}  # so that it is known whose row it is
     assert np.array_equal(data.encoder.encode(form), data.encoder.encode(file))
 
 

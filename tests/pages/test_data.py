@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.data.made import folder, png
 from tests.pages.conftest import Opener
 from workbench import catalog
+from workbench.specs.tables import TableImport
 from workbench.store import Store, open_store
 from workbench.worker.preview import augmented
 
@@ -166,3 +167,41 @@ def test_groups_that_a_set_lacks_are_told_on_the_split(visit: Opener, zoo: Store
     box = next(b for b in app.selectbox if (b.key or "").endswith(".groups"))
     box.select("given").run()
     assert "without a column of groups" in app.error[0].value
+
+
+def _adding() -> None:
+    from workbench.ui.adding import add_form
+
+    add_form()
+
+
+def test_another_target_of_a_table_is_for_what_it_is_and_a_name_that_cannot_be_is_told_in_the_dialog(
+    visit: Opener, home: Path, tmp_path: Path
+) -> None:
+    rows = [
+        f"{20 + i % 40};{i * 7.25 % 911:.2f};{'yes' if i % 3 else 'no'}".replace(".", ",") for i in range(80)
+    ]
+    (tmp_path / "customers.csv").write_text("age;sales <b>(€)</b>;left\n" + "\n".join(rows))
+    app = AppTest.from_function(_adding, default_timeout=60).run()
+    app.segmented_control(key="add.way").set_value("Folder on this server").run()
+    app.text_input(key="add.path").set_value(str(tmp_path / "customers.csv")).run()
+    target, task = (
+        lambda: next(box for box in app.multiselect if (box.key or "").startswith("add.table.target")),
+        lambda: next(box for box in app.selectbox if (box.key or "").startswith("add.table.task")),
+    )
+    assert (target().value, task().value) == (["left"], "classification")
+    target().set_value(["sales <b>(€)</b>"]).run()
+    assert task().value == "regression"  # a thousand classes, one for each number, were made of it
+    task().set_value("classification").run()
+    assert task().value == "classification"  # what is chosen stands
+    name = next(box for box in app.text_input if (box.key or "").startswith("add.name"))
+    name.set_value("my customers").run()
+    assert "Try “my" in app.error[0].value
+    assert app.button(key="add.go").disabled
+    assert not app.exception
+    told = TableImport(target=("sales <b>(€)</b>",))
+    catalog.add(open_store(), tmp_path / "customers.csv", "customers", kind="table", table=told)
+    facts = next(
+        e.proto.body for e in visit("data", set="customers").get("html") if "is told" in e.proto.body
+    )
+    assert "<b>sales &lt;b&gt;(€)&lt;/b&gt;</b>" in facts  # a stranger's name is no markup

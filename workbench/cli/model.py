@@ -120,7 +120,7 @@ def predict(
         payload["images"] = [{"name": n, "content": base64.b64encode(_content(n)).decode()} for n in inputs]
     found = answer(store, "predict", payload, timeout_s=120.0)
     if as_json:
-        keys = ("input", "prediction", "probabilities", "unit", "text", "repairs")
+        keys = ("input", "prediction", "probabilities", "unit", "text", "repairs", "beside")
         print_json([{key: item[key] for key in keys if key in item} for item in found])
         return
     told: list[str] = []

@@ -11,8 +11,9 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.catalog.sets import free_name
+from workbench.catalog.sets import checked_name, free_name
 from workbench.data.limits import MIB, Limits, human
+from workbench.specs.errors import DataError
 from workbench.specs.series_import import SeriesImport
 from workbench.specs.tables import TableImport
 from workbench.ui import imports
@@ -53,7 +54,7 @@ def add_form() -> None:
         name, size = _named(suggested(names, source), is_text)
         if size:
             options["size"] = size
-        ready = bool(source.removeprefix("hf:").strip()) and bool(name)
+        ready = bool(source.removeprefix("hf:").strip()) and bool(name) and _may_be_named(name)
         if st.button("Import", type="primary", disabled=not ready, key="add.go"):
             if way in ("Upload", "Paste text"):
                 imports.start_staged(store(), Path(source), name, **options)
@@ -87,7 +88,8 @@ def _source(way: str) -> tuple[str, list[str]]:
         return _staged(("pasted", text), [], text) if text.strip() else "", ["pasted text"]
     limits = Limits.from_environment()
     files = st.file_uploader(
-        "Images: a zip or tar, .npz, or images with their table. Texts: plain text, aligned files. Tables",
+        "Images: a zip or tar, .npz, or images with their table. Texts: plain text, aligned files. Tables "
+        "and series: CSV, Parquet, XLSX",
         type=list(imports.TYPES),
         accept_multiple_files=True,
         max_upload_size=uploadable(limits),
@@ -129,6 +131,16 @@ def _named(suggestion: str, is_text: bool) -> tuple[str, int | None]:
         "Empty: the importer chooses one size for all.",
     )  # fmt: skip
     return name, int(size) if size else None
+
+
+def _may_be_named(name: str) -> bool:
+    """Whether a set may have this name. Why not stands in the dialog, where all that was chosen still is."""
+    try:
+        checked_name(store(), name)
+    except DataError as error:
+        problem_boxes(error.problems)
+        return False
+    return True
 
 
 def uploadable(limits: Limits) -> int:

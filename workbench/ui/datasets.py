@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from html import escape
 
 import streamlit as st
 
 from workbench import catalog
 from workbench.data import SHIPPED
 from workbench.data.dataset import rows_of
+from workbench.data.report import shown
 from workbench.figures.balance import balance_figure, balance_info
 from workbench.figures.theme import PLAIN
 from workbench.specs.base import did_you_mean
@@ -98,7 +100,7 @@ def facts(row: DatasetRow) -> None:
     elif row.schema.kind == "table":
         used = sum(own.role in INPUTS for own in row.schema.fields)
         items.append((f"{used} of {len(row.schema.fields)}", "columns are used"))
-        items.append((plain(row.schema.columns.get("target", ""), 30), "is told"))
+        items.append((escape(shown(row.schema.columns.get("target", ""), 30)), "is told"))
     elif row.schema.kind == "text":
         items.append((fitting.of_set(row.schema).words, "what it is for"))
     else:

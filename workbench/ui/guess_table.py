@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.data.report import shown
 from workbench.specs.tables import INPUTS, TableImport
-from workbench.ui.marks import count, plain
+from workbench.ui.marks import count, message, plain
 
 TASKS = {
     "classification": "Classes to be told apart",
@@ -17,6 +17,7 @@ TASKS = {
     "multi_label": "Several labels, each yes or no",
 }
 SHOWN = 5  # rows
+SAID = 8  # lines of what was mended; the import report has all
 DECIMALS = {"Guess": None, "Point": "point", "Comma": "comma"}
 HEADERS = {"Guess": None, "Yes": True, "No": False}
 DATES = {"Guess": None, "Day first": "day", "Month first": "month"}
@@ -45,15 +46,18 @@ def choices(source: str, found: Mapping[str, Any], asked: TableImport) -> None:
     if names:
         st.session_state[_key(source, "names")] = names
     target = [name for name in asked.target or found.get("target", ()) if name in names]
-    task = asked.task or found.get("task")
+    task, key = found.get("task"), _key(source, "task")
+    if task in TASKS and not st.session_state.get(key):
+        st.session_state[key] = task
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         st.multiselect(
             "To be told (target)", names, default=target, key=_key(source, "target"), width=300,
+            on_change=_forget, args=(key,),
             help="The column that a model shall tell from the others; several for several labels",
         )  # fmt: skip
         st.selectbox(
-            "What it is for", list(TASKS), index=list(TASKS).index(task) if task in TASKS else None,
-            key=_key(source, "task"), format_func=TASKS.__getitem__, width=250, placeholder="Guess",
+            "What it is for", list(TASKS), index=None, key=key, format_func=TASKS.__getitem__, width=250,
+            placeholder="Guess",
             help="Guessed from the target",
         )  # fmt: skip
     if found.get("unsure") or asked.dates:
@@ -89,12 +93,10 @@ def preview(found: Mapping[str, Any]) -> None:
         for i, name in enumerate(names)
     }
     st.dataframe(table, hide_index=True, key="add.table.preview", height=36 * (len(examples) + 1))
-    odd = [f"{plain(name, 40)}: {reason}" for name, reason in reasons.items()]
-    worth = [
-        f"{plain(r['file'], 60)}: {r['reason']}" for r in found.get("report", ()) if r["action"] != "kept"
-    ]
-    for line in (*odd[:4], *worth[:4]):
-        st.caption(line)
+    odd = [f"{name}: {reason}" for name, reason in reasons.items()]
+    worth = [f"{r['file']}: {r['reason']}" for r in found.get("report", ()) if r["action"] != "kept"]
+    for line in (*odd[:4], *worth[:SAID]):
+        st.caption(message(line))
 
 
 def _more(source: str, names: Sequence[str]) -> None:
@@ -118,6 +120,11 @@ def _more(source: str, names: Sequence[str]) -> None:
         st.segmented_control(
             "First row is a header", list(HEADERS), default="Guess", required=True, key=_key(source, "header")
         )
+
+
+def _forget(key: str) -> None:
+    """Another target is for something else: what it is for is guessed anew."""
+    st.session_state[key] = None
 
 
 def _key(source: str, name: str) -> str:

@@ -22,7 +22,7 @@ from workbench.store import Query, RunRow
 from workbench.ui import nav
 from workbench.ui.datasets import enlarged
 from workbench.ui.looked import show_looked
-from workbench.ui.marks import metric_text, metric_words, plain, share
+from workbench.ui.marks import message, metric_text, metric_words, plain, share
 from workbench.ui.runs import HEADLINES
 from workbench.ui.state import store
 
@@ -283,7 +283,7 @@ def show_picture(given: Input, answer: Mapping[str, Any]) -> None:
             st.image(given.blob, caption="As uploaded", width=180)
         st.image(enlarged(seen, 180), caption=f"As the model sees it, {size}", width=180)
     for repair in answer.get("repairs", ()):
-        text = plain(str(repair), 200)
+        text = message(str(repair), 200)
         st.caption(text[:1].upper() + text[1:])
     if answer.get("looked"):
         show_looked(seen, answer["looked"])

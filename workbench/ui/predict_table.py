@@ -19,7 +19,7 @@ from workbench.data.table.stored import StoredTable
 from workbench.jobs import answers
 from workbench.specs.tables import INPUTS, TableColumn
 from workbench.store import RunRow
-from workbench.ui.marks import count, plain
+from workbench.ui.marks import count, message, plain
 from workbench.ui.predict import show_answer
 from workbench.ui.state import store
 
@@ -83,25 +83,36 @@ def _many(run: RunRow, checkpoint: str, fields: Sequence[TableColumn]) -> None:
     with st.spinner("The model is at work"):
         told = _ask(run, checkpoint, {"files": [{"name": file.name[:80], "content": content}]})
     for repair in told[0].get("repairs", ()):
-        st.caption(plain(str(repair), 200))
+        st.caption(message(str(repair), 200))
     classes = sorted({name for one in told for name in one.get("probabilities", {})})
-    table = [["row", "prediction", *classes]]
+    own = {"row", "prediction", *classes}
+    beside = list(told[0].get("beside", ()))
+    table = [
+        ["row", *(f"{name} (as given)" if name in own else name for name in beside), "prediction", *classes]
+    ]
     for i, one in enumerate(told, 1):
         shares = one.get("probabilities", {})
         said = one["prediction"]
         said = ", ".join(said) if isinstance(said, list) else said
-        table.append([i, said, *(shares.get(name) for name in classes)])  # type: ignore[list-item]
+        cells = [one["beside"][name] for name in beside]
+        table.append([i, *cells, said, *(shares.get(name) for name in classes)])  # type: ignore[list-item]
     st.download_button(
         f"Download {count(len(told))} predictions", _as_csv(table), "predictions.csv", "text/csv",
         type="primary", icon=":material/download:", key="predict.rows.download",
     )  # fmt: skip
     columns = list(zip(*table[1 : SHOWN + 1], strict=True))
     st.dataframe(
-        {shown(str(name), 40): list(column) for name, column in zip(table[0], columns, strict=True)},
+        {shown(str(name), 40): _short(column) if name in classes else list(column)
+         for name, column in zip(table[0], columns, strict=True)},
         hide_index=True, key="predict.rows.table",
     )  # fmt: skip
     if len(told) > SHOWN:
         st.caption(f"The first {SHOWN} of {count(len(told))}; the file has all.")
+
+
+def _short(column: Sequence[Any]) -> list[Any]:
+    """Shares to four digits after the point; the file has them all."""
+    return [None if cell is None else round(cell, 4) for cell in column]
 
 
 def _ask(run: RunRow, checkpoint: str, more: Mapping[str, Any]) -> list[Mapping[str, Any]]:

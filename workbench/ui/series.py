@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from workbench import catalog
+from workbench.data.report import shown
 from workbench.figures.series import ahead_figure, ahead_info, curves_figure, curves_info
 from workbench.figures.theme import PLAIN
 from workbench.jobs import answers
@@ -21,7 +22,7 @@ from workbench.specs.tasks import MIDDLE, MOST_QUANTILES, ForecastingTask
 from workbench.store import RunRow
 from workbench.store.datasets import DatasetRow
 from workbench.ui.forms import fill
-from workbench.ui.marks import count, plain
+from workbench.ui.marks import count, message, plain
 from workbench.ui.state import draft, store
 
 PER_PAGE = 6  # variates
@@ -69,7 +70,7 @@ def window_fields(spec: SeriesSpec, names: tuple[str, ...], *, key: str) -> tupl
     options = ["", *names]
     target = st.selectbox(
         "What is told", options, index=options.index(spec.target) if spec.target in options else 0,
-        key=f"{key}.target", width=260, format_func=lambda name: plain(name) if name else "All variates",
+        key=f"{key}.target", width=260, format_func=lambda name: shown(name, 80) if name else "All variates",
         help="The model sees all variates; it tells all of them, or one",
     )  # fmt: skip
     return changed.model_copy(update={"target": target}), problems
@@ -184,7 +185,7 @@ def show(answer: Mapping[str, Any]) -> None:
             range(len(names)),
             key="predict.variate",
             width=260,
-            format_func=lambda i: plain(names[i]),
+            format_func=lambda i: shown(names[i], 80),
         )
     with st.container(border=True, key="box-answer"):
         times = answer["times"]
@@ -194,7 +195,7 @@ def show(answer: Mapping[str, Any]) -> None:
         )
         st.plotly_chart(ahead_figure(ahead_info(answer, at)), key="predict.figure", config=PLAIN)
         for repair in answer["repairs"][:20]:
-            st.caption(plain(str(repair), 200))
+            st.caption(message(str(repair), 200))
         rows = table(answer)
         st.dataframe(
             {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}, hide_index=True,

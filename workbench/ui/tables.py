@@ -11,7 +11,7 @@ from workbench.data.report import shown
 from workbench.data.table.stored import StoredTable
 from workbench.specs.tables import INPUTS, TableColumn
 from workbench.store.datasets import DatasetRow
-from workbench.ui.marks import count, plain
+from workbench.ui.marks import count
 
 PAGE = 50  # rows
 WORDS = {
@@ -66,9 +66,8 @@ def target(row: DatasetRow) -> None:
         st.info("There is nothing to draw of this target.")
         return
     middles = [(a + b) / 2 for a, b in zip(own.edges, own.edges[1:], strict=False)]
-    unit = f" ({plain(own.unit, 20)})" if own.unit else ""
-    name = plain(own.name, 60) + unit
-    st.bar_chart({name: middles, "rows": list(own.counts)}, x=name, y="rows", height=280)
+    name = shown(own.name, 60) + (f" ({shown(own.unit, 20)})" if own.unit else "")
+    st.bar_chart({"told": middles, "rows": list(own.counts)}, x="told", y="rows", x_label=name, height=280)
     st.caption(f"{count(sum(own.counts))} rows, from {_end(own, own.least)} to {_end(own, own.greatest)}.")
 
 

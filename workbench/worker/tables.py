@@ -22,7 +22,8 @@ BATCH = 1024
 
 def say_rows(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One answer per row. payload: rows: [{column: value}], or images or files: [{"name", "content": base64}]
-    of tables. Raises DataError for rows that are none of this table's.
+    of tables; of a file's rows `beside` holds cells that the model does not read, such as an id. Raises
+    DataError for rows that are none of this table's.
 
     Check: words that were never seen, and missing cells, are answered too.
     """
@@ -34,9 +35,13 @@ def say_rows(trained: Trained, payload: Mapping[str, Any]) -> list[dict[str, Any
     for item in [*payload.get("files", ()), *payload.get("images", ())]:
         report = Report()
         blob = base64.b64decode(item["content"])
-        columns = from_file(item["name"], blob, fields, encoder.columns, report)
+        beside: dict[str, list[str]] = {}
+        columns = from_file(item["name"], blob, fields, encoder.columns, report, beside)
         tell_unlearned(encoder.unlearned(columns), report)
-        found += _answers(trained, columns, f"{item['name']}, row", report)
+        told = _answers(trained, columns, f"{item['name']}, row", report)
+        for i, one in enumerate(told if beside else ()):
+            one["beside"] = {name: cells[i] for name, cells in beside.items()}
+        found += told
     if not found:
         raise DataError.of("rows", "there must be rows to answer", "there are none", "Give a row or a file.")
     return found

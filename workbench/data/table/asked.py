@@ -23,6 +23,7 @@ from workbench.specs.errors import DataError
 from workbench.specs.tables import TableColumn, TableReading
 
 MOST_ROWS = 200_000
+MOST_BESIDE = 6  # columns that no model reads, kept to tell the rows by
 
 
 def from_rows(
@@ -44,9 +45,12 @@ def from_rows(
 
 
 def from_file(
-    name: str, content: bytes, fields: Sequence[TableColumn], needed: Sequence[str], report: Report
-) -> dict[str, np.ndarray]:
+    name: str, content: bytes, fields: Sequence[TableColumn], needed: Sequence[str], report: Report,
+    beside: dict[str, list[str]] | None = None,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """The rows of a file of any of the forms that a table may have. Columns that it lacks are missing in all.
+
+    beside: takes the first columns of the file that are not needed, such as a customer's number, as texts.
 
     Raises DataError where it cannot be read, or has none of the columns.
     """
@@ -76,12 +80,16 @@ def from_file(
                     shown(name), "rows have the columns of the table", f"it has none of {first}",
                     "Name its columns as those of the table in a first row.",
                 )  # fmt: skip
-            parts = [{column: rows.columns[column] for column in there} for rows in table]
+            others = [column for column in table.names if column not in needed][:MOST_BESIDE]
+            others = others if beside is not None else []
+            parts = [{column: rows.columns[column] for column in (*there, *others)} for rows in table]
             n = len(table)
     for column in needed:
         if column not in there:
             report.repaired(f"column `{shown(column, 60)}`", "it is not there and counts as missing")
     found = {column: np.concatenate([part[column] for part in parts]) for column in there}
+    if beside is not None:
+        beside |= {column: [_text(cell) for part in parts for cell in part[column]] for column in others}
     return {column: found[column] if column in found else nothing(n, known[column]) for column in needed}
 
 
@@ -148,6 +156,15 @@ def _word(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+def _text(cell: Any) -> str:
+    """A cell as it is read again; empty where there is none."""
+    if cell is None or cell != cell:  # NaN, NaT
+        return ""
+    if isinstance(cell, np.datetime64):
+        return str(cell.astype("datetime64[s]")).removesuffix("T00:00:00").replace("T", " ")
+    return f"{cell:.15g}" if isinstance(cell, float) else _word(cell)
 
 
 def nothing(n: int, own: TableColumn) -> np.ndarray:
