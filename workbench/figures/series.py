@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from workbench.figures.theme import ACCENT, BAD, GOOD, MUTED, TRAIN, VALIDATION,
 
 ROW_PX = 120  # of one variate among several
 ALONE_PX = 280
+LINE = 18  # characters of a name beside one variate among several
 
 
 class CurvesInfo(NamedTuple):
@@ -58,7 +60,8 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
             ), row=row, col=1,
         )  # fmt: skip
         if n > 1:
-            figure.update_yaxes(title={"text": name[:14], "font": {"size": 11}}, row=row, col=1)
+            lines = wrap(name, LINE, max_lines=2, placeholder="…")
+            figure.update_yaxes(title={"text": "<br>".join(lines), "font": {"size": 11}}, row=row, col=1)
     for split, start, stop in info.spans:
         if split != "train":
             colour = VALIDATION if split == "validation" else GOOD
