@@ -64,6 +64,15 @@ def test_the_steepest_fall_of_a_known_curve_is_found() -> None:
     assert 1e-3 < lowest < 1
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_losses_that_leap_from_batch_to_batch_suggest_no_rate_at_the_beginning(seed: int) -> None:
+    losses = 2.3 - 2 / (1 + np.exp(-2 * (np.log10(RATES) + 3)))
+    noise = np.random.default_rng(seed).normal(0, 0.15, len(losses))
+    suggestion, _ = suggest(RATES, smoothed(losses + noise))
+    assert suggestion is not None
+    assert 1e-4 < suggestion < 1e-1
+
+
 @pytest.mark.parametrize("curve", [np.full(120, 2.3), np.linspace(2, 3, 120), np.full(120, np.nan)])
 def test_a_loss_that_never_falls_suggests_nothing(curve: np.ndarray) -> None:
     assert suggest(RATES, curve) == (None, None)

@@ -24,6 +24,7 @@ from workbench.specs.schedules import Constant
 
 LOW, HIGH, STEPS = 1e-7, 10.0, 120
 SMOOTH = 0.9  # share of the past in the smoothed loss
+SETTLED = 10  # losses before the smoothed one is a mean of about ten, and no longer leaps with each
 DIVERGED = 4.0  # times the lowest smoothed loss
 FEWEST = 20  # points before a curve says anything
 
@@ -101,7 +102,8 @@ def smoothed(losses: np.ndarray) -> np.ndarray:
 def suggest(rates: np.ndarray, curve: np.ndarray) -> tuple[float | None, float | None]:
     """(where the curve falls most steeply, where it is lowest), rates to two digits. Shapes: (n,), (n,).
 
-    Only the fall before the lowest point counts, and one of less than a twentieth is none.
+    Only the fall before the lowest point counts, from where the curve has settled, and one of less than a
+    twentieth is none.
     """
     good = np.isfinite(curve)
     end = int(np.argmin(good)) if not good.all() else len(curve)
@@ -109,10 +111,10 @@ def suggest(rates: np.ndarray, curve: np.ndarray) -> tuple[float | None, float |
     if len(curve) < FEWEST:
         return None, None
     bottom = int(np.argmin(curve))
-    if bottom < 5 or curve[bottom] > 0.95 * float(np.max(curve[: bottom + 1])):
+    if bottom < SETTLED or curve[bottom] > 0.95 * float(np.max(curve[: bottom + 1])):
         return None, None
     slope = np.gradient(curve, np.log10(rates))
-    steepest = int(np.argmin(slope[: bottom + 1]))
+    steepest = SETTLED + int(np.argmin(slope[SETTLED : bottom + 1]))
     return _two_digits(float(rates[steepest])), _two_digits(float(rates[bottom]))
 
 
