@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 from tests.live import trainer
 from workbench import catalog
@@ -24,7 +25,9 @@ from workbench.store import Store, open_store
 REPO = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 60
-expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
+PATIENCE_MS = 120_000  # on a busy machine a page takes its time
+expect.set_options(timeout=60_000)
+NOTES = pytest.StashKey[list[str]]()  # what went wrong in a page, told when its test fails
 
 
 @dataclass(frozen=True)
@@ -126,16 +129,40 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A fresh visitor. Errors that our scripts throw fail the test."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     fresh = context.new_page()
-    fresh.set_default_timeout(60_000)
+    fresh.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
+    notes = request.node.stash[NOTES] = []
     fresh.on("pageerror", lambda error: errors.append(str(error)))
+    fresh.on("requestfailed", lambda asked: notes.append(f"{asked.url}: {asked.failure}"))
+    fresh.on("console", lambda told: told.type == "error" and notes.append(told.text))
     yield fresh
     context.close()
     assert not errors, errors
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails tells what its page was showing."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and isinstance(page, Page):
+        told = [page.url, *item.stash.get(NOTES, [])[-10:]]
+        with contextlib.suppress(BrowserError):
+            app = page.locator("[data-testid=stApp]")
+            told += [
+                f"{name}: {app.get_attribute(f'data-test-{name}-state', timeout=3000)}"
+                for name in ("script", "connection")
+            ]
+            told.append(f"skeletons: {page.locator('[data-testid=stSkeleton]').count()}")
+            told.append(page.locator("body").inner_text(timeout=3000)[:1500])
+        report.sections.append(("what the page showed", "\n".join(told)))
+    return report
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def read_at(page: Page, where: Locator, keys: str) -> str:
         told = where.locator(".wbl-reading").text_content() or ""
         return "Point at a place" not in told
 
-    until(is_told, "a value of the map", 20)
+    until(is_told, "a value of the map")
     return told
 
 

@@ -115,7 +115,7 @@ def test_all_views_share_one_socket_and_leave_none_behind(app, store, page):
     assert len(sockets) == 1
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Runs").click()
     gone = lambda: page.evaluate("window.__workbenchFeeds.size") == 0  # noqa: E731
-    until(lambda: gone() and all(socket.is_closed() for socket in sockets), "the socket is let go", 30)
+    until(lambda: gone() and all(socket.is_closed() for socket in sockets), "the socket is let go")
     assert "tab=" not in page.url
 
 

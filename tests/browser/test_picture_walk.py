@@ -20,20 +20,20 @@ def changes(page: Page, name: str, view_id: str, canvas: str) -> None:
     """A view is opened, its picture changes while the model learns, and an earlier one is found again."""
     tab(page, name)
     view = pane(page, view_id)
-    until(lambda: step_of(view) > 0, f"the first picture of {name}", 60)
+    until(lambda: step_of(view) > 0, f"the first picture of {name}")
     picture = view.locator(canvas).first
     before = picture.evaluate(PRINT)
-    until(lambda: picture.evaluate(PRINT) != before, f"{name} changes", 60)
+    until(lambda: picture.evaluate(PRINT) != before, f"{name} changes")
     bar = view.locator(".wbl-scrub input[type=range]").first
     now = step_of(view)
     bar.focus()
     bar.press("Home")
-    until(lambda: step_of(view) < now, "an earlier look is shown", 20)
+    until(lambda: step_of(view) < now, "an earlier look is shown")
 
 
 def test_masks_from_the_data_to_a_picture_of_ones_own(app: App, page: Page) -> None:
     page.goto(f"{app.url}/data?set=shapes")
-    expect(page.locator(".wb-classes")).to_contain_text("triangle", timeout=30_000)
+    expect(page.locator(".wb-classes")).to_contain_text("triangle")
     editor = taken_up(app, page, "shapes")
     expect(editor).to_contain_text("skip")
     run = launched(page, "masks")
@@ -53,8 +53,8 @@ def test_two_networks_from_the_data_to_samples_that_form(app: App, page: Page) -
     editor = taken_up(app, page, "fashion-mnist-sample")
     page.get_by_role("combobox", name="What for").click()
     page.get_by_role("option", name="Make new ones").click()
-    expect(editor).to_contain_text("Discriminator", timeout=30_000)
-    expect(editor).to_have_attribute("data-ok", "true", timeout=30_000)
+    expect(editor).to_contain_text("Discriminator")
+    expect(editor).to_have_attribute("data-ok", "true")
     run = launched(page, "two networks")
     for name in ("loss", "discriminator"):
         expect(page.locator(f".wbl section[data-panel={name}]")).to_be_visible(timeout=60_000)

@@ -65,10 +65,10 @@ def test_one_and_many_are_held_and_released(app: App, store: Store, page: Page, 
     assert store.runs.get(waiting[0]).held
     expect(page.locator(".wb-runs .row .pill", has_text="held")).to_have_count(1, timeout=60_000)
     page.locator(".wb-queue .bar button", has_text="Hold all").click()
-    until(lambda: all(run.held for run in store.runs.waiting()), "all are held", 30)
+    until(lambda: all(run.held for run in store.runs.waiting()), "all are held")
     assert store.runs.next_queued() is None
     for i in (3, 4):
         row(page, waiting[i]).get_by_role("checkbox").check()
     page.locator(".wb-queue .bar button", has_text="Stop").click()
-    until(lambda: len(store.runs.waiting()) == 18, "two are taken out", 30)
+    until(lambda: len(store.runs.waiting()) == 18, "two are taken out")
     expect(page.locator(".wb-queue")).to_have_attribute("data-waiting", "18")

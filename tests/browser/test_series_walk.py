@@ -38,21 +38,21 @@ def test_a_series_from_a_csv_to_a_forecast_that_changes_while_it_learns(
     expect(dialog.get_by_text("Read as a series: 718 rows, a step every 1 month.")).to_be_visible(
         timeout=30_000
     )
-    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("spots", timeout=30_000)
+    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("spots")
     dialog.get_by_role("button", name="Import").click()
     expect(page.get_by_text(re.compile("spots is ready"))).to_be_visible(timeout=60_000)
     assert store.datasets.get("spots").schema.variates == ("spots",)
-    expect(page.get_by_text("2 missing steps were filled")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("2 missing steps were filled")).to_be_visible()
 
     editor = taken_up(app, page, "spots")
     assert editor.locator(".row[data-kind=series_linear]").count() == 1
     run = launched(page, "straight ahead", epochs=4000)
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Forecast", exact=True).click()
     view = pane(page, "forecast")
-    until(lambda: step_of(view) > 0, "the first forecast", 60)
+    until(lambda: step_of(view) > 0, "the first forecast")
     first = view.locator(".wbl-window canvas").first
     before = first.evaluate(PRINT)
-    until(lambda: first.evaluate(PRINT) != before, "the forecast changes", 60)
+    until(lambda: first.evaluate(PRINT) != before, "the forecast changes")
     expect(view.locator("tr[data-mark=rmse] td")).to_have_count(3)  # the model and two floors
     first.focus()
     page.keyboard.press("ArrowLeft")

@@ -28,7 +28,7 @@ def at_work(app: App, store: Store, page: Page) -> str:
     run = runs.submit(store, spec)
     page.goto(f"{app.url}/live?run={run}")
     expect(strip(page)).to_have_attribute("data-state", "running", timeout=60_000)
-    until(lambda: step_of(strip(page)) > 20, "the first steps", 30)
+    until(lambda: step_of(strip(page)) > 20, "the first steps")
     return run
 
 
@@ -39,7 +39,7 @@ def end(store: Store):  # type: ignore[no-untyped-def]
     for row in store.runs.active():
         if not row.state.is_over:
             runs.stop(store, row.id)
-    until(lambda: all(row.state.is_over for row in store.runs.active()), "all runs are over", 60)
+    until(lambda: all(row.state.is_over for row in store.runs.active()), "all runs are over")
 
 
 def press(page: Page, verb: str) -> None:
@@ -145,7 +145,7 @@ def test_a_parked_run_gives_its_process_back_and_goes_on_where_it_was(
 def test_a_change_of_a_parked_run_waits_for_it_and_a_fork_is_linked_both_ways(
     at_work: str, store: Store, page: Page
 ) -> None:
-    until(lambda: any(c.name == "best" for c in store.checkpoints.list(at_work)), "a first checkpoint", 60)
+    until(lambda: any(c.name == "best" for c in store.checkpoints.list(at_work)), "a first checkpoint")
     press(page, "park")
     expect_state(page, "paused", parked=True)
     press(page, "fork")
@@ -172,9 +172,9 @@ def test_a_replay_walks_the_same_curve(at_work: str, store: Store, page: Page) -
     page.get_by_role("button", name="Replay as a new run").click()
     page.wait_for_url(re.compile(rf"run=(?!{at_work})"))
     child = next(row for row in store.runs.list() if row.parent == at_work)
-    until(lambda: store.runs.get(child.id).step > line.step + 50, "the replay has passed the change", 60)
+    until(lambda: store.runs.get(child.id).step > line.step + 50, "the replay has passed the change")
     runs.stop(store, child.id)
-    until(lambda: store.runs.get(child.id).state.is_over, "it has stopped", 30)
+    until(lambda: store.runs.get(child.id).state.is_over, "it has stopped")
     first, again = (store.scalars.read(run)["train/loss"].values for run in (at_work, child.id))
     n = min(len(first), len(again))
     assert n > line.step + 50
@@ -200,6 +200,6 @@ def test_the_offer_of_an_error_is_one_click(app: App, store: Store, page: Page) 
     expect(alert.get_by_text("the whole story")).to_be_hidden()
     expect(alert).to_contain_text("No checkpoint was saved")
     alert.get_by_role("button", name="Go on with half the memory").click()
-    until(lambda: not store.runs.get(run).state.is_over, "it goes on", 20)
+    until(lambda: not store.runs.get(run).state.is_over, "it goes on")
     assert [line.changes for line in store.ledger.list(run)] == [{"training.accumulation_steps": 2}]
     expect(strip(page)).to_have_attribute("data-state", "running", timeout=60_000)

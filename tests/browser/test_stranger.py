@@ -141,7 +141,7 @@ def train(page: Page, epochs: int) -> str:
     expect(page.locator("[data-preflight=done]")).to_contain_text("for the whole run", timeout=60_000)
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
-    until(lambda: strip(page).get_attribute("data-state") in ("running", "finished"), "it starts", 40)
+    until(lambda: strip(page).get_attribute("data-state") in ("running", "finished"), "it starts")
     expect_state(page, "finished", 120)
     found = re.search(r"run=([\w-]+)", page.url)
     assert found

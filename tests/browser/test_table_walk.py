@@ -39,7 +39,7 @@ def test_a_table_from_an_upload_to_a_live_page_and_an_answer_by_form(
     expect(dialog.get_by_text("A table of 600 rows; a model sees 3 of 5 columns.")).to_be_visible(
         timeout=60_000
     )
-    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("houses", timeout=30_000)
+    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("houses")
     dialog.get_by_role("button", name="Import").click()
     expect(page.get_by_text(re.compile("houses is ready"))).to_be_visible(timeout=60_000)
     schema = store.datasets.get("houses").schema
@@ -52,13 +52,13 @@ def test_a_table_from_an_upload_to_a_live_page_and_an_answer_by_form(
     tabs = page.locator(".wbl[data-kind=tabs]")
     tabs.get_by_role("tab", name="Rows", exact=True).click()
     rows = pane(page, "rows")
-    until(lambda: step_of(rows) > 0, "the first validation", 60)
+    until(lambda: step_of(rows) > 0, "the first validation")
     expect(rows.locator("[data-metric=rmse] dd")).not_to_have_text("–")
     expect(rows.get_by_text("Predicted against true")).to_be_visible()
     expect(rows.locator("tbody tr").first).to_contain_text("area")
     tabs.get_by_role("tab", name="Columns", exact=True).click()
     columns = pane(page, "columns")
-    until(lambda: step_of(columns) >= 0, "the first look inside", 60)
+    until(lambda: step_of(columns) >= 0, "the first look inside")
     assert set(columns.locator("[data-column]").evaluate_all("all => all.map(e => e.dataset.column)")) == {
         "area", "town", "rooms",
     }  # fmt: skip
@@ -71,5 +71,5 @@ def test_a_table_from_an_upload_to_a_live_page_and_an_answer_by_form(
     field = page.get_by_label("area", exact=True)
     field.fill("190")
     field.press("Enter")
-    until(lambda: answer.inner_text() != before, "another answer", 30)
+    until(lambda: answer.inner_text() != before, "another answer")
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -35,7 +35,7 @@ def taken_up(app: App, page: Page, name: str) -> Locator:
     page.goto(f"{app.url}/data?set={name}")
     page.get_by_role("button", name="Use for a new run").click()
     editor = page.locator(".wb-editor")
-    expect(editor).to_have_attribute("data-ok", "true", timeout=30_000)
+    expect(editor).to_have_attribute("data-ok", "true")
     return editor
 
 
@@ -43,7 +43,7 @@ def edited(editor: Locator, field: str, value: str) -> None:
     """A number of a layer is changed, and the parameters follow."""
     before = int(editor.get_attribute("data-parameters") or 0)
     editor.locator(f"[data-name={field}]").first.fill(value)
-    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 30)
+    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters")
     expect(editor).to_have_attribute("data-ok", "true")
 
 
@@ -58,13 +58,13 @@ def launched(page: Page, name: str, epochs: int | None = None) -> str:
     field.fill(name)
     field.press("Enter")
     launch = page.get_by_role("button", name="Launch")
-    expect(launch).to_be_enabled(timeout=20_000)
+    expect(launch).to_be_enabled()
     page.wait_for_timeout(800)
     launch.click()
-    page.wait_for_url(re.compile(r"/live\?.*run="), timeout=20_000)
+    page.wait_for_url(re.compile(r"/live\?.*run="))
     found = re.search(r"run=([\w-]+)", page.url)
     assert found
-    until(lambda: step(page) > 3, "the first steps", 60)
+    until(lambda: step(page) > 3, "the first steps")
     return found.group(1)
 
 
@@ -72,10 +72,10 @@ def changes(page: Page, tab: str, canvas: str) -> None:
     """A view is opened, and its picture becomes another while the model learns."""
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name=tab, exact=True).click()
     view = pane(page, tab.lower())
-    until(lambda: step_of(view) > 0, f"the first picture of {tab}", 40)
+    until(lambda: step_of(view) > 0, f"the first picture of {tab}")
     first = view.locator(canvas).first
     before = first.evaluate(PRINT)
-    until(lambda: first.evaluate(PRINT) != before, f"{tab} changes", 40)
+    until(lambda: first.evaluate(PRINT) != before, f"{tab} changes")
 
 
 def ended(page: Page) -> None:
@@ -85,14 +85,14 @@ def ended(page: Page) -> None:
         button.click()
         expect(button).to_have_text("Really stop?")
         button.click()
-    until(lambda: strip(page).get_attribute("data-state") in ("stopped", "finished"), "it ends", 60)
+    until(lambda: strip(page).get_attribute("data-state") in ("stopped", "finished"), "it ends")
 
 
 def asked(app: App, page: Page, run: str, text: str, button: str) -> Locator:
     """A text of one's own on the predict page; the box with the answer."""
     page.goto(f"{app.url}/predict?run={run}")
     box = page.locator("[data-testid=stTextArea] textarea").first
-    expect(box).to_be_visible(timeout=30_000)
+    expect(box).to_be_visible()
     box.fill(text)
     box.press("Control+Enter")
     page.wait_for_timeout(600)
@@ -108,8 +108,8 @@ def test_an_lstm_from_a_csv_to_a_verdict(app: App, store: Store, page: Page) -> 
     page.get_by_role("button", name="Add data").click()
     dialog = page.get_by_role("dialog")
     dialog.locator("input[type=file]").set_input_files([reviews()])
-    expect(dialog.get_by_text("Read as a table")).to_be_visible(timeout=30_000)
-    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("reviews", timeout=30_000)
+    expect(dialog.get_by_text("Read as a table")).to_be_visible()
+    expect(dialog.get_by_label("Name", exact=True).first).to_have_value("reviews")
     dialog.get_by_role("button", name="Import").click()
     expect(page.get_by_text(re.compile("reviews is ready"))).to_be_visible(timeout=60_000)
     assert store.datasets.get("reviews").schema.classes == ("blame", "praise")
@@ -118,9 +118,9 @@ def test_an_lstm_from_a_csv_to_a_verdict(app: App, store: Store, page: Page) -> 
     assert editor.locator(".row[data-kind=lstm]").count() == 1
     edited(editor, "hidden_size", "16")
     run = launched(page, "an LSTM on reviews")
-    until(lambda: painted(page)["ink"] > 0.002, "a curve", 30)
+    until(lambda: painted(page)["ink"] > 0.002, "a curve")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Text", exact=True).click()
-    expect(pane(page, "text").locator("article").first).to_be_visible(timeout=40_000)
+    expect(pane(page, "text").locator("article").first).to_be_visible()
     ended(page)
     answer = asked(app, page, run, "a lovely film, seen on day 7", "Ask the model")
     expect(answer.locator(".wb-probabilities")).to_contain_text("praise")
@@ -174,5 +174,5 @@ def test_an_encoder_and_its_decoder_from_pairs_to_a_translation(
 def test_the_runs_of_this_walk_are_listed(app: App, page: Page) -> None:
     """The runs of this walk stand on the runs page with marks that have words."""
     page.goto(f"{app.url}/runs")
-    expect(page.get_by_text("an LSTM on reviews").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("an LSTM on reviews").first).to_be_visible()
     expect(page.get_by_text("pairs backwards").first).to_be_visible()

@@ -52,9 +52,9 @@ def test_a_real_encoder_is_watched_and_then_asked(app, store: Store, page):
     page.goto(f"{app.url}/live?run={run}&tab=attention")
     view = pane(page, "attention")
     heads = view.locator(".wbl-heads")
-    until(lambda: step_of(view) >= 0, "the first look", 60)
+    until(lambda: step_of(view) >= 0, "the first look")
     first, picture = step_of(view), heads.evaluate(PRINT)
-    until(lambda: step_of(view) > first and heads.evaluate(PRINT) != picture, "attention that changes", 60)
+    until(lambda: step_of(view) > first and heads.evaluate(PRINT) != picture, "attention that changes")
     expect(view.locator(".wbl-probes button")).to_have_count(6)
     expect(strip(page)).to_have_attribute("data-state", "finished", timeout=120_000)
     words = "Free entry to win a prize now"

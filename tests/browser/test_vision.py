@@ -28,19 +28,19 @@ def test_a_vision_transformer_from_home_to_its_attention_over_an_image(
     expect(editor).to_have_attribute("data-ok", "true", timeout=90_000)
     patch = editor.locator("[data-name=patch_size]").first
     patch.fill("5")  # does not divide 28
-    expect(editor).to_have_attribute("data-ok", "false", timeout=40_000)
+    expect(editor).to_have_attribute("data-ok", "false")
     editor.get_by_role("button", name="Set patch_size to 4").first.click()
-    expect(editor).to_have_attribute("data-ok", "true", timeout=40_000)
+    expect(editor).to_have_attribute("data-ok", "true")
 
     run = launched(page, "a vision transformer")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Attention", exact=True).click()
     view = pane(page, "attention")
     board, large = view.locator(".wbl-patchboard"), view.locator(".wbl-patchmap")
-    until(lambda: step_of(view) > 0, "the first look", 60)
+    until(lambda: step_of(view) > 0, "the first look")
     expect(board).to_have_attribute("data-query", "class")
     expect(view.locator(".wbl-patchboard .wbl-reading")).to_contain_text("The class token looks most at row")
     before, step = large.evaluate(PRINT), step_of(view)
-    until(lambda: step_of(view) > step and large.evaluate(PRINT) != before, "another picture", 60)
+    until(lambda: step_of(view) > step and large.evaluate(PRINT) != before, "another picture")
 
     view.get_by_role("button", name=re.compile("^Probe image 3")).click()
     box = large.bounding_box()
@@ -82,11 +82,11 @@ def test_a_checkpoint_on_disk_is_named_on_the_model_page_and_fine_tuned_in_sight
     run = launched(page, "a checkpoint fine-tuned", epochs=40)
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Attention", exact=True).click()
     view = pane(page, "attention")
-    until(lambda: step_of(view) > 0, "the first look", 60)
+    until(lambda: step_of(view) > 0, "the first look")
     expect(view.locator(".wbl-patchboard .wbl-reading")).to_contain_text("The class token looks most at row")
     large = view.locator(".wbl-patchmap")
     before, step = large.evaluate(PRINT), step_of(view)
-    until(lambda: step_of(view) > step and large.evaluate(PRINT) != before, "another picture", 60)
+    until(lambda: step_of(view) > step and large.evaluate(PRINT) != before, "another picture")
     ended(page)
 
     page.goto(f"{app.url}/predict?run={run}")

@@ -50,8 +50,8 @@ def painted(page: Page) -> dict[str, float]:
 
 def expect_change(page: Page, what: str, seconds: float = 30) -> None:
     """The largest picture has ink, and it becomes another."""
-    until(lambda: page.locator(".wbl canvas:visible").count() > 0, f"{what}: a canvas", 20)
-    until(lambda: painted(page)["ink"] > 0.002, f"{what}: ink", 20)
+    until(lambda: page.locator(".wbl canvas:visible").count() > 0, f"{what}: a canvas")
+    until(lambda: painted(page)["ink"] > 0.002, f"{what}: ink")
     before = painted(page)["hash"]
     until(lambda: painted(page)["hash"] != before, f"{what} changes", seconds)
 
@@ -66,7 +66,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     page.get_by_role("button", name="Train a CNN on Fashion-MNIST").click()
     page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
-    until(lambda: step(page) > 3, "the first steps", 30)
+    until(lambda: step(page) > 3, "the first steps")
     live_tab(page, "Curves")
     expect_change(page, "the loss curve")
     live_tab(page, "Filters")
@@ -83,7 +83,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     before = int(editor.get_attribute("data-parameters") or 0)
     kernels = editor.locator("input[data-name=out_channels]").first
     kernels.fill("8")
-    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters", 30)
+    until(lambda: int(editor.get_attribute("data-parameters") or 0) < before, "fewer parameters")
     last = editor.locator("input[data-name=out_features]").last
     last.fill("7")
     expect(editor).to_have_attribute("data-ok", "false", timeout=60_000)
@@ -106,7 +106,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url(re.compile(r"/live\?.*run="), timeout=60_000)
     expect_state(page, "running")
-    until(lambda: step(page) > 3, "steps of the second run", 30)
+    until(lambda: step(page) > 3, "steps of the second run")
     strip(page).get_by_role("button", name="Pause").click()
     expect_state(page, "paused")
     held = step(page)
@@ -116,7 +116,7 @@ def test_the_main_job_from_one_click_to_a_prediction(app, page: Page) -> None:  
     assert step(page) == held, "a paused run does not step"
     strip(page).get_by_role("button", name="Resume").click()
     expect_state(page, "running")
-    until(lambda: step(page) > held, "it goes on", 20)
+    until(lambda: step(page) > held, "it goes on")
     stop(page)
     expect_state(page, "stopped", 40)
     run = re.search(r"run=([\w-]+)", page.url)
