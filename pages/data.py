@@ -30,7 +30,7 @@ def split(row: DatasetRow) -> None:
     """Held-out shares, kept for the next run."""
     now = draft()
     spec = now.section("data", DataSpec)
-    mine = spec if spec.name == row.name else DataSpec(name=row.name, text=spec.text, series=spec.series)
+    mine = spec if spec.name == row.name else fitting.tried(row.name, row.schema, spec)
     changed = datasets.split_form(row, mine, key=f"split.{now.id}.{now.rev}.{row.name}")
     if changed == mine:
         return
@@ -39,7 +39,8 @@ def split(row: DatasetRow) -> None:
         save(now.with_(data=changed))
         st.caption(f"Kept for the next run, which will use {row.name}.")
     else:
-        st.caption("To keep it, use the set for a new run first.")
+        fitting.keep_tried(changed)
+        st.caption("Kept: a new run of this set begins with it.")
 
 
 with guard():
@@ -58,7 +59,8 @@ with guard():
         st.space("stretch")
         if st.button("Use for a new run", type="primary", icon=":material/arrow_forward:", key="use"):
             with st.spinner("Learning the vocabulary" if row.schema.kind == "text" else "Taking it up"):
-                now = fitting.taken_up(store(), draft(), row.name, row.schema, tokens.tried(row.name))
+                now = fitting.taken_up(store(), draft(), row.name, row.schema, tokens.tried(row.name),
+                                       fitting.asked_split(row.name))  # fmt: skip
             nav.go("model", draft=now.id)
     datasets.facts(row)
     is_text, masked = row.schema.kind == "text", row.schema.task == "segmentation"

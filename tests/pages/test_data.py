@@ -205,3 +205,21 @@ def test_another_target_of_a_table_is_for_what_it_is_and_a_name_that_cannot_be_i
         e.proto.body for e in visit("data", set="customers").get("html") if "is told" in e.proto.body
     )
     assert "<b>sales &lt;b&gt;(€)&lt;/b&gt;</b>" in facts  # a stranger's name is no markup
+
+
+def test_how_a_series_is_cut_before_it_is_used_goes_with_it(visit: Opener, home: Path) -> None:
+    app = visit("data", set="sunspots", view="Split")
+
+    def box(label: str) -> Any:
+        return next(one for one in app.number_input if one.label == label)
+
+    assert (box("Look back (steps)").value, box("Horizon (steps)").value) == (132, 12)  # as a new run has it
+    box("Look back (steps)").set_value(60).run()
+    box("Horizon (steps)").set_value(24).run()
+    box("Validation share").set_value(0.3).run()
+    assert (box("Look back (steps)").value, box("Horizon (steps)").value) == (60, 24)
+    assert any("a new run of this set begins with it" in one.value for one in app.caption)
+    app.button(key="use").click().run()
+    data = drafted(app)
+    assert (data["series"]["look_back"], data["series"]["horizon"], data["validation"]) == (60, 24, 0.3)
+    assert not app.error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import streamlit as st
+
 from workbench import catalog
 from workbench.specs.base import AnyShape, Duel, Picture
 from workbench.specs.data import DataSchema, DataSpec, TextSpec
@@ -169,16 +171,20 @@ def task_of(now: Draft) -> TaskSpec:
 
 
 def begun(
-    store: Store, preset: Preset, data: DataSpec, name: str = "run", text: TextSpec | None = None
-) -> RunSpec:
-    """The preset on another set of its kind, its last layer fitted. text: how texts are read, where it is not
-    as in the preset. Raises DataError."""
+    store: Store, preset: Preset, data: DataSpec, name: str = "run", text: TextSpec | None = None,
+    split: DataSpec | None = None,
+) -> RunSpec:  # fmt: skip
+    """The preset on another set of its kind, its last layer fitted. text: how texts are read, split: how the
+    set is cut, where they are not as in the preset. Raises DataError."""
     spec = preset.spec
     kept = {
         "text": spec.data.text,
         "series": spec.data.series.model_copy(update={"target": "", "rows": None}),
     }
-    mine = spec.data if spec.data.name == data.name else data.model_copy(update=kept)
+    if split is not None:
+        mine = split.model_copy(update={**kept, "series": split.series})
+    else:
+        mine = spec.data if spec.data.name == data.name else data.model_copy(update=kept)
     mine = mine.model_copy(update={"text": text}) if text else mine
     if of_run(spec).kind == "table" and spec.data.name != data.name:
         mine = mine.model_copy(update={"table": spec.data.table})
@@ -202,9 +208,32 @@ def refitted(tree: stack.Model, shape: AnyShape, n_scores: int, *, per_token: bo
     return stack.read({**tree, "layers": autoencoder(shape, draws=draws)})
 
 
-def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: TextSpec | None = None) -> Draft:
+def tried(name: str, schema: DataSchema, now: DataSpec) -> DataSpec:
+    """How a set that the draft does not use is cut: as was asked for on its page, else as a new run does."""
+    asked, starts = asked_split(name), starts_for(of_set(schema))
+    usual = now.series
+    if schema.kind == "series" and starts:
+        usual = starts[0].spec.data.series.model_copy(update={"target": "", "rows": None})
+    return asked or DataSpec(name=name, text=now.text, series=usual)
+
+
+def keep_tried(data: DataSpec) -> None:
+    st.session_state[f"split.tried.{data.name}"] = data.model_dump_json()
+
+
+def asked_split(name: str) -> DataSpec | None:
+    """How a set was asked to be cut before any run of it."""
+    kept = st.session_state.get(f"split.tried.{name}")
+    return DataSpec.model_validate_json(kept) if isinstance(kept, str) else None
+
+
+def taken_up(
+    store: Store, now: Draft, name: str, schema: DataSchema, text: TextSpec | None = None,
+    split: DataSpec | None = None,
+) -> Draft:  # fmt: skip
     """A draft for this set: the one there is, its outputs fitted, where it is for such data; else a new one
-    from the first preset that is. text: how its texts were looked at. Raises DataError."""
+    from the first preset that is. text: how its texts were looked at; split: how it was asked to be cut.
+    Raises DataError."""
     wanted = of_set(schema)
     if of_draft(now) is not None and of_draft(now) == purpose_on(schema, now):
         wanted = purpose_on(schema, now)
@@ -214,7 +243,7 @@ def taken_up(store: Store, now: Draft, name: str, schema: DataSchema, text: Text
     starts = starts_for(wanted)
     if of_draft(now) not in (wanted, None):
         return begin(
-            begun(store, starts[0], DataSpec(name=name), text=text)
+            begun(store, starts[0], DataSpec(name=name), text=text, split=split)
             if starts
             else plain_start(store, DataSpec(name=name, text=text or usual_text(wanted)), wanted)
         )

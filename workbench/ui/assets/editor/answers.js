@@ -70,7 +70,7 @@ Object.assign(Editor.prototype, {
   },
 
   /** What one sample is called. */
-  sample() { return { text: "text", table: "row" }[this.report.reads] ?? "image"; },
+  sample() { return { text: "text", table: "row", series: "window" }[this.report.reads] ?? "image"; },
 
   edges(report) {
     const { complete, output } = report.totals;
