@@ -146,3 +146,11 @@ def test_metrics_that_no_run_has_are_no_columns() -> None:
         ("grad_norm", "last"),
     ]
     assert columns[0].values == (0.3, None)
+
+
+def test_no_loss_is_the_best_of_losses_that_measure_other_things() -> None:
+    runs = [{"val/loss": {"best": 0.15}, "val/rmse": {"best": 5.7}},  # pinball loss
+            {"val/loss": {"best": 0.34}, "val/rmse": {"best": 6.0}}]  # squares  # fmt: skip
+    won = {column.key: column.winners for column in scores_info(runs, one_loss=False)}
+    assert won == {"val/rmse": {0}, "val/loss": frozenset()}
+    assert scores_info(runs)[1].winners == {0}

@@ -27,15 +27,17 @@ class Column(NamedTuple):
     winners: frozenset[int]
 
 
-def scores_info(metrics: Sequence[Metrics], extra: str = "") -> list[Column]:
-    """Best and last of the headline metrics that any of the runs has, and of `extra`."""
+def scores_info(metrics: Sequence[Metrics], extra: str = "", *, one_loss: bool = True) -> list[Column]:
+    """Best and last of the headline metrics that any of the runs has, and of `extra`. one_loss: whether the
+    runs' losses measure the same; where they do not, none of them is better."""
     keys = [key for key in dict.fromkeys((*FIRST, extra)) if any(key in run for run in metrics)]
     columns = []
     for key in keys:
         for kind in ("best", "last"):
             values = tuple(run.get(key, {}).get(kind) for run in metrics)
             if any(value is not None for value in values):
-                columns.append(Column(key, kind, values, winners(key, values)))
+                apart = key.endswith("loss") and not one_loss
+                columns.append(Column(key, kind, values, frozenset() if apart else winners(key, values)))
     return columns
 
 

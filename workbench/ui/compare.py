@@ -246,7 +246,9 @@ def scores(runs: Sequence[RunRow], metric: str) -> None:
     sign = 1 if metric.endswith(LOWER_IS_BETTER) else -1
     place = {run.id: run.metrics.get(metric, {}).get("best") for run in runs}
     runs = sorted(runs, key=lambda run: (place[run.id] is None, sign * (place[run.id] or 0.0)))
-    columns = scores_info([run.metrics for run in runs], metric)
+    tasks = [json.loads(run.spec_json).get("task") for run in runs]
+    one_loss = all(task == tasks[0] for task in tasks)
+    columns = scores_info([run.metrics for run in runs], metric, one_loss=one_loss)
     words = {"best": "best", "last": "final"}
     head = ["<th>Run</th>", "<td>State</td>"]
     head += [
@@ -264,6 +266,8 @@ def scores(runs: Sequence[RunRow], metric: str) -> None:
         for i, run in enumerate(runs)
     ]  # fmt: skip
     _table(head, rows)
+    if not one_loss:
+        st.caption("These runs reckon their losses in different ways: none of the losses is marked as best.")
 
 
 def _cell(run: RunRow, column: Column, i: int) -> str:

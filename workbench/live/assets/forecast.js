@@ -51,7 +51,7 @@ export class Forecast extends Through {
     this.stepsHint = el("p", { class: "wbl-hint" });
     this.stepsCard = el("section", { class: "wbl-card wbl-pad" },
       el("header", {}, el("h4", {}, "Error by step ahead", el("small", {}, "over all windows of the validation")), this.errors.node),
-      this.stepsLegend, this.steps.node, this.stepsHint, this.table);
+      this.stepsLegend, el("div", {}, this.steps.node), this.stepsHint, this.table); // a strip takes its parent's width, padding included
     this.host.append(this.notice.node, el("div", { class: "wbl-panels" }, this.card, this.stepsCard));
     this.scrub.attach("panel:forecast", ["panel:forecast", "panel:horizon"]);
     this.strips = [];
