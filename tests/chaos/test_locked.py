@@ -19,7 +19,7 @@ HELD_S = 13.0  # the driver gives up after 10
 
 @pytest.mark.slow
 def test_a_run_outlasts_a_locked_database_and_loses_no_step(tmp_path: Path) -> None:
-    spec = preset("mlp-tiny").spec.with_changes("training.epochs=600", "training.threads=1")
+    spec = preset("mlp-tiny").spec.with_changes("training.epochs=300", "training.threads=1")
     with living_home(tmp_path / "home") as store:
         run_id = jobs.submit(store, spec)
         until(lambda: store.runs.get(run_id).step > 100, "some steps")
@@ -40,5 +40,5 @@ def test_a_run_outlasts_a_locked_database_and_loses_no_step(tmp_path: Path) -> N
         assert store.runs.get(run_id).pid == worker, "by the same process"
         assert supervisor_pid(store) == supervisor
         steps = store.scalars.read(run_id, ["train/loss"])["train/loss"].steps
-        assert (steps == np.arange(1, 600 * 46 + 1)).all()
+        assert (steps == np.arange(1, 300 * 46 + 1)).all()
         assert "locked by another process; trying again" in store.log_path(run_id).read_text()

@@ -185,6 +185,8 @@ def test_what_needs_no_torch_does_not_wait_for_it(shell: Shell) -> None:
             after = os.times()
             spent = after.children_user + after.children_system
             best = min(best, spent - before.children_user - before.children_system)
+            if best < QUICK_S:
+                break
         assert best < QUICK_S, arguments
     code = (
         "import sys; from workbench.cli.main import run\n"

@@ -86,13 +86,15 @@ def test_two_processes_have_the_losses_and_weights_of_one(home: Store) -> None:
 def test_killed_stopped_or_resumed_no_process_is_left_and_the_history_is_the_undisturbed_one(
     home: Store,
 ) -> None:
-    training = {"processes": 2, "epochs": 100, "schedule": {"kind": "cosine"}}
+    training = {"processes": 2, "epochs": 12, "schedule": {"kind": "cosine"}}
     whole = trained(home, spec(DROPPING, **training))
-    # A peer is killed: the run fails with the reason, and its other processes go.
-    run_id = jobs.submit(home, spec(DROPPING, **training))
-    saved_step(home, run_id)
-    jobs.pause(home, run_id)
+    # A peer is killed: the run fails with the reason, and its other processes go. The run pauses by itself,
+    # so that it cannot end before it is killed.
+    run_id = jobs.submit(home, spec(DROPPING, **training), held=True)
+    home.commands.post(run_id, "step", {"steps": 100})
+    jobs.release(home, [run_id])
     in_state(home, run_id, RunState.PAUSED)
+    until(lambda: saved_step(home, run_id) == 100, "the checkpoint of its pause")
     (peer,) = peers(home, run_id)
     peer.kill()
     jobs.resume(home, run_id)
@@ -102,9 +104,7 @@ def test_killed_stopped_or_resumed_no_process_is_left_and_the_history_is_the_und
     assert row.error["rule"] == "all processes of a run must live until its end"
     until(lambda: gone(peer), "the peer's end")
     # Resumed, and the run's own process is killed: the kernel takes the other one with it.
-    jobs.resume(home, run_id)
-    in_state(home, run_id, RunState.RUNNING)
-    jobs.pause(home, run_id)
+    assert home.runs.requeue(run_id, ("step", {"steps": 100}))
     in_state(home, run_id, RunState.PAUSED)
     (peer,) = peers(home, run_id)
     pid = home.runs.get(run_id).pid

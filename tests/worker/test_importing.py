@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.cli.test_for_real import Shell
 from tests.processes import living_home, until
+from workbench.cli.main import run as command
 from workbench.engine.checkpoint import equal, from_bytes, model_tensors
 from workbench.models.build import build
 from workbench.specs.presets import preset
@@ -27,6 +28,20 @@ SPEC = preset("mlp-tiny").spec.with_changes("training.steps=6", "training.thread
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with living_home(tmp_path_factory.mktemp("importing") / "home") as store:
         yield Shell(store)
+
+
+@pytest.fixture
+def say(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process, which has torch already: code, standard output, standard error."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(shell.store.home))
+
+    def said(*arguments: str) -> tuple[int, str, str]:
+        code = command(arguments)
+        return code, *capsys.readouterr()
+
+    return said
 
 
 def written(spec: RunSpec, path: Path) -> str:
@@ -82,22 +97,28 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(shell: Shell, tmp_path: Pat
     assert equal(*ends)
 
 
-def test_what_is_wrong_is_said_in_one_line(shell: Shell, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_in_one_line(
+    shell: Shell, say: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     spec = written(SPEC, tmp_path / "spec.yaml")
     missing = shell("train", spec, "--set", "training.start_weights=nobody")
     assert missing.returncode == 2
     assert "training.start_weights: weights to begin with must have been imported" in missing.stderr
     (tmp_path / "bad.pt").write_bytes(b"no weights")
-    for path in ("bad.pt", "none.pt", "spec.yaml"):
-        refused = shell("import", str(tmp_path / path), "--spec", spec)
-        assert refused.returncode == 2, path
-        assert refused.stderr.startswith("error: "), refused.stderr
-        assert "Traceback" not in refused.stderr
+    process = shell("import", str(tmp_path / "bad.pt"), "--spec", spec)
+    here = [
+        say("import", str(tmp_path / path), "--spec", spec) for path in ("bad.pt", "none.pt", "spec.yaml")
+    ]
+    assert (process.returncode, process.stdout, process.stderr) == here[0]
+    for code, _, err in here:
+        assert code == 2
+        assert err.startswith("error: "), err
+        assert "Traceback" not in err
     torch.save({"w": torch.ones(3, 7)}, tmp_path / "other.pt")
-    assert "none does" in shell("import", str(tmp_path / "other.pt"), "--spec", spec).stderr
+    assert "none does" in say("import", str(tmp_path / "other.pt"), "--spec", spec)[2]
     save_file({"1.weight": torch.ones(56, 64)}, tmp_path / "part.safetensors")
-    dry = shell("import", str(tmp_path / "part.safetensors"), "--spec", spec, "--dry-run", "--json")
-    report = json.loads(dry.stdout)
+    _, dry, _ = say("import", str(tmp_path / "part.safetensors"), "--spec", spec, "--dry-run", "--json")
+    report = json.loads(dry)
     assert not report["ok"]
     assert report["counts"]["matched"] == 1
     assert report["counts"]["missing"] == 5

@@ -184,7 +184,7 @@ def test_a_run_stands_on_its_own(shared: Store) -> None:
 
 
 def test_a_killed_run_is_lost_within_five_seconds_and_resumes_to_its_end(shared: Store) -> None:
-    spec = SHORT.with_changes("training.epochs=400", "name=killed")
+    spec = SHORT.with_changes("training.epochs=200", "name=killed")
     run_id = jobs.submit(shared, spec)
     saved_step(shared, run_id)
     saved: list[int] = []
@@ -210,7 +210,7 @@ def test_a_killed_run_is_lost_within_five_seconds_and_resumes_to_its_end(shared:
     events = shared.events.since(run_id)[0]
     assert [event.step for event in events if event.kind == "resumed"] == saved
     points = shared.scalars.read(run_id, ["train/loss"])["train/loss"]
-    assert (points.steps == np.arange(1, 400 * 46 + 1)).all(), "every step once, killed or not"
+    assert (points.steps == np.arange(1, 200 * 46 + 1)).all(), "every step once, killed or not"
     unharmed = jobs.submit(shared, spec)
     assert ended(shared, unharmed) is RunState.FINISHED
     assert points.values.tobytes() == losses(shared, unharmed).tobytes(), "as if nothing had happened"

@@ -80,7 +80,7 @@ def test_a_steered_run_killed_and_resumed_equals_the_fork_that_replays_its_ledge
 
 
 def test_a_parked_run_frees_its_process_and_goes_on_bit_for_bit(shared: Store) -> None:
-    spec = SPEC.with_changes("training.epochs=150", "name=parked")
+    spec = SPEC.with_changes("training.epochs=30", "name=parked")
     run_id = jobs.submit(shared, spec, held=True)
     shared.commands.post(run_id, "step", {"steps": 50})  # so that it cannot end before it is parked
     jobs.release(shared, [run_id])
