@@ -16,6 +16,7 @@ from workbench.specs.inside import patch_grid, reads_text
 from workbench.specs.presets import PRESETS, READY, preset
 from workbench.specs.run import RunSpec
 from workbench.store import Store, open_store
+from workbench.ui import stack
 
 SIZES = {"train": 9000, "validation": 1000, "test": 2000}
 NORM = "model.layers=[{kind: flatten}, {kind: batch_norm}, {kind: linear, out_features: 10}]"
@@ -93,3 +94,10 @@ def test_a_preflight_adds_the_time(store: Store) -> None:
 def test_a_model_without_convolutions_promises_no_filters(store: Store) -> None:
     assert told(store, preset("mlp-image").spec)["Watching"].startswith("curves live")
     assert told(store, preset("cnn-mnist").spec)["Watching"].startswith("curves, filters, feature maps live")
+
+
+def test_the_outlook_counts_layers_as_the_editor_does(store: Store) -> None:
+    spec = preset("unet-small").spec
+    n = len(stack.places(stack.dump(spec.model)))
+    assert told(store, spec)["Model"].startswith(f"{n} layers with ")
+    assert n > len(spec.model.layers)  # those in groups too

@@ -14,6 +14,7 @@ from workbench.jobs import outlook_texts, series, texts
 from workbench.jobs.check import CheckReport, gpu_count, split_sizes
 from workbench.specs import inside
 from workbench.specs.errors import WorkbenchError
+from workbench.specs.nesting import every
 from workbench.specs.run import RunSpec
 from workbench.specs.schedules import AnySchedule
 from workbench.specs.tasks import ClassificationTask, ForecastingTask
@@ -179,9 +180,10 @@ def _is_table(store: Store, spec: RunSpec) -> bool:
 
 def _model(spec: RunSpec, report: CheckReport) -> str:
     model = spec.model
-    layers = count(len(model.layers), "layer")
+    reading, writing = (len(list(every(part))) for part in (model.layers, model.decoder))
+    layers = count(reading, "layer")  # as the editor counts them: those in groups too
     if model.decoder:
-        layers = f"{count(len(model.layers), 'layer')} that read, {len(model.decoder)} that write,"
+        layers = f"{count(reading, 'layer')} that read, {writing} that write,"
     shared = "; the last shares its weights with the embedding" if model.tie_embeddings else ""
     return f"{layers} with {count(report.parameters, 'parameter')}{shared}"
 

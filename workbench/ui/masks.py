@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from workbench import catalog
-from workbench.figures.masks import decoded, grid, indexed, legend_html, overlaid
+from workbench.figures.masks import coloured, decoded, grid, indexed, legend_html, overlaid
 from workbench.store import RunRow
 from workbench.store.datasets import DatasetRow
 from workbench.ui.marks import count, plain
@@ -62,14 +62,16 @@ def show_mask(answer: Mapping[str, Any], truth: np.ndarray | None) -> None:
     image, mask = decoded(answer["image"]), decoded(answer["mask"])
     names, shares = list(answer["shares"]), list(answer["shares"].values())
     st.html(legend_html(names, shares))
+    over = st.toggle("Over the picture", key="mask.over", help="Off: the colours of the classes alone")
+    drawn = (lambda one: overlaid(image, one)) if over else coloured
     with st.container(horizontal=True, gap="small"):
         st.image(enlarged(image, LARGE_PX), width=LARGE_PX, caption="As the model sees it")
-        st.image(enlarged(overlaid(image, mask), LARGE_PX), width=LARGE_PX, caption="What it marks")
+        st.image(enlarged(drawn(mask), LARGE_PX), width=LARGE_PX, caption="What it marks")
         if truth is not None:
             right = truth != 255
             share = float((truth == mask)[right].mean()) if right.any() else 0.0
             st.image(
-                enlarged(overlaid(image, truth), LARGE_PX), width=LARGE_PX,
+                enlarged(drawn(truth), LARGE_PX), width=LARGE_PX,
                 caption=f"The true mask: {share:.1%} of the pixels are right",
             )  # fmt: skip
     width, height = answer["size"]

@@ -179,7 +179,7 @@ def identity(now: Draft) -> Draft:
     kept = str(now.tree.get("name", "run"))
     st.session_state.setdefault(name_key, "" if kept in DEFAULT_NAMES else kept)
     st.session_state.setdefault(seed_key, int(now.tree.get("seed", 0)))
-    n_layers = len(now.model["layers"]) + len(now.model["decoder"])
+    n_layers = len(stack.places(now.model))
     suggestion = f"{now.section('data', DataSpec).name}, {n_layers} layers"
     left, right = st.columns([2, 1], gap="small")
     name = left.text_input(
