@@ -14,6 +14,7 @@ from tests.pages.conftest import Opener
 from workbench import catalog
 from workbench.specs.tables import TableImport
 from workbench.store import Store, open_store
+from workbench.ui.tables import middles_of
 from workbench.worker.preview import augmented
 
 VIEWS = [
@@ -205,6 +206,12 @@ def test_another_target_of_a_table_is_for_what_it_is_and_a_name_that_cannot_be_i
         e.proto.body for e in visit("data", set="customers").get("html") if "is told" in e.proto.body
     )
     assert "<b>sales &lt;b&gt;(€)&lt;/b&gt;</b>" in facts  # a stranger's name is no markup
+
+
+def test_bins_of_a_target_have_short_and_different_middles() -> None:
+    assert middles_of([0, 86.988, 173.976]) == [43, 130]
+    assert middles_of([1e-7, 3e-7, 5e-7]) == [2e-7, 4e-7]
+    assert middles_of([1000.01, 1000.03, 1000.05]) == [1000.02, 1000.04]
 
 
 def test_how_a_series_is_cut_before_it_is_used_goes_with_it(visit: Opener, home: Path) -> None:

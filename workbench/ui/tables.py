@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,10 +68,17 @@ def target(row: DatasetRow) -> None:
     if own is None or not own.counts:
         st.info("There is nothing to draw of this target.")
         return
-    middles = [(a + b) / 2 for a, b in zip(own.edges, own.edges[1:], strict=False)]
+    middles = middles_of(own.edges)
     name = shown(own.name, 60) + (f" ({shown(own.unit, 20)})" if own.unit else "")
     st.bar_chart({"told": middles, "rows": list(own.counts)}, x="told", y="rows", x_label=name, height=280)
     st.caption(f"{count(sum(own.counts))} rows, from {_end(own, own.least)} to {_end(own, own.greatest)}.")
+
+
+def middles_of(edges: Sequence[float]) -> list[float]:
+    """Middles of bins to a tenth of their width, as an axis writes them: 304, not 304.45799999999997."""
+    width = edges[1] - edges[0]
+    digits = 1 - math.floor(math.log10(width)) if width > 0 else 6
+    return [round((a + b) / 2, digits) for a, b in pairwise(edges)]
 
 
 def rows(row: DatasetRow) -> None:
