@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,10 +14,11 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from tests.live import trainer
@@ -25,6 +28,7 @@ from workbench.store import Store, open_store
 REPO = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 60
+KEPT = "cookies,local_storage,indexeddb,service_workers,cache_storage"  # by a page, in the browser
 PATIENCE_MS = 120_000  # on a busy machine a page takes its time
 expect.set_options(timeout=60_000)
 NOTES = pytest.StashKey[list[str]]()  # what went wrong in a page, told when its test fails
@@ -48,14 +52,27 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "WORKBENCH_HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(scope="session")
+def port() -> int:
+    """Where all servers answer, one after the other: to the browser they are the same place.
+
+    Below those that the system gives to outgoing connections, one of which might hold it between two servers.
+    """
+    while True:
+        wanted = random.randrange(20_000, 32_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", wanted))
+            return wanted
+
+
 @pytest.fixture(scope="module")
-def app() -> Iterator[App]:
+def app(port: int) -> Iterator[App]:
     """One server a module; everything it started is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="workbench-test-"))
     with contextlib.closing(open_store(home)) as opened:
         catalog.prepare_all(opened)
     server = subprocess.Popen(
-        [sys.executable, "-m", "workbench.live.serve", "0"],
+        [sys.executable, "-m", "workbench.live.serve", str(port)],
         cwd=REPO,
         env=environment(home),
         stdout=subprocess.PIPE,
@@ -118,29 +135,58 @@ def store(app: App) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    """For who needs a second visitor, or one of other eyes."""
+    started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def window(
+    playwright: Playwright, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
+    """A browser that keeps Streamlit's files, and what it compiled of them: half the work of a page."""
+    opened = playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("profile"), executable_path=chromium, args=FLAGS,
+        viewport={"width": 1400, "height": 1000},
+    )  # fmt: skip
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh visitor. Errors that our scripts throw fail the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    fresh = context.new_page()
+def page(window: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh visitor: no cookie, nothing stored. Errors that our scripts throw fail the test."""
+    fresh = window.new_page()
     fresh.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     notes = request.node.stash[NOTES] = []
+    been: set[str] = set()
     fresh.on("pageerror", lambda error: errors.append(str(error)))
     fresh.on("requestfailed", lambda asked: notes.append(f"{asked.url}: {asked.failure}"))
     fresh.on("console", lambda told: told.type == "error" and notes.append(told.text))
+    fresh.on("framenavigated", lambda frame: been.add("://".join(urlsplit(frame.url)[:2])))
     yield fresh
-    context.close()
+    forgetting = window.new_cdp_session(fresh)
+    for origin in been:
+        forgetting.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": KEPT})
+    fresh.close()
+    window.clear_cookies()
     assert not errors, errors
 
 

@@ -6,11 +6,11 @@ The rules of WCAG 2 A and AA are axe-core's own; what remains is Streamlit's, li
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from tests.browser.conftest import App
 from tests.browser.eyes import ended
@@ -21,6 +21,7 @@ from workbench.ui import tour
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+Scheme = Literal["light", "dark"]
 PAGES = [name for name, _, _ in MENU]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
 # What Streamlit 1.67 itself puts there, by rule and a part of the element's HTML, and why it stays.
@@ -85,13 +86,12 @@ def addresses(app: App) -> Iterator[dict[str, str]]:
     store.close()
 
 
-def visit(browser: Browser, address: str, width: int = 1400, scheme: str = "light") -> Page:
-    size = {"width": width, "height": 900}
-    page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+def visit(page: Page, address: str, width: int = 1400, scheme: Scheme = "light") -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
     page.goto(address)
     page.locator("h1, .wbl[data-kind=status][data-state]").first.wait_for(timeout=60_000)
     stand_still(page)
-    return page
 
 
 def stand_still(page: Page) -> None:
@@ -114,50 +114,41 @@ def breaches(page: Page) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_scrolls_sideways_at_800_pixels_and_the_rules_of_access_hold_in_the_dark(
-    browser: Browser, addresses: dict[str, str], name: str
+    page: Page, addresses: dict[str, str], name: str
 ) -> None:
-    page = visit(browser, addresses[name], 800, "dark")
-    try:
-        assert max(page.evaluate(WIDTHS)) <= 0
-        page.set_viewport_size({"width": 1400, "height": 900})
-        stand_still(page)
-        ours = breaches(page)
-        assert not ours, "\n".join(map(str, ours))
-    finally:
-        page.close()
+    visit(page, addresses[name], 800, "dark")
+    assert max(page.evaluate(WIDTHS)) <= 0
+    page.set_viewport_size({"width": 1400, "height": 900})
+    stand_still(page)
+    ours = breaches(page)
+    assert not ours, "\n".join(map(str, ours))
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_rules_of_access_hold_and_the_keyboard_is_seen_at_all_that_can_be_pressed(
-    browser: Browser, addresses: dict[str, str], name: str
+    page: Page, addresses: dict[str, str], name: str
 ) -> None:
-    page = visit(browser, addresses[name])
-    try:
-        ours = breaches(page)
-        assert not ours, "\n".join(map(str, ours))
-        unreachable = page.evaluate(PRESSABLE)
-        assert not unreachable, "\n".join(unreachable)
-        page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
-        unseen, met = [], 0
-        for _ in range(45):
-            page.keyboard.press("Tab")
-            at = page.evaluate(FOCUS)
-            if at is None:
-                continue
-            met += 1
-            if not at["seen"]:
-                unseen.append(at["html"])
-        assert not unseen, "\n".join(unseen)
-        assert met >= 12
-    finally:
-        page.close()
+    visit(page, addresses[name])
+    ours = breaches(page)
+    assert not ours, "\n".join(map(str, ours))
+    unreachable = page.evaluate(PRESSABLE)
+    assert not unreachable, "\n".join(unreachable)
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    unseen, met = [], 0
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        at = page.evaluate(FOCUS)
+        if at is None:
+            continue
+        met += 1
+        if not at["seen"]:
+            unseen.append(at["html"])
+    assert not unseen, "\n".join(unseen)
+    assert met >= 12
 
 
-def test_the_tour_is_over_for_who_ended_it(browser: Browser, app: App, store: Store) -> None:
+def test_the_tour_is_over_for_who_ended_it(page: Page, app: App, store: Store) -> None:
     """The ring of the tour must not stay behind as a false focus."""
     store.drafts.put(tour.KEPT, tour.OVER)
-    page = visit(browser, f"{app.url}/data")
-    try:
-        assert page.locator(".st-key-add button").evaluate("e => getComputedStyle(e).outlineStyle") == "none"
-    finally:
-        page.close()
+    visit(page, f"{app.url}/data")
+    assert page.locator(".st-key-add button").evaluate("e => getComputedStyle(e).outlineStyle") == "none"

@@ -269,10 +269,11 @@ def test_before_the_first_look_the_page_says_what_comes(app, store, page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_views_of_texts_break_no_rule_of_access_and_fit_800_pixels(app, store, browser, scheme):
+def test_the_views_of_texts_break_no_rule_of_access_and_fit_800_pixels(app, store, page, scheme):
     kinds = ("classification", "lstm", "translation")
     runs = {kind: texts.ended(store, texts.new_run(store, kind, kind), kind) for kind in kinds}
-    page = browser.new_page(viewport={"width": 800, "height": 900}, color_scheme=scheme)
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.emulate_media(color_scheme=scheme)
     for kind, tab in (("classification", "attention"), ("classification", "text"),
                       ("classification", "report"), ("lstm", "states"), ("translation", "text")):  # fmt: skip
         page.goto(f"{app.url}/live?run={runs[kind]}&tab={tab}")
@@ -281,7 +282,6 @@ def test_the_views_of_texts_break_no_rule_of_access_and_fit_800_pixels(app, stor
         assert not [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]
         assert max(page.evaluate(WIDTHS)) <= 0
         assert page.evaluate(PRESSABLE) == []
-    page.close()
 
 
 def test_512_tokens_stay_readable(app, store, page):
