@@ -210,8 +210,8 @@ def processes(turns: int, home: Path) -> list[Figure]:
         )
         for name in ways
     ]
-    clock = "by the clock, on a busy machine"
-    busier = "processor time of the busier process: what a machine with two free cores would show"
+    clock = "by the clock"
+    busier = "processor time of the busier process"
     return [
         *figures,
         Figure(f"{TWO}, against {ONE}", round(wall[ONE] / wall[TWO], 2), FASTER, n=turns, note=clock),
