@@ -193,7 +193,7 @@ def test_another_set_is_read_with_a_models_own_tokenizer_and_classes(tmp_path: P
     other = table(
         tmp_path / "two", [("b", "the words of it"), ("a", "nothing common at all"), ("b", "and words")]
     )
-    found = whole(other, data)
+    found = whole(other, data, "two")
     assert found.y.tolist() == [1, 0, 1]
     assert data.tokenizer.decode(found.ids.row(0)) == "the words of it"
     assert found.ids.row(1).tolist()[-1] == UNK

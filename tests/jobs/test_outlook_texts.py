@@ -71,7 +71,7 @@ def test_a_language_model_in_words(store: Store) -> None:
 def test_a_translator_in_words(store: Store) -> None:
     lines = told(store, spec_of(store, "pairs", "task.label_smoothing=0.1", "task.scored=10"))
     assert " pairs to learn from (" in lines["Data"]
-    assert lines["Model"].startswith("4 layers that read, 5 that write, with ")
+    assert lines["Model"].startswith("5 layers that read, 6 that write, with ")
     assert lines["Loss"] == "cross-entropy of every token of the translation, targets smoothed by 0.1"
     assert lines["Written"].startswith("translations of the first 10 texts to validate on")
     assert "with 4 beams" in lines["Written"]
