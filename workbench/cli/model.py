@@ -121,7 +121,7 @@ def predict(
     found = answer(store, "predict", payload, timeout_s=120.0)
     if as_json:
         keys = ("input", "prediction", "probabilities", "unit", "text", "repairs", "beside")
-        print_json([{key: item[key] for key in keys if key in item} for item in found])
+        print_json([{key: item[key] for key in keys if item.get(key, []) != []} for item in found])
         return
     told: list[str] = []
     for item in found:
