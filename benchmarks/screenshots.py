@@ -30,23 +30,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
+from benchmarks import shots
 from benchmarks.launch import leave
 from benchmarks.pages import CHROMIUM, free_port, start, stop
 from benchmarks.pages import WORKBENCH as COMMAND
-from benchmarks.shots import (
-    ALL,
-    AT_WORK,
-    CROWDED,
-    FIRST_VISIT,
-    HALTED,
-    KINDS,
-    LOOKS,
-    NOTHING_YET,
-    PATIENCE_MS,
-    TEXTS,
-    Shot,
-    listing,
-)
+from benchmarks.shots import ALL, LOOKS, PATIENCE_MS, Shot, listing
 from workbench.data.prepared import open_arrays
 from workbench.jobs import runs as control
 from workbench.records import RunState, Scalars
@@ -96,11 +84,11 @@ def keep(png: bytes, path: Path) -> None:
     path.write_bytes(min(blobs, key=len))
 
 
-def walk(browser: Browser, base: str, shots: Sequence[Shot], **facts: str) -> None:
+def walk(browser: Browser, base: str, states: Sequence[Shot], **facts: str) -> None:
     for mark, (width, scheme) in LOOKS.items():
         size = {"width": width, "height": HEIGHT}
         page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
-        for shot in [shot for shot in shots if not ONLY or shot.name in ONLY]:
+        for shot in [shot for shot in states if not ONLY or shot.name in ONLY]:
             try:
                 shoot(page, f"{base}/{shot.path.format(**facts)}", shot, mark)
             except BrowserError as error:
@@ -206,9 +194,9 @@ def awkward_zip(store: Store, path: Path) -> Path:
 
 def unused(browser: Browser) -> None:
     with home("new") as folder, pages_alone(folder) as base:
-        walk(browser, base, FIRST_VISIT)
+        walk(browser, base, shots.FIRST_VISIT)
         open_store(folder).drafts.put(tour.KEPT, tour.OVER)
-        walk(browser, base, NOTHING_YET)
+        walk(browser, base, shots.NOTHING_YET)
 
 
 def busy(browser: Browser) -> None:
@@ -232,7 +220,7 @@ def busy(browser: Browser) -> None:
         paused = in_the_middle(store, "Digits, looked at in between")
         control.pause(store, paused)
         until(lambda: store.runs.get(paused).state is RunState.PAUSED, "a paused run")
-        walk(browser, base, HALTED, paused=paused)
+        walk(browser, base, shots.HALTED, paused=paused)
         control.stop(store, paused)  # it held the only place at work
         run = command("train", "cnn-mnist", "--detach", "--set", "training.epochs=400", "--name",
                       "CNN on Fashion-MNIST")  # fmt: skip
@@ -245,7 +233,7 @@ def busy(browser: Browser) -> None:
         changes = ["data.augment=[{kind: flip}, {kind: rotate}, {kind: cutout}]"]
         varied = draft(store, "shot-varied", spec.with_changes(*changes))
         walk(
-            browser, base, AT_WORK, run=run, parked=parked, failed=failed, ended=ended[0],
+            browser, base, shots.AT_WORK, run=run, parked=parked, failed=failed, ended=ended[0],
             several=",".join(ended), good=good, faulty=faulty, varied=varied,
         )  # fmt: skip
 
@@ -277,7 +265,7 @@ def full(browser: Browser) -> None:
         many = a_year_of_runs(store)
         in_the_middle(store, "Digits, all night")  # the twenty wait for it
         waiting = a_queue(store)
-        walk(browser, base, CROWDED, many=",".join(many[:12]), waiting=waiting[3])
+        walk(browser, base, shots.CROWDED, many=",".join(many[:12]), waiting=waiting[3])
         for run in waiting:
             store.runs.exit(run, "stopped")
 
@@ -295,7 +283,7 @@ def written(browser: Browser) -> None:
         specs = {name: PRESETS[name].spec for name in ("text-lstm", "gpt-char", "dates-seq2seq")}
         odd = PRESETS["cnn-mnist"].spec.with_changes("data.name=sms-spam")
         walk(
-            browser, base, TEXTS, judge=judge, writer=writer, translator=translator,
+            browser, base, shots.TEXTS, judge=judge, writer=writer, translator=translator,
             spam=draft(store, "shot-spam", specs["text-lstm"]),
             gpt=draft(store, "shot-gpt", specs["gpt-char"]),
             dates=draft(store, "shot-dates", specs["dates-seq2seq"]), odd=draft(store, "shot-odd", odd),
@@ -325,7 +313,7 @@ def of_each_kind(browser: Browser) -> None:
         }
         table, masks = (PRESETS[name].spec for name in ("ft-transformer", "unet-small"))
         walk(
-            browser, base, KINDS, **facts, original=original,
+            browser, base, shots.KINDS, **facts, original=original,
             table=draft(store, "shot-table", table), masks=draft(store, "shot-masks", masks),
         )  # fmt: skip
 

@@ -308,7 +308,7 @@ def main() -> None:
         "checkpoint, judged on the 10,000 test images; every variant against the original of its seed. "
         "Latency: processor time of one thread, medians of warm turns. Two "
         "processes: the shipped sample, batches of 256. "
-        f"{(time.monotonic() - began) / 60:.0f} minutes in all; other programs shared the two cores."
+        f"{(time.monotonic() - began) / 60:.0f} minutes in all."
     )
     report("smaller", about, figures)
 

@@ -185,9 +185,8 @@ class DataSchema(Spec):
     ] = "classification"  # fmt: skip
     shape: Shape = (1, 28, 28)  # (C, H, W) as stored; () for all but images
     classes: tuple[str, ...] = ()  # of segmentation: of the pixels; none of images without classes
-    columns: dict[str, str] = Field(
-        default_factory=dict
-    )  # of a table: what became text, label, target; of a series its choices too
+    # Of a table: what became text, label and target; of a series also how it was read.
+    columns: dict[str, str] = Field(default_factory=dict)
     variates: tuple[str, ...] = ()  # of a series, in the order of its columns
     frequency: str = ""  # of a series: "1 h", "1 month"; empty where its steps are only numbered
     fields: tuple[TableColumn, ...] = ()  # of a table of numbers and words, its columns
