@@ -34,7 +34,7 @@ TONES = """(canvas) => {
 def training(app, store: Store) -> Iterator[str]:
     """A run on texts that another process writes as a training does."""
     run = texts.new_run(store, "being watched")
-    command = [sys.executable, "-m", "tests.live.texts", run, "--seconds", "60"]
+    command = [sys.executable, "-m", "tests.live.texts", run, "--seconds", "280"]
     process = subprocess.Popen(command, cwd=REPO, env=app.environment)
     yield run
     process.kill()

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import App
 from tests.browser.eyes import PRINT, pane, step_of, until
-from tests.browser.test_text_walk import ended, launched, taken_up
+from tests.browser.test_text_walk import launched, stopped, taken_up
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -41,7 +41,7 @@ def test_masks_from_the_data_to_a_picture_of_ones_own(app: App, page: Page) -> N
     view = pane(page, "masks")
     expect(view.locator(".wbl-classes li")).to_have_count(4)
     expect(view.locator("article")).to_have_count(6)
-    ended(page)
+    stopped(page)
     page.goto(f"{app.url}/predict?run={run}")
     expect(page.get_by_text("What it marks")).to_be_visible(timeout=60_000)
     with page.expect_download() as download:
@@ -60,7 +60,7 @@ def test_two_networks_from_the_data_to_samples_that_form(app: App, page: Page) -
         expect(page.locator(f".wbl section[data-panel={name}]")).to_be_visible(timeout=60_000)
     changes(page, "Samples", "made", ".wbl-gallery canvas")
     expect(pane(page, "made").locator("canvas")).to_have_count(24)
-    ended(page)
+    stopped(page)
     page.goto(f"{app.url}/predict?run={run}")
     expect(page.get_by_text("16 new pictures")).to_be_visible(timeout=60_000)
     with page.expect_download() as download:

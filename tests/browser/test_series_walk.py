@@ -10,7 +10,7 @@ from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.conftest import App
 from tests.browser.eyes import PRINT, pane, step_of, until
-from tests.browser.test_text_walk import ended, launched, taken_up
+from tests.browser.test_text_walk import launched, stopped, taken_up
 from workbench.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -46,7 +46,7 @@ def test_a_series_from_a_csv_to_a_forecast_that_changes_while_it_learns(
 
     editor = taken_up(app, page, "spots")
     assert editor.locator(".row[data-kind=series_linear]").count() == 1
-    run = launched(page, "straight ahead", epochs=4000)
+    run = launched(page, "straight ahead")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Forecast", exact=True).click()
     view = pane(page, "forecast")
     until(lambda: step_of(view) > 0, "the first forecast")
@@ -57,7 +57,7 @@ def test_a_series_from_a_csv_to_a_forecast_that_changes_while_it_learns(
     first.focus()
     page.keyboard.press("ArrowLeft")
     expect(view.locator("p.wbl-hint").first).to_contain_text("forecast")
-    ended(page)
+    stopped(page)
 
     page.goto(f"{app.url}/predict?run={run}")
     box = page.locator(".st-key-box-answer")

@@ -10,7 +10,7 @@ from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.conftest import App
 from tests.browser.eyes import pane, step_of, until
-from tests.browser.test_text_walk import ended, launched, taken_up
+from tests.browser.test_text_walk import launched, stopped, taken_up
 from workbench.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -62,7 +62,7 @@ def test_a_table_from_an_upload_to_a_live_page_and_an_answer_by_form(
     assert set(columns.locator("[data-column]").evaluate_all("all => all.map(e => e.dataset.column)")) == {
         "area", "town", "rooms",
     }  # fmt: skip
-    ended(page)
+    stopped(page)
 
     page.goto(f"{app.url}/predict?run={run}")
     answer = page.locator(".st-key-box-answer")

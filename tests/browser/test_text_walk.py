@@ -10,12 +10,13 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.browser.conftest import App
 from tests.browser.eyes import PRINT, pane, step_of, until
-from tests.browser.test_walk import painted, step, strip
+from tests.browser.test_walk import painted, step, stop, strip
 from workbench import catalog
 from workbench.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+LONG = 100_000  # epochs or updates, more than anyone looks at: no run of a walk ends before it is stopped
 GOOD, BAD = ("lovely", "great", "warm", "funny"), ("dull", "awful", "cold", "slow")
 
 
@@ -47,13 +48,12 @@ def edited(editor: Locator, field: str, value: str) -> None:
     expect(editor).to_have_attribute("data-ok", "true")
 
 
-def launched(page: Page, name: str, epochs: int | None = None) -> str:
-    """On to the training page, a name, the launch; the id of the run, which is at work."""
+def launched(page: Page, name: str) -> str:
+    """On to the training page, a name, the launch; the id of the run, at work until it is stopped."""
     page.get_by_role("button", name="Continue to training").click()
-    if epochs is not None:
-        box = page.get_by_label("Epochs", exact=True)
-        box.fill(str(epochs))
-        box.press("Enter")
+    length = page.get_by_role("spinbutton", name=re.compile("^(Epochs|Steps)$"))
+    length.fill(str(LONG))
+    length.press("Enter")
     field = page.get_by_label("Name", exact=True)
     field.fill(name)
     field.press("Enter")
@@ -78,14 +78,10 @@ def changes(page: Page, tab: str, canvas: str) -> None:
     until(lambda: first.evaluate(PRINT) != before, f"{tab} changes")
 
 
-def ended(page: Page) -> None:
-    """Stop it where it is still at work; a model is kept either way."""
-    if strip(page).get_attribute("data-state") == "running":
-        button = strip(page).locator("button[data-verb=stop]")
-        button.click()
-        expect(button).to_have_text("Really stop?")
-        button.click()
-    until(lambda: strip(page).get_attribute("data-state") in ("stopped", "finished"), "it ends")
+def stopped(page: Page) -> None:
+    """Its last press; a model is kept."""
+    stop(page)
+    expect(strip(page)).to_have_attribute("data-state", "stopped")
 
 
 def asked(app: App, page: Page, run: str, text: str, button: str) -> Locator:
@@ -121,7 +117,7 @@ def test_an_lstm_from_a_csv_to_a_verdict(app: App, store: Store, page: Page) -> 
     until(lambda: painted(page)["ink"] > 0.002, "a curve")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Text", exact=True).click()
     expect(pane(page, "text").locator("article").first).to_be_visible()
-    ended(page)
+    stopped(page)
     answer = asked(app, page, run, "a lovely film, seen on day 7", "Ask the model")
     expect(answer.locator(".wb-probabilities")).to_contain_text("praise")
 
@@ -134,7 +130,7 @@ def test_an_encoder_from_its_preset_to_a_verdict(app: App, page: Page) -> None:
     edited(editor, "dim_feedforward", "64")
     run = launched(page, "an encoder on opinions")
     changes(page, "Attention", ".wbl-heads")
-    ended(page)
+    stopped(page)
     answer = asked(app, page, run, "A great and funny film, I loved it.", "Ask the model")
     expect(answer.locator(".wb-probabilities")).to_contain_text("positive")
 
@@ -149,7 +145,7 @@ def test_a_gpt_from_a_text_to_a_continuation(app: App, store: Store, page: Page,
     edited(editor, "times", "1")
     run = launched(page, "a GPT on a tale")
     changes(page, "Attention", ".wbl-heads")
-    ended(page)
+    stopped(page)
     answer = asked(app, page, run, "The lovely king", "Write on")
     expect(answer.locator(".wb-passage em")).to_have_text("The lovely king")
     assert len(answer.locator(".wb-passage").inner_text()) > len("The lovely king") + 10
@@ -166,7 +162,7 @@ def test_an_encoder_and_its_decoder_from_pairs_to_a_translation(
     edited(editor, "dim_feedforward", "64")
     run = launched(page, "pairs backwards")
     changes(page, "Attention", ".wbl-heads")
-    ended(page)
+    stopped(page)
     answer = asked(app, page, run, "lovely 7", "Translate")
     expect(answer.get_by_text("The model translates")).to_be_visible()
 

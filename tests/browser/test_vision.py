@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import App
 from tests.browser.eyes import PRINT, pane, step_of, until
-from tests.browser.test_text_walk import ended, launched
+from tests.browser.test_text_walk import launched, stopped
 from tests.models import classifiers
 from workbench.store import Store
 
@@ -57,7 +57,7 @@ def test_a_vision_transformer_from_home_to_its_attention_over_an_image(
     expect(view.locator(".wbl-tokenmap")).to_be_visible()
     view.get_by_role("button", name="Over the image").click()
     expect(large).to_be_visible()
-    ended(page)
+    stopped(page)
 
     tiles = store.snapshots.load(run, "attention/3.1.0")
     assert tiles is not None
@@ -79,7 +79,7 @@ def test_a_checkpoint_on_disk_is_named_on_the_model_page_and_fine_tuned_in_sight
     source.press("Tab")
     expect(editor).to_have_attribute("data-ok", "true", timeout=60_000)
 
-    run = launched(page, "a checkpoint fine-tuned", epochs=40)
+    run = launched(page, "a checkpoint fine-tuned")
     page.locator(".wbl[data-kind=tabs]").get_by_role("tab", name="Attention", exact=True).click()
     view = pane(page, "attention")
     until(lambda: step_of(view) > 0, "the first look")
@@ -87,7 +87,7 @@ def test_a_checkpoint_on_disk_is_named_on_the_model_page_and_fine_tuned_in_sight
     large = view.locator(".wbl-patchmap")
     before, step = large.evaluate(PRINT), step_of(view)
     until(lambda: step_of(view) > step and large.evaluate(PRINT) != before, "another picture")
-    ended(page)
+    stopped(page)
 
     page.goto(f"{app.url}/predict?run={run}")
     expect(page.get_by_text("Where the class token looked")).to_be_visible(timeout=60_000)

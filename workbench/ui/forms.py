@@ -41,8 +41,8 @@ def fill(
     """Draw the form of `spec`; return what the widgets say now, and what is wrong with it.
 
     skip: fields left as they are; only: the options that a choice offers ({"early_stopping.metric": [...]}),
-    where not all make sense; the one in force is always among them; order: fields drawn first; advanced:
-    offer the seldom-used settings; folded: behind a fold, else among the others;
+    where not all make sense; the one in force is always among them; order: fields drawn first, before any
+    fold; advanced: offer the seldom-used settings; folded: behind a fold, else among the others;
     where: the spec's place in the run (`training`), for the problems; more: the fold's title; called: what
     fields are called that mean something else here.
     Check: without a touch, the spec returned equals the spec given.
@@ -54,12 +54,12 @@ def fill(
     shown.sort(key=lambda k: order.index(k.name) if k.name in order else len(order))
     simple = [k for k in shown if k.kind not in ("spec", "union")]
     blocks = [k for k in shown if k.kind in ("spec", "union")]
+    rare = [k for k in simple if folded and k.advanced and k.name not in order]
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    _grid(spec, [k for k in simple if not (folded and k.advanced)], values, problems, key, where)
+    _grid(spec, [k for k in simple if k not in rare], values, problems, key, where)
     for knob in blocks:
         _block(spec, knob, values, problems, key, where, _below(only, knob.name))
-    rare = [k for k in simple if folded and k.advanced]
     if rare and advanced:
         changed = [k.label for k in rare if getattr(spec, k.name) != k.default]
         title = more + (f" · changed: {', '.join(changed)}" if changed else "")

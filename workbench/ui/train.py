@@ -39,6 +39,7 @@ from workbench.ui.teaching import teacher_form
 from workbench.ui.tokens import text_fields
 
 FIRST = ("batch_size", "epochs")
+BY_STEPS = ("batch_size", "steps", "epochs")
 DEFAULT_NAMES = {"run", *PRESETS}
 
 
@@ -54,8 +55,11 @@ def forms(now: Draft) -> tuple[Draft, list[Problem]]:
     task_class = fitting.TASKS[purpose.task]
     with st.container(border=True, key="box-training"):
         section("Training")
+        training = now.section("training", TrainingSpec)
+        # Where a design comes with its length in updates; who chooses so later finds the field where it was.
+        by_steps = st.session_state.setdefault(f"by_steps.{key}", training.steps is not None)
         training, found = fill(
-            now.section("training", TrainingSpec), key=f"training.{key}", order=FIRST, where="training",
+            training, key=f"training.{key}", order=BY_STEPS if by_steps else FIRST, where="training",
             only={"early_stopping.metric": MEASURED[purpose.task]}, skip={"distill"},
         )  # fmt: skip
         problems += found
@@ -109,7 +113,7 @@ TARGETS = {
     "regression": "The number that the model tells is compared with the true one",
     "multi_label": "Each label by itself is compared with what the model tells of it",
     "segmentation": "The mask, pixel by pixel, is what the model's scores are compared with",
-    "reconstruction": "The picture itself is what comes out of the model is compared with",
+    "reconstruction": "The picture itself is what the model's output is compared with",
     "generation": "True pictures are what the discriminator learns to tell those of the generator from",
 }
 OF_IMAGES = {"size", "channels", "normalize"}  # settings of a set that texts do not have
