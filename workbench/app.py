@@ -50,7 +50,9 @@ def log_error(error: Exception) -> None:
 
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    from workbench.live import routes, security
+    from workbench.live import reruns, routes, security
+
+    reruns.keep_to_the_page()
 
     app = st.App(
         __file__,

@@ -53,7 +53,9 @@ def test_a_steered_run_killed_and_resumed_equals_the_fork_that_replays_its_ledge
         in_state(shared, run_id, RunState.PAUSED)
     changed(shared, run_id, "training.freeze=[1]", "training.optimizer.weight_decay=0.1")
     here = shared.runs.get(run_id).step
-    jobs.step(shared, run_id, 1500)  # at work when it is killed, and not at its end where the test was kept waiting
+    jobs.step(
+        shared, run_id, 1500
+    )  # at work when it is killed, and not at its end where the test was kept waiting
     at_step(shared, run_id, here + 100)
     os.kill(shared.runs.get(run_id).pid or 0, signal.SIGKILL)
     in_state(shared, run_id, RunState.LOST)
