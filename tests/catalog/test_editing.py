@@ -153,6 +153,29 @@ def test_rename_and_delete_take_all_versions_along(zoo: Store) -> None:
     assert list((zoo.artifacts / "incoming").iterdir()) == []
 
 
+def test_another_set_of_a_deleted_name_begins_behind_it_and_the_same_one_has_its_number_again(
+    zoo: Store,
+) -> None:
+    """A run of the first version must not find another set there."""
+    catalog.copy(zoo, "zoo", "first")
+    catalog.rename_class(zoo, "zoo", "bee", "wasp")
+    catalog.copy(zoo, "zoo", "other")
+    catalog.delete(zoo, "zoo")
+    assert catalog.copy(zoo, "first", "zoo").version == 1
+    assert catalog.drop_classes(zoo, "zoo", ["cat"]).version == 3
+    assert [row.version for row in zoo.datasets.versions("zoo")] == [3, 1]
+    with pytest.raises(DataError, match="version 2 must be there"):
+        zoo.datasets.get("zoo", 2)
+    catalog.delete(zoo, "zoo")
+    assert catalog.copy(zoo, "other", "zoo").version == 2
+    catalog.drop_classes(zoo, "other", ["ant"])
+    catalog.delete(zoo, "zoo")
+    assert catalog.copy(zoo, "other", "zoo").version == 4
+    catalog.delete(zoo, "zoo")
+    assert catalog.rename(zoo, "other", "zoo").version == 2
+    assert [row.version for row in zoo.datasets.versions("zoo")] == [2, 1]
+
+
 BAD: dict[str, tuple[Callable[[Store], object], str]] = {
     "an unknown class": (lambda s: catalog.rename_class(s, "zoo", "bees", "x"), "Did you mean `bee`"),
     "a name that is taken": (lambda s: catalog.rename_class(s, "zoo", "bee", "cat"), "Merge them instead"),

@@ -1,7 +1,8 @@
 """Registered data sets: a row each, and a folder in the prepared format below the artifact root.
 
 A set that is put again under its name is a new version; the former ones stay, with their folders, so that
-a run finds what it was trained on.
+a run finds what it was trained on. Of a deleted set the numbers and fingerprints stay: another set of that
+name begins behind them, so that no run takes it for its own, and the same one has its number again.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from workbench.specs.base import did_you_mean
 from workbench.specs.data import DataSchema
 from workbench.specs.errors import DataError
 from workbench.store.schema import dataset_versions, datasets, lock
+
+_GONE = ""  # the folder of a version that was deleted
+_THERE = dataset_versions.c.folder != _GONE
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Datasets:
             if old is not None:
                 connection.execute(insert(dataset_versions).values(**old._mapping))
                 connection.execute(delete(datasets).where(datasets.c.name == name))
-            version = 1 if old is None else old.version + 1
-            connection.execute(datasets.insert().values(name=name, version=version, **values))
+            version = _number(connection, name, fingerprint)
+            connection.execute(insert(datasets).values(name=name, version=version, **values))
         return self.get(name)
 
     def get(self, name: str, version: int | None = None) -> DatasetRow:
@@ -90,7 +94,7 @@ class Datasets:
                 )  # fmt: skip
             if version is None or version == row.version:
                 return self._frozen(row)
-            which = (dataset_versions.c.name == name, dataset_versions.c.version == version)
+            which = (dataset_versions.c.name == name, dataset_versions.c.version == version, _THERE)
             former = connection.execute(select(dataset_versions).where(*which)).first()
         if former is None:
             raise DataError.of(
@@ -103,7 +107,7 @@ class Datasets:
         """All versions of a set, the newest first. Raises DataError."""
         now = self.get(name)
         table = dataset_versions
-        former = select(table).where(table.c.name == name).order_by(table.c.version.desc())
+        former = select(table).where(table.c.name == name, _THERE).order_by(table.c.version.desc())
         with self._engine.connect() as connection:
             return [now, *(self._frozen(row) for row in connection.execute(former))]
 
@@ -119,15 +123,21 @@ class Datasets:
                 raise DataError.of(
                     "name", "a data set's name must be free", f"`{new}` is taken", "Choose another."
                 )
+            # The numbers of a deleted set of the new name would stand in the way of this one's.
+            connection.execute(delete(dataset_versions).where(dataset_versions.c.name == new))
             for table in (datasets, dataset_versions):
                 connection.execute(update(table).where(table.c.name == old).values(name=new))
 
     def delete(self, name: str) -> None:
-        """Forget a set with all its versions, and remove their folders."""
+        """Forget a set with all its versions but for their numbers, and remove their folders."""
         rows = self.versions(name)
+        of_name = dataset_versions.c.name == name
         with self._engine.begin() as connection:
-            for table in (datasets, dataset_versions):
-                connection.execute(delete(table).where(table.c.name == name))
+            last = connection.execute(select(datasets).where(datasets.c.name == name)).first()
+            if last is not None:
+                connection.execute(insert(dataset_versions).values(**last._mapping))
+            connection.execute(delete(datasets).where(datasets.c.name == name))
+            connection.execute(update(dataset_versions).where(of_name).values(folder=_GONE, report="[]"))
         for row in rows:
             shutil.rmtree(row.path, ignore_errors=True)
 
@@ -142,3 +152,15 @@ class Datasets:
             fingerprint=row.fingerprint,
             added=row.added,
         )
+
+
+def _number(connection: Connection, name: str, fingerprint: str) -> int:
+    """The version that a set is put as: behind all there were, or what it was before it was deleted."""
+    table = dataset_versions
+    known = connection.execute(select(table).where(table.c.name == name)).all()
+    again = [row.version for row in known if row.folder == _GONE and row.fingerprint == fingerprint]
+    if not again or any(row.folder != _GONE for row in known):
+        return 1 + max((row.version for row in known), default=0)
+    number = int(max(again))
+    connection.execute(delete(table).where(table.c.name == name, table.c.version == number))
+    return number
