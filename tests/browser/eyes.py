@@ -28,7 +28,7 @@ PRINT = """(canvas) => {
 BLUE, ORANGE, RED = [47, 122, 229], [232, 113, 10], [229, 72, 77]
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if true():

@@ -58,7 +58,7 @@ def test_the_hardest_sample_of_a_run_is_the_wrong_label_and_is_mended(
     tried = (SPEC.with_changes(f"data.split_seed={seed}") for seed in range(20))
     spec = next(spec for spec in tried if WRONG in rows_of(row.path, spec.data).validation)
     run = jobs.submit(store, spec)
-    until(lambda: store.runs.get(run).state.is_over, "the run is over", 90)
+    until(lambda: store.runs.get(run).state.is_over, "the run is over")
     assert store.runs.get(run).state == "finished"
 
     page.goto(f"{app.url}/data?set=pictures&view=Hard+and+odd&run={run}")

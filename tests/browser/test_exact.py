@@ -11,9 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import App
 from tests.browser.eyes import plot, until
 from tests.live import trainer
-from workbench.live.routes import VERSION
 from workbench.records import Scalars
-from workbench.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -109,30 +107,3 @@ def test_zooming_in_fetches_every_step_of_the_range_and_reads_the_true_value(
         page.keyboard.press("ArrowRight")
     expect(page.locator(".wbl-where")).to_have_text(re.compile(f"step {SPIKE:,}"))
     expect(page.locator("section[data-panel=loss] [data-key='train/loss'] b")).to_have_text("9")
-
-
-def test_ten_keys_of_a_million_steps_open_within_a_second(app: App, store: Store, page: Page) -> None:
-    run = trainer.new_run(store, "ten keys")
-    trainer.claim(store, run, N)
-    steps = np.arange(1, N + 1)
-    values = np.random.default_rng(1).normal(size=N)
-    keys = ["train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr", "grad_norm", "a", "b", "c", "d"]
-    for at in range(0, N, 250_000):
-        part = slice(at, at + 250_000)
-        chunk = [
-            Scalars(key, steps[part], steps[part] / 400, 1e9 + steps[part], values[part]) for key in keys
-        ]
-        store.flush(run, chunk, step=at + 250_000)
-    store.runs.exit(run, "finished")
-    page.goto(app.url)
-    took = page.evaluate(
-        """async ([url, run]) => {
-            const { feedOf } = await import(url);
-            const began = performance.now();
-            const feed = feedOf(run, "/");
-            while (!feed.loaded || feed.series.size < 10) await new Promise((done) => setTimeout(done, 5));
-            return performance.now() - began;
-        }""",
-        [f"{app.url}/live-assets/{VERSION}/bus.js", run],
-    )
-    assert took < 1000 * (1 if page.evaluate("navigator.hardwareConcurrency") > 2 else 2)

@@ -57,7 +57,7 @@ def test_a_real_encoder_is_watched_and_then_asked(app, store: Store, page):
     first, picture = step_of(view), heads.evaluate(PRINT)
     until(lambda: step_of(view) > first and heads.evaluate(PRINT) != picture, "attention that changes")
     expect(view.locator(".wbl-probes button")).to_have_count(6)
-    until(lambda: store.runs.get(run).step > LEARNED, "it has learned", 120)
+    until(lambda: store.runs.get(run).step > LEARNED, "it has learned")
     jobs.stop(store, run)
     expect(strip(page)).to_have_attribute("data-state", "stopped")
     words = "Free entry to win a prize now"

@@ -42,7 +42,7 @@ def test_a_run_is_pruned_and_brought_to_8_bits_and_all_three_are_compared(
     expect(page).to_have_url(re.compile(r"/live\?.*run="))
     until(lambda: len(store.runs.list()) == 2, "the pruned run is there")
     pruned = store.runs.list()[0].id
-    until(lambda: store.runs.get(pruned).state.is_over, "the pruned run ends", 120)
+    until(lambda: store.runs.get(pruned).state.is_over, "the pruned run ends")
 
     page.goto(f"{app.url}/variants?run={run}")
     expect(page.locator(".st-key-variants-made")).to_contain_text("50 % of weights pruned")

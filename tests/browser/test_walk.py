@@ -48,12 +48,12 @@ def painted(page: Page) -> dict[str, float]:
     return found
 
 
-def expect_change(page: Page, what: str, seconds: float = 30) -> None:
+def expect_change(page: Page, what: str) -> None:
     """The largest picture has ink, and it becomes another."""
     until(lambda: page.locator(".wbl canvas:visible").count() > 0, f"{what}: a canvas")
     until(lambda: painted(page)["ink"] > 0.002, f"{what}: ink")
     before = painted(page)["hash"]
-    until(lambda: painted(page)["hash"] != before, f"{what} changes", seconds)
+    until(lambda: painted(page)["hash"] != before, f"{what} changes")
 
 
 def live_tab(page: Page, name: str) -> None:

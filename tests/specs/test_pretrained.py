@@ -218,10 +218,10 @@ def test_every_family_says_where_its_layers_are():
 
 def test_reading_while_typing_is_quick(folder: Path):
     read(str(folder))
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(50):
         ModelSpec.model_validate({"layers": [layer(folder).model_dump()]}).rows(SHAPE)
-    assert (time.perf_counter() - began) / 50 < 0.02
+    assert (time.process_time() - began) / 50 < 0.02
 
 
 def test_what_says_only_how_weights_learn_may_change_in_a_fork(folder: Path):

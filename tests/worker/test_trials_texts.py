@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,15 +67,12 @@ def test_what_cannot_fit_is_refused_with_what_would(store: Store) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OF_TEXTS))
-def test_every_model_of_texts_is_answered_within_seconds_and_as_predicted(name: str, living: Store) -> None:
+def test_every_model_of_texts_needs_what_was_predicted(name: str, living: Store) -> None:
     spec = OF_TEXTS[name]
     _, columns = catalog.shape_and_classes(living, spec.data)  # the data is prepared at its first use
     spec = fitted(spec, columns)
     for batch in (8, spec.training.batch_size):
-        began = time.monotonic()
         found = trials.result(living, "preflight", spec.with_changes(f"training.batch_size={batch}"))
-        took = time.monotonic() - began
-        assert took < 10, "3 s on a machine of one's own"
         said, seen = found["predicted"]["total"], found["memory"]["total"]
         if found["memory"]["at"] == "validation":  # measured on usual texts, predicted for the longest
             assert 0.95 * seen <= said <= 1.5 * seen, batch
