@@ -50,6 +50,7 @@ with guard():
     if not store().runs.count():
         nothing_yet("Nothing has been trained yet. What you start is listed here.")
     else:
+        board.arrive()
         line()
         folds.panel()
         asked, shown = board.filters()

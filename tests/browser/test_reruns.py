@@ -5,13 +5,17 @@ The browser is one that speaks Streamlit's own messages, so that the two request
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSessionState
 from streamlit.runtime.scriptrunner import RerunData
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from websockets.sync.client import ClientConnection, connect
@@ -67,6 +71,8 @@ def arrive(visitor: Visitor, name: str) -> tuple[str, set[str]]:
     """A page by its name: its hash, and the fragments that have a timer there."""
     visitor.ask(name=name)
     told = visitor.told()
+    ages = {m.new_session.config.max_cached_message_age for m in told if m.HasField("new_session")}
+    assert ages == {100}, "what an answer names is kept until it comes"
     (page,) = {message.navigation.page_script_hash for message in told if message.HasField("navigation")}
     return page, {message.auto_rerun.fragment_id for message in told if message.HasField("auto_rerun")}
 
@@ -103,6 +109,26 @@ def test_a_press_that_leads_on_is_not_lost_to_a_timer() -> None:
         given = request.rerun_data
         assert (given.page_script_hash, given.query_string) == ("new", "run=7")
         assert given.fragment_id_queue == []
+
+
+def test_a_timer_waits_until_what_was_drawn_before_it_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(
+        reruns, "_create", lambda session, wanted: done.append(f"runner {wanted.fragment_id}")
+    )
+
+    async def meet() -> None:
+        loop = asyncio.get_running_loop()
+        running = AppSessionState.APP_NOT_RUNNING
+        session: Any = SimpleNamespace(_scriptrunner=object(), _state=running, _event_loop=loop)
+        loop.call_soon(done.append, "the page")  # as an ended runner sends what it drew
+        reruns._create_behind(session, RerunData(fragment_id="timer"))
+        await asyncio.sleep(0.01)
+        session._scriptrunner = None
+        reruns._create_behind(session, RerunData(fragment_id="first"))
+
+    asyncio.run(meet())
+    assert done == ["the page", "runner timer", "runner first"]
 
 
 def test_a_press_on_another_page_still_wins_over_the_one_before() -> None:

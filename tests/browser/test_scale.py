@@ -40,9 +40,13 @@ def test_from_the_table_to_the_comparison(app: App, store: Store, page: Page) ->
     page.goto(f"{app.url}/runs")
     rows = page.locator(".wb-runs .row")
     expect(rows).to_have_count(50)
-    page.locator(".wb-runs button.h", has_text="Accuracy").click()
+    by_accuracy = page.locator(".wb-runs button.h", has_text="Accuracy")
+    by_accuracy.click()
+    expect(by_accuracy).to_have_attribute(
+        "aria-sort", "descending"
+    )  # the newest, which is first anyway, is the best
     expect(rows.first.locator("a")).to_have_text("run 59")
-    page.locator(".wb-runs button.h", has_text="Accuracy").click()
+    by_accuracy.click()
     expect(rows.first.locator("a")).to_have_text("run 00")
     expect(page).to_have_url(re.compile("sort=best"))
 

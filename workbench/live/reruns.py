@@ -1,23 +1,27 @@
-"""Where a press leads to another page, timers of the page that is left neither bring it back nor blank it.
+"""A press and a timer that meet: neither the page nor the answer that the press brings is lost.
 
 Streamlit 1.67 takes a rerun of a fragment for one of the page it was asked on, even if the browser asked
-before it knew of the next page. On a busy machine the press was then lost, or the new page stayed blank. Each
-is closed here by a rule around a function of Streamlit's that has no public counterpart (decision 12).
+before it knew of the next page: on a busy machine the press was lost, or the new page stayed blank. And a
+timer's runner dropped what the one before it had drawn. Each is closed here by a rule around a function of
+Streamlit's that has no public counterpart (decision 12).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 
+_create = AppSession._create_scriptrunner
 _fold = ScriptRequests._request_rerun_locked
 _run = ScriptRunner._run_script
 
 
 def keep_to_the_page() -> None:
-    """Put both rules in force; to be called before the first visit."""
+    """Put all rules in force; to be called before the first visit."""
+    AppSession._create_scriptrunner = _create_behind  # type: ignore[method-assign]
     ScriptRequests._request_rerun_locked = _fold_into_the_page  # type: ignore[method-assign]
     ScriptRunner._run_script = _run_on_its_page  # type: ignore[method-assign]
 
@@ -45,3 +49,25 @@ def _fold_into_the_page(self: ScriptRequests, new_data: RerunData) -> bool:
             query_string=waiting.query_string,
         )  # fmt: skip
     return _fold(self, new_data)
+
+
+def _create_behind(self: AppSession, initial_rerun_data: RerunData) -> None:
+    """A fragment's new script runner begins behind all that the one before it has sent.
+
+    Streamlit hands on only what comes from the newest one. What the former one sent may still wait in the
+    event loop, and would be dropped: a page, or the answer to a press.
+    """
+    ended = self._scriptrunner
+    if ended is None or not initial_rerun_data.fragment_id:
+        _create(self, initial_rerun_data)
+        return
+
+    def later() -> None:
+        newer = self._scriptrunner
+        if self._state is AppSessionState.SHUTDOWN_REQUESTED:
+            return
+        if newer not in (None, ended) and newer.request_rerun(initial_rerun_data):
+            return  # a press came between: the fragment is drawn with it, or after it
+        _create(self, initial_rerun_data)
+
+    self._event_loop.call_soon(later)

@@ -105,6 +105,9 @@ def configure(host: str, port: int) -> None:
         "server.enableStaticServing": False,
         "browser.gatherUsageStats": False,
         "runner.postScriptGC": False,
+        # A browser tells what it keeps, and may drop it, after so many runs of any fragment, before the answer
+        # refers to it: "Cached ForwardMsg MISS" (decision 12).
+        "global.maxCachedMessageAge": 100,
         "logger.hideWelcomeMessage": True,
     }
     bootstrap.load_config_options(options)

@@ -124,9 +124,29 @@ def column_words(column: str) -> str:
     return f"{key}, {'best' if sort == 'best' else 'newest'}" if sign else FIXED[column]
 
 
+def arrive() -> None:
+    """Take sort and page from the URL, at the start of each run of the whole page.
+
+    The list itself is drawn by a timer too, whose request may carry the URL from before the last press.
+    """
+    for name in ("sort", "page"):
+        st.session_state[f"listed.{name}"] = nav.asked(name)
+
+
+def _listed(name: str) -> str:
+    return str(st.session_state.get(f"listed.{name}", ""))
+
+
+def _list_by(name: str, value: str) -> None:
+    st.session_state[f"listed.{name}"] = value
+    if value:
+        st.query_params[name] = value
+    elif name in st.query_params:
+        del st.query_params[name]
+
+
 def _first_page() -> None:
-    if "page" in st.query_params:
-        del st.query_params["page"]
+    _list_by("page", "")
 
 
 def turn_pages(pages: int) -> None:
@@ -137,13 +157,13 @@ def turn_pages(pages: int) -> None:
 
 
 def _turn(key: str) -> None:
-    st.query_params["page"] = str(st.session_state[key])
+    _list_by("page", str(st.session_state[key]))
     st.session_state["pages.turned"] = st.session_state.get("pages.turned", 0) + 1
 
 
 def _page(pages: int | None = None) -> int:
-    """The page that the URL asks for, as far as there are pages."""
-    text = nav.asked("page")
+    """The page that was asked for, as far as there are pages."""
+    text = _listed("page")
     page = int(text) if text.isdecimal() and len(text) < 9 else 1
     return max(1, min(page, pages) if pages else page)
 
@@ -155,8 +175,8 @@ def _regroup() -> None:
 
 
 def order() -> tuple[str, bool]:
-    """The column that the URL sorts by, and whether downwards."""
-    text = nav.asked("sort") or DEFAULT_SORT
+    """The column that is sorted by, and whether downwards."""
+    text = _listed("sort") or DEFAULT_SORT
     key = text.removeprefix("-")
     known = key in PLAIN or key.partition(":")[0] in ("best", "last")
     return (key, text.startswith("-")) if known else ("created", True)
@@ -166,7 +186,7 @@ def _reorder() -> None:
     """A click on a column's head: what to sort by, and whether downwards."""
     asked = st.session_state[KEY].get("sort")
     if asked:
-        st.query_params["sort"] = ("-" if asked[1] else "") + str(asked[0])
+        _list_by("sort", ("-" if asked[1] else "") + str(asked[0]))
         _first_page()
 
 
