@@ -105,7 +105,7 @@ def configure(host: str, port: int) -> None:
         "server.enableStaticServing": False,
         "browser.gatherUsageStats": False,
         "runner.postScriptGC": False,
-        # A browser tells what it keeps, and may drop it, after so many runs of any fragment, before the answer
+        # A browser tells what it keeps and may drop it, after so many runs of fragments, before the answer
         # refers to it: "Cached ForwardMsg MISS" (decision 12).
         "global.maxCachedMessageAge": 100,
         "logger.hideWelcomeMessage": True,
