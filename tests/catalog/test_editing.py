@@ -172,8 +172,12 @@ def test_another_set_of_a_deleted_name_begins_behind_it_and_the_same_one_has_its
     catalog.delete(zoo, "zoo")
     assert catalog.copy(zoo, "other", "zoo").version == 4
     catalog.delete(zoo, "zoo")
-    assert catalog.rename(zoo, "other", "zoo").version == 2
-    assert [row.version for row in zoo.datasets.versions("zoo")] == [2, 1]
+    assert catalog.rename(zoo, "other", "zoo").version == 4
+    assert [row.version for row in zoo.datasets.versions("zoo")] == [4, 2]
+    assert catalog.copy(zoo, "first", "other").version == 3, "of a renamed set too"
+    catalog.rename(zoo, "zoo", "away")
+    assert [row.version for row in zoo.datasets.versions("away")] == [2, 1]
+    assert catalog.rename(zoo, "away", "zoo").version == 4, "there and back"
 
 
 BAD: dict[str, tuple[Callable[[Store], object], str]] = {

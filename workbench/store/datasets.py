@@ -1,8 +1,9 @@
 """Registered data sets: a row each, and a folder in the prepared format below the artifact root.
 
 A set that is put again under its name is a new version; the former ones stay, with their folders, so that
-a run finds what it was trained on. Of a deleted set the numbers and fingerprints stay: another set of that
-name begins behind them, so that no run takes it for its own, and the same one has its number again.
+a run finds what it was trained on. Of a set that was deleted or renamed, the numbers and fingerprints stay:
+another set of that name begins behind them, so that no run takes it for its own, and the same one has its
+number again.
 """
 
 from __future__ import annotations
@@ -117,27 +118,25 @@ class Datasets:
         return [self._frozen(row) for row in rows]
 
     def rename(self, old: str, new: str) -> None:
+        """Give a set another name; numbered there as if it had been put version by version."""
         self.get(old)
         with self._engine.begin() as connection:
+            lock(connection)
             if connection.execute(select(datasets.c.name).where(datasets.c.name == new)).scalar():
                 raise DataError.of(
                     "name", "a data set's name must be free", f"`{new}` is taken", "Choose another."
                 )
-            # The numbers of a deleted set of the new name would stand in the way of this one's.
-            connection.execute(delete(dataset_versions).where(dataset_versions.c.name == new))
-            for table in (datasets, dataset_versions):
-                connection.execute(update(table).where(table.c.name == old).values(name=new))
+            *former, last = _forget(connection, old)
+            for row, table in [*((row, dataset_versions) for row in former), (last, datasets)]:
+                number = _number(connection, new, row.fingerprint)
+                connection.execute(insert(table).values({**row._mapping, "name": new, "version": number}))
 
     def delete(self, name: str) -> None:
         """Forget a set with all its versions but for their numbers, and remove their folders."""
         rows = self.versions(name)
-        of_name = dataset_versions.c.name == name
         with self._engine.begin() as connection:
-            last = connection.execute(select(datasets).where(datasets.c.name == name)).first()
-            if last is not None:
-                connection.execute(insert(dataset_versions).values(**last._mapping))
-            connection.execute(delete(datasets).where(datasets.c.name == name))
-            connection.execute(update(dataset_versions).where(of_name).values(folder=_GONE, report="[]"))
+            lock(connection)
+            _forget(connection, name)
         for row in rows:
             shutil.rmtree(row.path, ignore_errors=True)
 
@@ -154,13 +153,36 @@ class Datasets:
         )
 
 
+def _forget(connection: Connection, name: str) -> list[Row[Any]]:
+    """Leave nothing of a set but its numbers and fingerprints; the versions that it had, the newest last.
+
+    Raises DataError where somebody else was faster.
+    """
+    last = connection.execute(select(datasets).where(datasets.c.name == name)).first()
+    if last is None:
+        raise DataError.of(f"data set `{name}`", "the data set must be registered", "it is gone by now")
+    connection.execute(insert(dataset_versions).values(**last._mapping))
+    connection.execute(delete(datasets).where(datasets.c.name == name))
+    of_name = (dataset_versions.c.name == name, _THERE)
+    rows = connection.execute(
+        select(dataset_versions).where(*of_name).order_by(dataset_versions.c.version)
+    ).all()
+    connection.execute(update(dataset_versions).where(*of_name).values(folder=_GONE, report="[]"))
+    return list(rows)
+
+
 def _number(connection: Connection, name: str, fingerprint: str) -> int:
-    """The version that a set is put as: behind all there were, or what it was before it was deleted."""
+    """The version that a set is put as: behind all there were, or what it was before it went."""
     table = dataset_versions
     known = connection.execute(select(table).where(table.c.name == name)).all()
-    again = [row.version for row in known if row.folder == _GONE and row.fingerprint == fingerprint]
-    if not again or any(row.folder != _GONE for row in known):
+    newest = max((row.version for row in known if row.folder != _GONE), default=0)
+    again = [
+        row.version
+        for row in known
+        if row.folder == _GONE and row.fingerprint == fingerprint and row.version > newest
+    ]
+    if not again:
         return 1 + max((row.version for row in known), default=0)
-    number = int(max(again))
+    number = int(min(again))
     connection.execute(delete(table).where(table.c.name == name, table.c.version == number))
     return number
