@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.specs.errors import SpecError
@@ -51,6 +51,7 @@ def test_a_hostile_name_is_refused_and_touches_nothing(name: str, mine: Presets,
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=70))
+@example("\ufb2a")  # a letter whose one form is a letter and a mark
 def test_a_name_that_is_taken_is_one_part_of_a_path(text: str) -> None:
     try:
         name = clean_name(text)

@@ -142,4 +142,5 @@ def _cleaned(text: str) -> str | None:
 
 
 def _proposal(text: str) -> str:
-    return re.sub(r"[^\w-]+", "-", text[:200]).strip("-_")[:LONGEST] or "my-network"
+    one_form = unicodedata.normalize("NFC", text[:200])  # which makes two characters of some letters
+    return re.sub(r"[^\w-]+", "-", one_form).strip("-_")[:LONGEST] or "my-network"
